@@ -1,0 +1,204 @@
+"""The inner loop: gradients that can be differentiated once more, and n steps of them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dmaml_jax.types import Data, Params, Problem, PyTree, Task
+
+Loss = Callable[[Params, Data], jax.Array]
+
+
+class Adaptation(NamedTuple):
+    """What the inner loop found at one of its steps.
+
+    Attributes:
+        data: the trajectories of the step, advantages filled in.
+        performance: their mean undiscounted return.
+        num_steps: what they cost.
+    """
+
+    data: Data
+    performance: jax.Array
+    num_steps: jax.Array
+
+
+def value_and_gradient(problem: Problem, loss: Loss) -> Callable[..., Any]:
+    """`(θ, data) -> (loss, ∇_θ loss)` with the data given, for first-order use.
+
+    Where the problem offers pieces, gradients are added up piece by piece, and lanes
+    of a surrounding vmap take turns.
+    """
+    whole = jax.value_and_grad(loss)
+    if problem.pieces is None:
+        return whole
+    return _in_turn(lambda params, data: _sum_over_pieces(problem, whole, params, data))
+
+
+def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
+    r"""`(θ, data) -> ∇_θ loss`, to be differentiated in θ and in the data.
+
+    Its pullback of v is written down instead of left to reverse mode through reverse
+    mode: ∇_{θ, data} of the directional derivative ⟨∇_θ loss(θ, data), v⟩, which
+    forward mode computes. For θ that is the Hessian-vector product, ∇² being
+    symmetric; for the data it is how advantages that depend on a value head pass the
+    meta-gradient on. It costs about one gradient, and any number of inner steps
+    stack.
+    """
+    first_order = value_and_gradient(problem, loss)
+
+    def slope(params: Params, data: Data, direction: Params) -> jax.Array:
+        along = jax.jvp(lambda p: loss(p, data), (params,), (direction,))
+        return along[1]
+
+    def hessian_vector(params: Params, data: Data, direction: Params) -> Params:
+        if problem.pieces is None:
+            return jax.grad(slope)(params, data, direction)
+        product = _in_turn(
+            lambda params, data, direction: _sum_over_pieces(
+                problem,
+                lambda p, piece: jax.grad(slope)(p, piece, direction),
+                params,
+                data,
+            )
+        )
+        return product(params, data, direction)
+
+    @jax.custom_vjp
+    def differentiable(params: Params, data: Data) -> Params:
+        return first_order(params, data)[1]
+
+    def forward(params: Any, data: Any) -> Any:
+        perturbed = any(
+            leaf.perturbed for leaf in jax.tree.leaves(data, is_leaf=_is_primal)
+        )
+        params, data = jax.tree.map(
+            lambda leaf: leaf.value, (params, data), is_leaf=_is_primal
+        )
+        # An empty tuple or None: the structure of the residuals is static, a Python
+        # bool among them would become an array.
+        through_data = () if perturbed else None
+        return first_order(params, data)[1], (params, data, through_data)
+
+    def backward(residuals: Any, direction: Params) -> Any:
+        params, data, through_data = residuals
+        if through_data is None:
+            return hessian_vector(params, data, direction), None
+        _, pullback = jax.vjp(lambda p, d: slope(p, d, direction), params, data)
+        return pullback(jnp.ones(()))
+
+    differentiable.defvjp(forward, backward, symbolic_zeros=True)
+    return differentiable
+
+
+def inner_steps(
+    problem: Problem,
+    keys: jax.Array,
+    params: Params,
+    task: Task,
+    *,
+    inner_lr: Any,
+    first_order: bool,
+) -> tuple[Params, list[Adaptation]]:
+    r"""θ_{j+1} = θ_j − α ∇_θ loss(θ_j, 𝒟_j), one step per key (MAML, Eq. 2a).
+
+    Differentiable in θ and α. K fresh trajectories are collected at every step.
+
+    Args:
+        problem: what is adapted to.
+        keys: one per step, `[N]`.
+        params: θ_0 = θ.
+        task: 𝒯_i.
+        inner_lr: α, a scalar or a pytree like θ.
+        first_order: take the inner gradients as constants (FOMAML).
+
+    Returns:
+        θ_N, and what was seen at each step.
+    """
+    inner_gradient = gradient(problem, problem.inner_loss)
+    seen = []
+    for key in keys:
+        data = problem.advantages(params, problem.collect(key, params, task))
+        step = inner_gradient(params, data)
+        if first_order:
+            # FOMAML drops the second-order term: ∂θ'/∂θ = I.
+            step = jax.lax.stop_gradient(step)
+        params = jax.tree.map(
+            lambda p, a, g: p - a * g, params, _rates(inner_lr, params), step
+        )
+        seen.append(
+            Adaptation(data, problem.performance(data), problem.num_steps(data))
+        )
+    return params, seen
+
+
+def adaptation_curve(
+    problem: Problem,
+    key: jax.Array,
+    params: Params,
+    task: Task,
+    num_steps: int,
+    *,
+    inner_lr: Any,
+) -> tuple[Params, jax.Array]:
+    """Adapt to a task and watch: the return after 0 … num_steps inner steps.
+
+    Args:
+        problem: what is adapted to.
+        key: consumed.
+        params: θ.
+        task: 𝒯.
+        num_steps: inner steps.
+        inner_lr: α.
+
+    Returns:
+        The adapted parameters, and mean undiscounted returns `[num_steps + 1]`, each
+        over the K trajectories that the next step learns from (the last over K more).
+    """
+    *keys, key_last = jax.random.split(key, num_steps + 1)
+    adapted, seen = inner_steps(
+        problem, keys, params, task, inner_lr=inner_lr, first_order=True
+    )
+    last = problem.performance(problem.collect(key_last, adapted, task))
+    return adapted, jnp.stack([step.performance for step in seen] + [last])
+
+
+def _rates(inner_lr: Any, params: Params) -> PyTree:
+    if jax.tree.structure(inner_lr) == jax.tree.structure(params):
+        return inner_lr
+    return jax.tree.map(lambda leaf: jnp.asarray(inner_lr, leaf.dtype), params)
+
+
+def _is_primal(leaf: Any) -> bool:
+    return isinstance(leaf, jax.custom_derivatives.CustomVJPPrimal)
+
+
+def _sum_over_pieces(
+    problem: Problem, f: Callable[[Params, Data], PyTree], params: Params, data: Data
+) -> PyTree:
+    """Σ f(θ, piece) over the pieces that hold anything."""
+    assert problem.pieces is not None
+    pieces = problem.pieces(data)
+
+    def add(index: jax.Array, total: PyTree) -> PyTree:
+        return jax.tree.map(jnp.add, total, f(params, pieces.pick(index)))
+
+    like = jax.eval_shape(lambda: f(params, pieces.pick(jnp.int32(0))))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    return jax.lax.fori_loop(0, pieces.num, add, zeros)
+
+
+def _in_turn(f: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """`f`, whose lanes take turns under vmap: each in cache, each as long as it needs.
+
+    Tracers that `f` closes over become arguments first, so that they too may be
+    mapped.
+    """
+
+    def call(*args: Any) -> PyTree:
+        converted, hoisted = jax.closure_convert(f, *args)
+        return jax.custom_batching.sequential_vmap(converted)(*args, *hoisted)
+
+    return call

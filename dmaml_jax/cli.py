@@ -1,0 +1,137 @@
+"""The command line; imports JAX only once it is needed."""
+
+import argparse
+import dataclasses
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from dmaml_jax.errors import UsageError
+from dmaml_jax.presets import TrainConfig, preset, validated
+
+USAGE, INTERRUPTED = 2, 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Train(TrainConfig):
+    """Train a learner on an environment and write a run folder.
+
+    Example: dmaml-jax train --env cartpole --algo directed-maml --seeds 5
+    """
+
+    out: str = ""
+    """The run folder itself; runs/ENV-ALGO-TIME if empty."""
+    config: str = ""
+    """A run's config.json: that run again; other flags override it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: as on the command line, without the program's name.
+
+    Returns:
+        The exit code: 0 done, 1 failed while running, 2 wrong input, 130 Ctrl-C,
+        143 SIGTERM.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(_parse(arguments))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"error: {error}; what was written before is whole.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parse(arguments: list[str]) -> Train:
+    import tyro
+
+    if arguments[:1] == ["--version"]:
+        print(importlib.metadata.version("dmaml-jax"))
+        raise SystemExit(0)
+    config = (tyro.conf.FlagConversionOff,)
+    if arguments[:1] == ["train"]:
+        return tyro.cli(
+            Train,
+            prog="dmaml-jax train",
+            default=_defaults(arguments),
+            args=_gathered(arguments[1:]),
+            config=config,
+        )
+    # No command, or an unknown one: this prints help or what is allowed.
+    return tyro.extras.subcommand_cli_from_dict(
+        {"train": Train},
+        prog="dmaml-jax",
+        description="Gradient-based meta-reinforcement-learning on the device.",
+        args=arguments,
+        config=config,
+    )
+
+
+def _defaults(arguments: list[str]) -> Train:
+    """What flags override: the values of `--config`, or the preset of `--env`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--env", default=TrainConfig.env)
+    parser.add_argument("--config", default="")
+    given, _ = parser.parse_known_args(arguments)
+    if not given.config:
+        return Train(**dataclasses.asdict(preset(given.env)))
+    from dmaml_jax.records import read_values
+
+    values = dict(read_values(given.config))
+    defaults = dataclasses.asdict(TrainConfig())
+    for name, value in values.items():
+        if name not in defaults:
+            raise UsageError(
+                f"--config {given.config} has a value {name!r} that this version does "
+                "not know: remove it there, or use the version that wrote it."
+            )
+        kept = tuple(value) if isinstance(value, list) else value
+        number = isinstance(defaults[name], float) and type(value) is int
+        if not number and type(kept) is not type(defaults[name]):
+            raise UsageError(
+                f"--config {given.config}: {name} is {value!r}, but it must be like "
+                f"{defaults[name]!r}."
+            )
+        values[name] = kept
+    return Train(**values, config=given.config)
+
+
+def _gathered(arguments: list[str]) -> list[str]:
+    """`--vary a --vary b` as `--vary a b`, so that both ways of writing it work."""
+    first, rest, values = None, [], []
+    open_flag = False
+    for word in arguments:
+        if word == "--vary":
+            first = len(rest) if first is None else first
+            open_flag = True
+        elif open_flag and not word.startswith("--"):
+            values.append(word)
+        else:
+            open_flag = False
+            rest.append(word)
+    if first is None:
+        return arguments
+    return [*rest[:first], "--vary", *values, *rest[first:]]
+
+
+def _run(command: Train) -> int:
+    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(TrainConfig)}
+    config = validated(TrainConfig(**values))
+    # XLA's own log lines, about caches and CPU features, are for its developers.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from dmaml_jax import devices
+
+    cores = min(devices.usable_cores(), config.seeds)
+    config = dataclasses.replace(config, cpu_devices=config.cpu_devices or cores)
+    devices.configure(config.device, config.cpu_devices)
+    from dmaml_jax.run import train
+
+    return train(config, command.out or None)

@@ -1,0 +1,47 @@
+"""Which devices JAX runs on; to be settled before anything else imports gymnax.
+
+Importing gymnax starts JAX, and what is set here must be set before that.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import jax
+
+from dmaml_jax.errors import UsageError
+
+
+def configure(device: Literal["auto", "cpu", "gpu"], cpu_devices: int) -> None:
+    """Set JAX up: platform, number of CPU devices, compilation cache.
+
+    The cache lies in the user's cache folder unless JAX_COMPILATION_CACHE_DIR names
+    another, so that a second start of the same program compiles nothing.
+
+    Args:
+        device: where to run; "auto" leaves the choice to JAX.
+        cpu_devices: devices to make of the CPU's cores.
+
+    Raises:
+        UsageError: a GPU is asked for where JAX finds none.
+    """
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", cpu_devices)
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(base, "dmaml_jax")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    if device == "gpu" and jax.default_backend() != "gpu":
+        raise UsageError(
+            "--device gpu, but JAX finds no GPU here: use --device cpu, or install the "
+            "extra 'cuda' (make setup does where there is an NVIDIA driver)."
+        )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,45 @@
+"""What learners share: their keys and the optimiser's step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dmaml_jax.types import Params, Task
+
+
+def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:
+    """A key per task and collection, `[M, num_collections]`, from a step's key."""
+    key_collections, _ = jax.random.split(key)
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    return jax.random.split(key_collections, (num_tasks, num_collections))
+
+
+def modifier_key(key: jax.Array) -> jax.Array:
+    """The half of a step's key that the learner itself leaves alone."""
+    _, key_modifier = jax.random.split(key)
+    return key_modifier
+
+
+def optimizer_step(
+    optimizer: optax.GradientTransformation,
+    gradient: Params,
+    state: Any,
+    params: Params,
+) -> tuple[Params, Any]:
+    """Apply an Optax transformation: new parameters and optimiser state."""
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes on purpose
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state
+
+
+def cosine(a: Params, b: Params) -> jax.Array:
+    """Cosine of the angle between two pytrees; 0 where one of them vanishes."""
+    dot, aa, bb = (_inner(x, y) for x, y in ((a, b), (a, a), (b, b)))
+    norm = jnp.sqrt(aa * bb)
+    return jnp.where(norm > 0, dot / jnp.where(norm > 0, norm, 1), 0)
+
+
+def _inner(a: Params, b: Params) -> jax.Array:
+    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))

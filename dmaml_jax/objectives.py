@@ -1,0 +1,97 @@
+"""Objectives: advantages and losses of K trajectories of one task."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dmaml_jax.baselines import leave_one_out_time_mean
+from dmaml_jax.returns import discounted_returns
+from dmaml_jax.surrogates import score_function
+from dmaml_jax.types import Params, Policy, Trajectory
+
+Baseline = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Objective(NamedTuple):
+    """How trajectories become a loss.
+
+    Attributes:
+        advantages: `(θ, data) -> data` with `advantages` and `weights` filled in.
+        loss: `(θ, data) -> −Ĵ` as a surrogate, a sum over steps.
+    """
+
+    advantages: Callable[[Params, Trajectory], Trajectory]
+    loss: Callable[[Params, Trajectory], jax.Array]
+
+
+def policy_gradient(
+    policy: Policy,
+    *,
+    discount: float | jax.Array,
+    baseline: Baseline | None = leave_one_out_time_mean,
+    normalize_advantages: bool = True,
+    step_reduction: Literal["sum", "mean"] = "sum",
+    discount_weighting: bool = False,
+) -> Objective:
+    r"""REINFORCE: −Ĵ = −(1/K) Σ_k Σ_t log π_θ(a|s) A_{k,t}.
+
+    A is the return to go minus the baseline, normalised over the living steps of the
+    task. Unbiased estimates of ∇J need `normalize_advantages=False`,
+    `discount_weighting=True` (the weight γ^t on step t) and the sum.
+
+    Args:
+        policy: π_θ.
+        discount: γ.
+        baseline: `(returns, alive) -> [K, H]`, or None.
+        normalize_advantages: to mean 0 and standard deviation 1 over living steps.
+        step_reduction: "sum" over the steps and mean over the trajectories, which is
+            ∇J as the paper writes it; "mean" over all living steps, about H times
+            smaller.
+        discount_weighting: whether step t weighs γ^t.
+
+    Returns:
+        The objective.
+    """
+
+    def advantages(params: Params, data: Trajectory) -> Trajectory:
+        del params  # no value head
+        mask = data.alive.astype(data.rewards.dtype)
+        returns = jax.vmap(discounted_returns, in_axes=(0, None))(
+            data.rewards, discount
+        )
+        values = (
+            returns if baseline is None else returns - baseline(returns, data.alive)
+        )
+        if normalize_advantages:
+            values = normalize(values, mask)
+        share = data.alive.shape[0] if step_reduction == "sum" else jnp.sum(mask)
+        weights = mask / share
+        if discount_weighting:
+            steps = jnp.arange(mask.shape[1], dtype=mask.dtype)
+            weights = weights * jnp.asarray(discount, mask.dtype) ** steps
+        return data._replace(advantages=values * mask, weights=weights)
+
+    def loss(params: Params, data: Trajectory) -> jax.Array:
+        assert data.advantages is not None, "call advantages(params, data) first"
+        assert data.weights is not None
+        log_probs = trajectory_log_probs(policy, params, data)
+        return -score_function(log_probs, data.advantages, data.weights)
+
+    return Objective(advantages, loss)
+
+
+def normalize(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """To mean 0 and standard deviation 1 over the entries where `mask` is 1."""
+    count = jnp.sum(mask)
+    centred = values - jnp.sum(values * mask) / count
+    deviation = jnp.sqrt(jnp.sum(centred**2 * mask) / count)
+    return centred / (deviation + 1e-8)
+
+
+def trajectory_log_probs(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
+    """Log π_θ(a|s) of stored steps, 0 where not alive, `[K, H]`."""
+    action_params = policy.apply(params, data.obs[:, :-1])
+    log_probs = policy.distribution.log_prob(action_params, data.actions)
+    return jnp.where(data.alive, log_probs, 0)

@@ -1,0 +1,220 @@
+"""The values of a run: names, paper symbols, defaults and what is allowed.
+
+Pure Python, so that `--help` and a wrong flag answer without importing JAX.
+"""
+
+import dataclasses
+import math
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Every value of a training run; the defaults are Table I's, on CartPole.
+
+    "Table I" and "Algorithm 1" are those of Directed-MAML, arXiv 2510.00212; "ours"
+    marks what that paper leaves open.
+    """
+
+    env: str = "cartpole"
+    """Environment."""
+    algo: str = "directed-maml"
+    """Learner: maml, fomaml, directed-maml (or directed), directed-fomaml."""
+    method: Literal["pg"] = "pg"
+    """Gradient of the return: pg, policy gradient."""
+    seeds: int = 1
+    """Number of seeds, trained side by side."""
+    seed: int = 1
+    """FIRST seed; the seeds are FIRST ... FIRST + seeds - 1."""
+    epochs: int = 300
+    """E: epochs (ours)."""
+    horizon: int = 200
+    """H: steps per episode at most (the paper's cap for CartPole)."""
+    num_tasks: int = 5
+    """M: tasks per epoch (Table I)."""
+    num_trajectories: int = 10
+    """K: trajectories per task and collection (Table I)."""
+    num_inner_steps: int = 1
+    """N: gradient steps of the inner loop (ours)."""
+    inner_lr: float = 0.001
+    """alpha: inner step size (Table I)."""
+    outer_lr: float = 0.001
+    """beta: outer step size (Table I)."""
+    directed_lr: float = 0.005
+    """delta: step size of the directed pre-step (Table I)."""
+    discount: float = 0.99
+    """gamma: discount (Table I)."""
+    vary: tuple[str, ...] = ("gravity=5:15",)
+    """phi: what varies from task to task, NAME=LOW:HIGH ..., uniformly (the paper's)."""
+    medium_task: Literal["exact", "empirical"] = "exact"
+    """phi_med: mean of the distribution (Eq. 3) or of the sampled tasks (Eq. 4)."""
+    step_reduction: Literal["sum", "mean"] = "sum"
+    """How a gradient adds up an episode's steps (ours; mean is H times smaller)."""
+    outer_optimizer: Literal["adam", "sgd"] = "adam"
+    """Optimiser of the outer step (ours)."""
+    directed_optimizer: Literal["adam", "sgd"] = "sgd"
+    """Optimiser of the pre-step (ours: plain gradient ascent)."""
+    baseline: Literal["leave-one-out", "none"] = "leave-one-out"
+    """Subtracted from returns: the mean of the other trajectories, or none (ours)."""
+    normalize_advantages: bool = True
+    """Whether advantages get mean 0 and deviation 1 per task (ours)."""
+    discount_weighting: bool = False
+    """Whether step t of a gradient weighs gamma^t; unbiased ones must (ours: no)."""
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers, tanh between them (ours)."""
+    threshold: float = 190.0
+    """Smoothed return after adaptation that counts as solved (ours)."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to run; auto takes a GPU where JAX finds one."""
+    cpu_devices: int = 0
+    """CPU devices to spread the seeds over; 0: one per core, at most one per seed."""
+    matmul_precision: Literal["highest", "high", "default"] = "highest"
+    """Precision of matrix products on a GPU; its default, TF32, keeps 10 bits."""
+    chunk_epochs: int = 20
+    """Epochs between two looks of the host: metrics, progress, Ctrl-C."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {"cartpole": {}}
+"""What an environment's preset changes of the defaults."""
+
+
+def preset(env: str) -> TrainConfig:
+    """Default values of an environment.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    if env not in PRESETS:
+        close = get_close_matches(env, PRESETS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UsageError(
+            f"Unknown environment {env!r}: choose one of {', '.join(PRESETS)}.{hint}"
+        )
+    return TrainConfig(env=env, **PRESETS[env])
+
+
+def validated(config: TrainConfig) -> TrainConfig:
+    """The configuration with the learner's full name, if its values make sense.
+
+    Traced values (a library user may vmap over rates) are not looked at.
+
+    Raises:
+        UsageError: the first value that is out of range.
+    """
+    for name in _COUNTS:
+        _require(
+            _is_count(getattr(config, name)), name, config, "a whole number, 1 or more"
+        )
+    _require(
+        isinstance(config.seed, int) and 0 <= config.seed <= 2**32 - config.seeds,
+        "seed",
+        config,
+        "a whole number from 0, and the last seed below 2^32",
+    )
+    for name in _STEP_SIZES:
+        value = getattr(config, name)
+        _require(
+            _traced(value) or (math.isfinite(value) and value >= 0),
+            name,
+            config,
+            "a finite number, 0 or more",
+        )
+    _require(
+        _traced(config.discount) or 0 <= config.discount <= 1,
+        "discount",
+        config,
+        "a number from 0 to 1",
+    )
+    _require(
+        _is_count(config.cpu_devices + 1),
+        "cpu_devices",
+        config,
+        "a whole number from 0",
+    )
+    _require(math.isfinite(config.threshold), "threshold", config, "a finite number")
+    _require(
+        all(_is_count(size) for size in config.hidden_sizes),
+        "hidden_sizes",
+        config,
+        "whole numbers, 1 or more each",
+    )
+    for field in dataclasses.fields(config):
+        allowed = getattr(field.type, "__args__", ())
+        if getattr(field.type, "__origin__", None) is Literal:
+            _require(
+                getattr(config, field.name) in allowed,
+                field.name,
+                config,
+                f"one of {', '.join(allowed)}",
+            )
+    parse_vary(config.vary)
+    try:
+        return dataclasses.replace(config, algo=registry.full_name(config.algo))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def parse_vary(vary: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Read `NAME=LOW:HIGH` items.
+
+    Raises:
+        UsageError: an item is no such thing, or its range is reversed or not finite.
+
+    Example:
+        >>> parse_vary(("gravity=5:15",))
+        {'gravity': (5.0, 15.0)}
+    """
+    ranges = {}
+    for item in vary:
+        name, _, bounds = item.partition("=")
+        low, _, high = bounds.partition(":")
+        try:
+            ranges[name] = (float(low), float(high))
+        except ValueError:
+            raise UsageError(
+                f"--vary takes NAME=LOW:HIGH, such as gravity=5:15, and not {item!r}."
+            ) from None
+        if not -math.inf < ranges[name][0] <= ranges[name][1] < math.inf:
+            raise UsageError(
+                f"--vary {item}: the range must be finite with LOW <= HIGH; "
+                f"write {name}={high}:{low} if the two are swapped."
+                if ranges[name][0] > ranges[name][1]
+                else f"--vary {item}: the range must be finite with LOW <= HIGH."
+            )
+    if not ranges:
+        raise UsageError(
+            "--vary needs at least one NAME=LOW:HIGH, so that tasks differ."
+        )
+    return ranges
+
+
+_COUNTS = (
+    "seeds",
+    "epochs",
+    "horizon",
+    "num_tasks",
+    "num_trajectories",
+    "num_inner_steps",
+    "chunk_epochs",
+)
+_STEP_SIZES = ("inner_lr", "outer_lr", "directed_lr")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _traced(value: Any) -> bool:
+    return not isinstance(value, int | float)
+
+
+def _require(holds: bool, name: str, config: TrainConfig, allowed: str) -> None:
+    if not holds:
+        flag = "--" + name.replace("_", "-")
+        value = getattr(config, name)
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        raise UsageError(f"{flag} is {shown}, but it must be {allowed}.")

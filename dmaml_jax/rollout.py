@@ -1,0 +1,154 @@
+"""Episodes: one trajectory at a time, vmapped over trajectories, tasks and seeds."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dmaml_jax.types import Params, Policy, Task, Trajectory
+
+
+class _Walk(NamedTuple):
+    """Where a rollout stands."""
+
+    env_state: Any
+    obs: jax.Array
+    alive: jax.Array
+
+
+@jax.custom_batching.custom_vmap
+def any_lane(flag: jax.Array) -> jax.Array:
+    """Whether `flag` holds in any lane of every surrounding `jax.vmap`.
+
+    The answer is one for all lanes, so a `while_loop` that asks it stays a plain loop
+    under vmap, without a select over its whole carry at every turn.
+    """
+    return flag
+
+
+@any_lane.def_vmap
+def _any_over_lanes(axis_size: int, in_batched: list[bool], flag: jax.Array):
+    return any_lane(jnp.any(flag, axis=0)), False
+
+
+def rollout(
+    key: jax.Array,
+    params: Params,
+    env_params: Task,
+    *,
+    env: Any,
+    policy: Policy,
+    horizon: int,
+    chunk: int,
+) -> Trajectory:
+    """One episode of at most `horizon` steps, under an alive mask.
+
+    The environment's `step_env` is called, never its auto-resetting `step`. Steps are
+    taken in chunks until every lane of the surrounding vmaps has ended; an ended
+    environment is kept where it ended, so what is written of it stays finite.
+
+    Args:
+        key: consumed by reset, actions and environment.
+        params: θ of the policy; no gradient flows through sampling.
+        env_params: the task.
+        env: an environment with gymnax's interface.
+        policy: π.
+        horizon: H, steps at most; the horizon is a truncation.
+        chunk: steps between two looks at whether all lanes have ended.
+
+    Returns:
+        The trajectory, `[H, …]` and observations `[H + 1, …]`.
+    """
+    key_reset, key_actions, key_env = jax.random.split(key, 3)
+    chunk = min(chunk, horizon)
+    num_chunks = -(-horizon // chunk)
+    total = num_chunks * chunk
+    # Sampling is a constant to the meta-gradient; the learners recompute the
+    # log-probabilities on what was stored.
+    params, env_params = jax.lax.stop_gradient((params, env_params))
+    with jax.numpy_dtype_promotion("standard"):
+        obs, env_state = env.reset_env(key_reset, env_params)
+    noise = policy.distribution.noise(
+        key_actions, jax.eval_shape(policy.apply, params, obs), total
+    )
+    env_keys = jax.random.split(key_env, total)
+
+    def take_step(walk: _Walk, t: jax.Array) -> tuple[_Walk, Trajectory]:
+        action_params = policy.apply(params, walk.obs)
+        action = policy.distribution.sample(action_params, noise[t])
+        log_prob = policy.distribution.log_prob(action_params, action)
+        with jax.numpy_dtype_promotion("standard"):
+            obs, state, reward, terminated, _ = env.step_env(
+                env_keys[t], walk.env_state, action, env_params
+            )
+            truncated = env.is_truncated(state, env_params)
+        alive = walk.alive & (t < horizon)
+        kept = _keep(alive, (state, obs), (walk.env_state, walk.obs))
+        seen = Trajectory(
+            obs=walk.obs,
+            actions=action,
+            log_probs=jnp.where(alive, log_prob, 0),
+            rewards=jnp.where(alive, reward, 0).astype(log_prob.dtype),
+            alive=alive,
+            terminated=alive & terminated,
+        )
+        return _Walk(*kept, alive & ~terminated & ~truncated), seen
+
+    walk = _Walk(env_state, obs, jnp.array(True))
+    walk = _with_stable_types(take_step, walk)
+    return _steps_until_all_ended(take_step, walk, horizon, chunk, num_chunks)
+
+
+def _keep(alive: jax.Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda n, o: jnp.where(alive, n, o), new, old)
+
+
+def _with_stable_types(take_step: Callable[..., Any], walk: _Walk) -> _Walk:
+    """Give the start the types that a step returns, so that it can be a loop's carry.
+
+    Environments start with Python numbers and weak types in their states.
+    """
+    after, _ = jax.eval_shape(take_step, walk, jnp.int32(0))
+    return jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), walk, after)
+
+
+def _steps_until_all_ended(
+    take_step: Callable[[_Walk, jax.Array], tuple[_Walk, Trajectory]],
+    walk: _Walk,
+    horizon: int,
+    chunk: int,
+    num_chunks: int,
+) -> Trajectory:
+    def take_chunk(carry: tuple[jax.Array, _Walk, Trajectory]):
+        index, walk, written = carry
+        start = index * chunk
+        walk, seen = jax.lax.scan(take_step, walk, start + jnp.arange(chunk))
+        # The observation after the chunk is written too: it is the last of an episode
+        # that ends here, and overwritten by itself where the next chunk begins.
+        seen = seen._replace(obs=jnp.concatenate([seen.obs, walk.obs[None]]))
+        written = jax.tree.map(
+            lambda buffer, new: jax.lax.dynamic_update_slice_in_dim(
+                buffer, new, start, axis=0
+            ),
+            written,
+            seen,
+        )
+        return index + 1, walk, written
+
+    def goes_on(carry: tuple[jax.Array, _Walk, Trajectory]) -> jax.Array:
+        index, walk, _ = carry
+        return (index < num_chunks) & any_lane(walk.alive)
+
+    _, like = jax.eval_shape(take_step, walk, jnp.int32(0))
+    total = num_chunks * chunk
+    buffers = jax.tree.map(lambda x: jnp.zeros((total, *x.shape), x.dtype), like)
+    buffers = buffers._replace(
+        obs=jnp.zeros((total + 1, *like.obs.shape), like.obs.dtype)
+    )
+    _, _, written = jax.lax.while_loop(
+        goes_on, take_chunk, (jnp.int32(0), walk, buffers)
+    )
+    ends = written._replace(obs=None)
+    ends = jax.tree.map(lambda x: x[:horizon], ends)
+    return ends._replace(obs=written.obs[: horizon + 1])

@@ -1,0 +1,185 @@
+"""The nouns of the project: data, policies, problems and meta-learners."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+PyTree = Any
+Params = PyTree
+Task = PyTree
+Data = Any
+
+
+class Trajectory(NamedTuple):
+    """One episode of at most H steps; with a leading axis, K of them.
+
+    Steps after the end keep their slots: `alive` is false there, rewards and
+    log-probabilities are 0 and observations repeat the last one or are 0.
+
+    Attributes:
+        obs: observations before each step and after the last, `[K, H+1, …]`.
+        actions: the actions as sampled, `[K, H, …]`.
+        log_probs: log π_old(a|s) of the sampling policy, `[K, H]`.
+        rewards: `[K, H]`.
+        alive: whether the episode was still running before the step, `[K, H]`.
+        terminated: whether this step ended it by itself; a time limit is a
+            truncation and is not marked, `[K, H]`.
+        advantages: A_t, filled in by `Problem.advantages`, `[K, H]`.
+        weights: the share of the step in a loss (alive, 1/K, perhaps γ^t), so that
+            a loss is a plain sum over steps; filled in with `advantages`, `[K, H]`.
+    """
+
+    obs: jax.Array
+    actions: jax.Array
+    log_probs: jax.Array
+    rewards: jax.Array
+    alive: jax.Array
+    terminated: jax.Array
+    advantages: jax.Array | None = None
+    weights: jax.Array | None = None
+
+
+class Distribution(NamedTuple):
+    """A family of action distributions, as functions of its parameters.
+
+    `sample` is a function of noise drawn beforehand, so that a rollout draws all of
+    its randomness in one call outside of its loop.
+
+    Attributes:
+        noise: `(key, params_like, num) -> noise` for `num` samples, stacked on
+            axis 0; `params_like` gives the shape of one sample's parameters.
+        sample: `(params, noise) -> action`.
+        log_prob: `(params, action) -> log π(a|s)`.
+        entropy: `(params) -> H(π(·|s))`.
+    """
+
+    noise: Callable[[jax.Array, Any, int], jax.Array]
+    sample: Callable[[Any, jax.Array], jax.Array]
+    log_prob: Callable[[Any, jax.Array], jax.Array]
+    entropy: Callable[[Any], jax.Array]
+
+
+class Policy(NamedTuple):
+    """A parametrised policy π_θ(a|s).
+
+    Attributes:
+        init: `(key, obs) -> θ` for one observation.
+        apply: `(θ, obs) -> ` parameters of the action distribution, for one
+            observation or any number of them on leading axes.
+        distribution: what those parameters are the parameters of.
+    """
+
+    init: Callable[[jax.Array, jax.Array], Params]
+    apply: Callable[[Params, jax.Array], Any]
+    distribution: Distribution
+
+
+class Pieces(NamedTuple):
+    """Data that a loss may be summed over piece by piece.
+
+    Attributes:
+        num: how many pieces hold anything, an int32 (it may be traced).
+        pick: `(index) -> data`, the piece; losses of the pieces add up to the loss
+            of the whole.
+    """
+
+    num: jax.Array
+    pick: Callable[[jax.Array], Data]
+
+
+class Problem(NamedTuple):
+    """All that a meta-learner knows of the world: pure functions of θ and a task 𝒯.
+
+    Environments, rollouts, policies and estimators stand behind it; a quadratic, an
+    enumerable MDP and a sinusoid regression are problems too.
+
+    Attributes:
+        init: `(key) -> θ` at random.
+        sample_tasks: `(key, num) -> tasks`, `num` tasks ~ ρ stacked on axis 0; a task
+            is a pytree (for RL the environment's parameters).
+        medium_task: `() -> 𝒯_med`, the task at the mean of ρ (Directed-MAML, Eq. 3).
+        collect: `(key, θ, task) -> data`, K trajectories of π_θ; no gradient flows
+            through sampling.
+        advantages: `(θ, data) -> data` with advantages and step weights filled in,
+            differentiable in θ where θ has a value head.
+        inner_loss: `(θ, data) -> −Ĵ` as a surrogate with the advantages given: its
+            gradient estimates −∇J, its second derivative what the estimator promises.
+        outer_loss: `(θ, data) -> ` the same for the outer step.
+        objective: `(data) -> Ĵ`, discounted, un-centred, un-normalised.
+        log_probs: `(θ, data) -> [K, H]`, log π_θ(a|s), 0 where not alive.
+        performance: `(data) -> ` mean undiscounted return, for people.
+        num_steps: `(data) -> ` steps of living trajectories, int32: the cost.
+        pieces: `(data) -> Pieces` where losses are plain sums over steps and the
+            platform is faster with a piece at a time; None to take data whole.
+    """
+
+    init: Callable[[jax.Array], Params]
+    sample_tasks: Callable[[jax.Array, int], Task]
+    medium_task: Callable[[], Task]
+    collect: Callable[[jax.Array, Params, Task], Data]
+    advantages: Callable[[Params, Data], Data]
+    inner_loss: Callable[[Params, Data], jax.Array]
+    outer_loss: Callable[[Params, Data], jax.Array]
+    objective: Callable[[Data], jax.Array]
+    log_probs: Callable[[Params, Data], jax.Array]
+    performance: Callable[[Data], jax.Array]
+    num_steps: Callable[[Data], jax.Array]
+    pieces: Callable[[Data], Pieces] | None = None
+
+
+class State(Protocol):
+    """What every learner's state offers, whatever else it holds."""
+
+    @property
+    def params(self) -> Params:
+        """The meta-parameters θ."""
+        ...
+
+    @property
+    def epoch(self) -> jax.Array:
+        """Epochs done, int32."""
+        ...
+
+
+class Info(NamedTuple):
+    """What a person wants to see of one epoch; a learner without a value says None.
+
+    Attributes:
+        meta_gradient: what the outer optimiser got, shaped like θ.
+        loss: mean outer loss over the tasks.
+        return_before: mean undiscounted return at θ.
+        return_after: mean undiscounted return after adaptation, at θ'.
+        num_steps: environment steps of living trajectories, int32.
+        return_medium: mean undiscounted return on the medium task.
+        cos_medium_meta: cosine between the medium task's gradient and the
+            meta-gradient.
+    """
+
+    meta_gradient: Params
+    loss: jax.Array
+    return_before: jax.Array
+    return_after: jax.Array
+    num_steps: jax.Array
+    return_medium: jax.Array | None = None
+    cos_medium_meta: jax.Array | None = None
+
+
+class MetaLearner(NamedTuple):
+    """A meta-learning algorithm as three pure functions.
+
+    A learner's `step` splits its key in two: the first half feeds its own
+    collections, the second is left to a modifier such as `directed`, which hands the
+    whole key on. So a modified learner sees the same random numbers as the bare one.
+
+    Attributes:
+        init: `(key) -> state`; the state has `params` (θ) and an int32 `epoch`.
+        step: `(key, state, tasks) -> (state, info)`, one epoch on tasks stacked on
+            axis 0; jit-able, not jitted.
+        adapt: `(key, state, task, num_steps) -> (params, curve)`, what a deployed
+            agent does with a new task, and its return after 0 … num_steps steps.
+    """
+
+    init: Callable[[jax.Array], Any]
+    step: Callable[[jax.Array, Any, Task], tuple[Any, Info]]
+    adapt: Callable[[jax.Array, Any, Task, int], tuple[Params, jax.Array]]
