@@ -1,4 +1,4 @@
-"""The inner loop: gradients that can be differentiated once more, and n steps of them."""
+"""The inner loop: n gradient steps, and gradients that can be differentiated again."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -49,7 +49,7 @@ class TrainConfig:
     discount: float = 0.99
     """gamma: discount (Table I)."""
     vary: tuple[str, ...] = ("gravity=5:15",)
-    """phi: what varies from task to task, NAME=LOW:HIGH ..., uniformly (the paper's)."""
+    """phi: what varies over tasks, NAME=LOW:HIGH ..., uniformly (the paper's)."""
     medium_task: Literal["exact", "empirical"] = "exact"
     """phi_med: mean of the distribution (Eq. 3) or of the sampled tasks (Eq. 4)."""
     step_reduction: Literal["sum", "mean"] = "sum"
