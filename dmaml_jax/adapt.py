@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from dmaml_jax.types import Data, Params, Problem, PyTree, Task
 
@@ -84,6 +85,7 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
 
     def backward(residuals: Any, direction: Params) -> Any:
         params, data, through_data = residuals
+        direction = jax.tree.map(_instantiated, direction, is_leaf=_is_symbolic_zero)
         if through_data is None:
             return hessian_vector(params, data, direction), None
         _, pullback = jax.vjp(lambda p, d: slope(p, d, direction), params, data)
@@ -175,6 +177,14 @@ def _is_primal(leaf: Any) -> bool:
     return isinstance(leaf, jax.custom_derivatives.CustomVJPPrimal)
 
 
+def _is_symbolic_zero(leaf: Any) -> bool:
+    return isinstance(leaf, jax.custom_derivatives.SymbolicZero)
+
+
+def _instantiated(leaf: Any) -> jax.Array:
+    return jnp.zeros(leaf.shape, leaf.dtype) if _is_symbolic_zero(leaf) else leaf
+
+
 def _sum_over_pieces(
     problem: Problem, f: Callable[[Params, Data], PyTree], params: Params, data: Data
 ) -> PyTree:
@@ -198,7 +208,13 @@ def _in_turn(f: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """
 
     def call(*args: Any) -> PyTree:
-        converted, hoisted = jax.closure_convert(f, *args)
-        return jax.custom_batching.sequential_vmap(converted)(*args, *hoisted)
+        traced, shape = jax.make_jaxpr(f, return_shape=True)(*args)
+
+        @jax.custom_batching.sequential_vmap
+        def flat(hoisted: list[Any], *leaves: Any) -> list[Any]:
+            return jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, hoisted))(*leaves)
+
+        outputs = flat(traced.consts, *jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
     return call

@@ -122,7 +122,7 @@ def build(
         num_trajectories=config.num_trajectories,
         discount=config.discount,
     )
-    return problem, _learner(config, problem)
+    return problem, learner_of(config, problem)
 
 
 def _named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
@@ -149,7 +149,7 @@ def _default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> P
     )
 
 
-def _learner(config: TrainConfig, problem: Problem) -> MetaLearner:
+def learner_of(config: TrainConfig, problem: Problem) -> MetaLearner:
     make, options, is_directed = registry.find(config.algo)
     learner = make(
         problem,

@@ -123,7 +123,9 @@ def _steps_until_all_ended(
     def take_chunk(carry: tuple[jax.Array, _Walk, Trajectory]):
         index, walk, written = carry
         start = index * chunk
-        walk, seen = jax.lax.scan(take_step, walk, start + jnp.arange(chunk))
+        walk, seen = jax.lax.scan(
+            take_step, walk, start + jnp.arange(chunk, dtype=jnp.int32)
+        )
         # The observation after the chunk is written too: it is the last of an episode
         # that ends here, and overwritten by itself where the next chunk begins.
         seen = seen._replace(obs=jnp.concatenate([seen.obs, walk.obs[None]]))

@@ -1,0 +1,140 @@
+"""The directed pre-step: an epoch by hand, and its laws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from problems import HESSIAN, START, noisy, numpy_gradient, quadratic
+
+from dmaml_jax.factory import make_train_step
+from dmaml_jax.learners.common import modifier_key
+from dmaml_jax.learners.directed import (
+    directed,
+    medium_task_empirical,
+    medium_task_exact,
+)
+from dmaml_jax.learners.maml import maml
+
+ALPHA, BETA, DELTA = 0.3, 0.1, 0.05
+TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
+SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}
+
+
+def learner(problem, first_order=False, **options):
+    base = maml(
+        problem,
+        inner_lr=ALPHA,
+        meta_optimizer=optax.sgd(BETA),
+        first_order=first_order,
+    )
+    return directed(base, problem, directed_lr=DELTA, **options)
+
+
+@pytest.mark.parametrize("empirical", [False, True])
+def test_one_epoch_by_hand(empirical: bool) -> None:
+    """θ ← θ − δ∇loss_med(θ), then the outer step from there (Algorithm 1)."""
+    problem = quadratic()
+    medium = TARGETS.mean(axis=0) if empirical else np.zeros(3)
+    rule = medium_task_empirical if empirical else medium_task_exact(problem)
+    algorithm = learner(problem, task_rule=rule)
+    state = algorithm.init(jax.random.key(0))
+    state, info = algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+
+    moved = START - DELTA * numpy_gradient(START, medium)
+    contraction = np.eye(3) - ALPHA * HESSIAN
+    meta = np.mean(
+        [contraction @ HESSIAN @ contraction @ (moved - t) for t in TARGETS], axis=0
+    )
+    np.testing.assert_allclose(state.params, moved - BETA * meta, rtol=1e-10)
+    pre = numpy_gradient(START, medium)
+    cosine = pre @ meta / np.linalg.norm(pre) / np.linalg.norm(meta)
+    assert float(info.cos_medium_meta) == pytest.approx(cosine, rel=1e-10)
+    assert float(info.return_medium) == pytest.approx(medium.sum())
+    assert int(info.num_steps) == 2 * len(TARGETS) + 1
+    assert int(state.epoch) == 1
+
+
+def test_adam_for_the_pre_step_keeps_its_own_moments() -> None:
+    algorithm = learner(quadratic(), directed_optimizer=optax.adam)
+    state = algorithm.init(jax.random.key(0))
+    state, _ = algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+    pre = numpy_gradient(START, np.zeros(3))
+    np.testing.assert_allclose(state.optimizer[0].mu, 0.1 * pre, rtol=1e-6)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
+    """Handed the same key, a directed learner's base draws the bare learner's data."""
+    problem = noisy(quadratic())
+    base = maml(
+        problem,
+        inner_lr=ALPHA,
+        meta_optimizer=optax.adam(BETA),
+        first_order=first_order,
+    )
+    algorithm = directed(base, problem, directed_lr=0.0)
+    bare, wrapped = base.init(jax.random.key(0)), algorithm.init(jax.random.key(0))
+    for epoch in range(3):
+        key, tasks = jax.random.key(epoch), jnp.asarray(TARGETS)
+        bare, bare_info = base.step(key, bare, tasks)
+        wrapped, info = algorithm.step(key, wrapped, tasks)
+        np.testing.assert_allclose(wrapped.params, bare.params, rtol=1e-12)
+        np.testing.assert_allclose(info.loss, bare_info.loss, rtol=1e-12)
+
+
+@pytest.mark.parametrize("base", ["maml", "fomaml"])
+def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
+    """Through the public train step, over four epochs."""
+    trained = []
+    for algo in (base, f"directed-{base}"):
+        init, step = make_train_step("cartpole", algo, directed_lr=0.0, **SMALL)
+        state, step = init(jax.random.key(0)), jax.jit(step)
+        for epoch in range(4):
+            state, _ = step(jax.random.key(epoch), state)
+        trained.append(jax.flatten_util.ravel_pytree(state.params)[0])
+    np.testing.assert_allclose(trained[0], trained[1], rtol=1e-9, atol=1e-12)
+
+
+def test_delta_moves_the_parameters_and_the_medium_task_is_the_one_used() -> None:
+    """A directed epoch with δ > 0 differs, and its pre-step data are of φ_med."""
+    seen = []
+    problem = quadratic()
+
+    def collect(key, params, task):
+        seen.append(np.asarray(task) if not isinstance(task, jax.core.Tracer) else None)
+        return problem.collect(key, params, task)
+
+    algorithm = learner(problem._replace(collect=collect))
+    state = algorithm.init(jax.random.key(0))
+    after, _ = algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+    np.testing.assert_array_equal(seen[0], np.zeros(3))
+    assert not np.allclose(after.params, state.params)
+
+
+def test_the_modifiers_key_is_none_of_the_learners() -> None:
+    key = jax.random.key(7)
+    own, _ = jax.random.split(key)
+    collections = jax.random.split(own, (2, 2)).reshape(-1)
+    drawn = [*collections, modifier_key(key), *jax.random.split(modifier_key(key))]
+    numbers = {tuple(np.asarray(jax.random.key_data(k)).tolist()) for k in drawn}
+    assert len(numbers) == len(drawn)
+
+
+def test_adapt_is_the_base_learners() -> None:
+    problem = quadratic()
+    algorithm = learner(problem)
+    state = algorithm.init(jax.random.key(0))
+    params, curve = algorithm.adapt(
+        jax.random.key(1), state, jnp.asarray(TARGETS[0]), 1
+    )
+    expected = START - ALPHA * numpy_gradient(START, TARGETS[0])
+    np.testing.assert_allclose(params, expected, rtol=1e-12)
+    assert curve.shape == (2,)
+
+
+def test_empirical_rule_keeps_what_cannot_be_averaged() -> None:
+    tasks = {"gravity": jnp.array([5.0, 8.0]), "limit": jnp.array([200, 200])}
+    task = medium_task_empirical(jax.random.key(0), tasks)
+    assert float(task["gravity"]) == 6.5
+    assert task["limit"].dtype == tasks["limit"].dtype

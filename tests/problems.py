@@ -1,0 +1,73 @@
+"""Problems whose meta-gradients are known in closed form."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dmaml_jax.types import Pieces, Problem
+
+HESSIAN = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]])
+START = np.array([0.3, -1.2, 0.8])
+
+
+def quadratic(pieces: bool = False) -> Problem:
+    """J_i(θ) = −½ (θ − t_i)ᵀ H (θ − t_i); a task is its target t_i.
+
+    With `pieces` the loss is offered as the sum of its coordinates' shares.
+    """
+
+    def loss(params: jax.Array, data: dict[str, jax.Array]) -> jax.Array:
+        away = params - data["target"]
+        return 0.5 * jnp.sum(data["mask"] * away * (HESSIAN @ away))
+
+    def split(data: dict[str, jax.Array]) -> Pieces:
+        def pick(index: jax.Array) -> dict[str, jax.Array]:
+            here = jnp.arange(3, dtype=jnp.int32) == index
+            return {**data, "mask": jnp.where(here, data["mask"], 0)}
+
+        return Pieces(jnp.int32(3), pick)
+
+    return Problem(
+        init=lambda key: jnp.asarray(START) + 0 * jax.random.normal(key, (3,)),
+        sample_tasks=lambda key, num: jax.random.normal(key, (num, 3)),
+        medium_task=lambda: jnp.zeros(3),
+        collect=lambda key, params, task: {"target": task, "mask": jnp.ones(3)},
+        advantages=lambda params, data: data,
+        inner_loss=loss,
+        outer_loss=loss,
+        objective=lambda data: jnp.zeros(()),
+        log_probs=lambda params, data: jnp.zeros((1, 1)),
+        performance=lambda data: jnp.sum(data["target"]),
+        num_steps=lambda data: jnp.int32(1),
+        pieces=split if pieces else None,
+    )
+
+
+def numpy_gradient(params: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """∇ of the quadratic's loss, H (θ − t)."""
+    return HESSIAN @ (params - target)
+
+
+def noisy(problem: Problem) -> Problem:
+    """The quadratic with targets that move with the key: collections differ."""
+
+    def collect(key: jax.Array, params: Any, task: jax.Array) -> dict[str, jax.Array]:
+        moved = task + 0.1 * jax.random.normal(key, task.shape)
+        return {"target": moved, "mask": jnp.ones(3)}
+
+    return problem._replace(collect=collect)
+
+
+def central_difference(
+    f: Callable[[Any], jax.Array], x: Any, direction: Any, step: float = 1e-5
+) -> float:
+    """Directional derivative of f at x by a fourth-order central difference."""
+
+    def at(scale: float) -> float:
+        moved = jax.tree.map(lambda a, d: a + scale * step * d, x, direction)
+        return float(f(moved))
+
+    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)
