@@ -5,40 +5,56 @@ for JAX.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dmaml_jax.distributions import categorical as categorical
+    from dmaml_jax.errors import UsageError as UsageError
+    from dmaml_jax.factory import make_train_step as make_train_step
+    from dmaml_jax.learners.directed import directed as directed
+    from dmaml_jax.learners.directed import (
+        medium_task_empirical as medium_task_empirical,
+    )
+    from dmaml_jax.learners.directed import medium_task_exact as medium_task_exact
+    from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.objectives import policy_gradient as policy_gradient
+    from dmaml_jax.policies import mlp_categorical as mlp_categorical
+    from dmaml_jax.presets import TrainConfig as TrainConfig
+    from dmaml_jax.problem import make_problem as make_problem
+    from dmaml_jax.tasks import TaskDistribution as TaskDistribution
+    from dmaml_jax.tasks import uniform as uniform
+    from dmaml_jax.training import Program as Program
+    from dmaml_jax.training import train_step as train_step
+    from dmaml_jax.types import Distribution as Distribution
+    from dmaml_jax.types import Info as Info
+    from dmaml_jax.types import MetaLearner as MetaLearner
+    from dmaml_jax.types import Pieces as Pieces
+    from dmaml_jax.types import Policy as Policy
+    from dmaml_jax.types import Problem as Problem
+    from dmaml_jax.types import Trajectory as Trajectory
 
 _MODULES = {
-    "make_train_step": "factory",
-    "make_problem": "problem",
-    "maml": "learners.maml",
-    "directed": "learners.directed",
-    "medium_task_exact": "learners.directed",
-    "medium_task_empirical": "learners.directed",
-    "policy_gradient": "objectives",
-    "mlp_categorical": "policies",
-    "categorical": "distributions",
-    "uniform": "tasks",
-    "TaskDistribution": "tasks",
-    "train_step": "training",
-    "Program": "training",
-    "Distribution": "types",
-    "Info": "types",
-    "MetaLearner": "types",
-    "Pieces": "types",
-    "Policy": "types",
-    "Problem": "types",
-    "Trajectory": "types",
-    "TrainConfig": "presets",
-    "UsageError": "errors",
+    "distributions": "categorical",
+    "errors": "UsageError",
+    "factory": "make_train_step",
+    "learners.directed": "directed medium_task_empirical medium_task_exact",
+    "learners.maml": "maml",
+    "objectives": "policy_gradient",
+    "policies": "mlp_categorical",
+    "presets": "TrainConfig",
+    "problem": "make_problem",
+    "tasks": "TaskDistribution uniform",
+    "training": "Program train_step",
+    "types": "Distribution Info MetaLearner Pieces Policy Problem Trajectory",
 }
-__all__ = list(_MODULES)
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *_HOME})

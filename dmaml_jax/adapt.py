@@ -159,11 +159,11 @@ def adaptation_curve(
         The adapted parameters, and mean undiscounted returns `[num_steps + 1]`, each
         over the K trajectories that the next step learns from (the last over K more).
     """
-    *keys, key_last = jax.random.split(key, num_steps + 1)
+    keys = jax.random.split(key, num_steps + 1)
     adapted, seen = inner_steps(
-        problem, keys, params, task, inner_lr=inner_lr, first_order=True
+        problem, keys[:-1], params, task, inner_lr=inner_lr, first_order=True
     )
-    last = problem.performance(problem.collect(key_last, adapted, task))
+    last = problem.performance(problem.collect(keys[-1], adapted, task))
     return adapted, jnp.stack([step.performance for step in seen] + [last])
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax
 import optax
 
 from dmaml_jax import envs
@@ -150,6 +149,12 @@ def _default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> P
 
 
 def learner_of(config: TrainConfig, problem: Problem) -> MetaLearner:
+    """The learner that a validated configuration names, on any problem.
+
+    Args:
+        config: values, as `validated` returns them.
+        problem: what it learns.
+    """
     make, options, is_directed = registry.find(config.algo)
     learner = make(
         problem,
@@ -168,9 +173,3 @@ def learner_of(config: TrainConfig, problem: Problem) -> MetaLearner:
         task_rule=medium_task_exact(problem) if exact else medium_task_empirical,
         directed_optimizer=_OPTIMIZERS[config.directed_optimizer],
     )
-
-
-def describe_device(config: TrainConfig) -> str:
-    """The device that JAX runs on, in words."""
-    device = jax.devices()[0]
-    return device.device_kind if device.platform != "cpu" else "CPU"

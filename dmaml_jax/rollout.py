@@ -84,7 +84,7 @@ def rollout(
             )
             truncated = env.is_truncated(state, env_params)
         alive = walk.alive & (t < horizon)
-        kept = _keep(alive, (state, obs), (walk.env_state, walk.obs))
+        state, last_obs = _keep(alive, (state, obs), (walk.env_state, walk.obs))
         seen = Trajectory(
             obs=walk.obs,
             actions=action,
@@ -93,7 +93,7 @@ def rollout(
             alive=alive,
             terminated=alive & terminated,
         )
-        return _Walk(*kept, alive & ~terminated & ~truncated), seen
+        return _Walk(state, last_obs, alive & ~terminated & ~truncated), seen
 
     walk = _Walk(env_state, obs, jnp.array(True))
     walk = _with_stable_types(take_step, walk)

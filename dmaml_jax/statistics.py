@@ -40,12 +40,8 @@ def epochs_to_threshold(smoothed: np.ndarray, threshold: float) -> list[int | No
         >>> epochs_to_threshold(np.array([[1.0, 1.0], [3.0, 1.0]]), 2.0)
         [2, None]
     """
-    reached = smoothed >= threshold
-    first = np.argmax(reached, axis=0)
-    return [
-        int(epoch) + 1 if hit else None
-        for epoch, hit in zip(first, reached.any(axis=0), strict=True)
-    ]
+    curves = np.asarray(smoothed >= threshold).T
+    return [int(np.argmax(curve)) + 1 if curve.any() else None for curve in curves]
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ class Program:
         *,
         seeds: Sequence[int],
         chunk_epochs: int,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Any] | None = None,
     ) -> None:
         """Lay the program out; nothing is compiled yet.
 

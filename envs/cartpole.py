@@ -19,7 +19,7 @@ class EnvState(environment.EnvState):
     x_dot: jax.Array
     theta: jax.Array
     theta_dot: jax.Array
-    time: int | jax.Array
+    time: Any
 
 
 @struct.dataclass
@@ -46,7 +46,7 @@ class EnvParams(environment.EnvParams):
     tau: Number = 0.02
     theta_threshold: Number = 12 * 2 * math.pi / 360
     x_threshold: Number = 2.4
-    max_steps_in_episode: int | jax.Array = 200
+    max_steps_in_episode: Any = 200
 
 
 class CartPole(environment.Environment[EnvState, EnvParams]):

@@ -7,7 +7,7 @@ import pytest
 from problems import quadratic
 
 from dmaml_jax.adapt import gradient, inner_steps, value_and_gradient
-from dmaml_jax.factory import build
+from dmaml_jax.factory import build, learner_of
 from dmaml_jax.presets import TrainConfig, validated
 from dmaml_jax.types import Pieces, Problem
 
@@ -87,16 +87,12 @@ def test_pieces_add_up_under_nested_vmap() -> None:
         lambda *leaves: jnp.stack(leaves), *[draw(seed)[1] for seed in range(3)]
     )
     stacked = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), params)
-    results = [
-        jax.jit(
-            jax.vmap(
-                lambda p, f=value_and_gradient(problem_of_rows(pieces), loss): jax.vmap(
-                    lambda d: f(p, d)
-                )(data)
-            )
-        )(stacked)
-        for pieces in (False, True)
-    ]
+    results = []
+    for pieces in (False, True):
+        f = value_and_gradient(problem_of_rows(pieces), loss)
+        over_data = jax.vmap(f, in_axes=(None, 0))
+        both = jax.vmap(over_data, in_axes=(0, None))
+        results.append(jax.jit(both)(stacked, data))
     assert_close(*results)
 
 
@@ -158,8 +154,6 @@ def test_platform_forms_agree_on_cartpole(algo: str) -> None:
         problem, learner = build(config)
         assert problem.pieces is not None
         if whole:
-            from dmaml_jax.factory import learner_of
-
             problem = problem._replace(pieces=None)
             learner = learner_of(config, problem)
         tasks = problem.sample_tasks(jax.random.key(1), 2)

@@ -42,4 +42,5 @@ def cosine(a: Params, b: Params) -> jax.Array:
 
 
 def _inner(a: Params, b: Params) -> jax.Array:
-    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+    products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
+    return jnp.stack(jax.tree.leaves(products)).sum()

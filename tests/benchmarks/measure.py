@@ -1,13 +1,22 @@
-"""How the benchmark measures: samples in turn, ratios, load, worker processes."""
+"""What the benchmark measures, and how: candidates, samples in turn, ratios, load.
 
+`python measure.py JOB NUMBER` does what has to be measured in a process of its own and
+prints it as JSON.
+"""
+
+import contextlib
+import dataclasses
+import io
 import json
+import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+import timeit
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +25,7 @@ _WARM_UP_BELOW = 0.5  # seconds
 
 
 class MeasurementError(Exception):
-    """A process died, or a side did not do the work that was asked for."""
+    """A process died, or a candidate's numbers are not finite."""
 
 
 class Sample(NamedTuple):
@@ -28,35 +37,30 @@ class Sample(NamedTuple):
 
 
 class Quartiles(NamedTuple):
-    """Median and quartiles of some numbers."""
+    """Median and quartiles of `count` numbers."""
 
     low: float
     median: float
     high: float
     count: int
 
-    def text(self, digits: int = 3, scale: float = 1.0) -> str:
+    def text(self, scale: float = 1.0) -> str:
         """`median [low, high]`."""
-        low, median, high = (f"{x * scale:.{digits}g}" for x in self[:3])
+        low, median, high = (f"{x * scale:.3g}" for x in self[:3])
         return f"{median} [{low}, {high}]"
-
-
-Candidate = Callable[[], Sample]
-Samples = dict[str, list[Sample]]
-
-
-def say(message: str) -> None:
-    """Tell the person who waits."""
-    print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
     """Median and quartiles, interpolated."""
-    if len(values) == 1:
-        return Quartiles(values[0], values[0], values[0], 1)
+    padded = values if len(values) > 1 else [*values] * 2
     return Quartiles(
-        *statistics.quantiles(values, n=4, method="inclusive"), len(values)
+        *statistics.quantiles(padded, n=4, method="inclusive"), len(values)
     )
+
+
+def seconds(samples: Sequence[Sample]) -> Quartiles:
+    """Quartiles of the samples' wall times."""
+    return quartiles([sample.seconds for sample in samples])
 
 
 def ratio(above: Sequence[Sample], below: Sequence[Sample]) -> Quartiles:
@@ -65,30 +69,63 @@ def ratio(above: Sequence[Sample], below: Sequence[Sample]) -> Quartiles:
     return quartiles([a.seconds / b.seconds for a, b in pairs])
 
 
-def seconds(samples: Sequence[Sample]) -> Quartiles:
-    """Quartiles of the samples' wall times."""
-    return quartiles([sample.seconds for sample in samples])
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
-def interleave(candidates: dict[str, Candidate], repetitions: int) -> Samples:
-    """Sample the candidates in turn, A B A B …
+def say(message: str) -> None:
+    """Tell the person who waits."""
+    print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
 
-    An epoch of some milliseconds would mostly measure the caches that the candidate
-    before it left behind. So whatever takes less than half a second, on either side,
-    runs once untimed before each sample.
-    """
-    first = {name: candidate() for name, candidate in candidates.items()}
-    shown = ", ".join(f"{name} {s.seconds:.3g} s" for name, s in first.items())
-    say(f"  first epochs: {shown}")
-    samples: Samples = {name: [] for name in candidates}
-    for repetition in range(repetitions):
-        for name, candidate in candidates.items():
-            if first[name].seconds < _WARM_UP_BELOW:
-                candidate()
-            samples[name].append(candidate())
-        if (repetition + 1) % 5 == 0:
-            say(f"  {repetition + 1} of {repetitions} repetitions")
-    return samples
+
+def make_program(algo: str, seeds: int, full: bool) -> Any:
+    """The program that `dmaml-jax train` runs; with `full`, nobody terminates."""
+    import jax
+
+    from dmaml_jax import envs
+    from dmaml_jax.factory import build
+    from dmaml_jax.presets import preset, validated
+    from dmaml_jax.tasks import uniform
+    from dmaml_jax.training import Program, train_step
+
+    config = validated(dataclasses.replace(preset("cartpole"), algo=algo, seeds=seeds))
+    env, ranges = envs.make("cartpole")
+    limits = {"theta_threshold": math.inf, "x_threshold": math.inf} if full else {}
+    tasks = uniform(env.default_params.replace(**limits), **ranges)
+    problem, learner = build(config, env=env, tasks=tasks)
+    return Program(
+        *train_step(problem, learner, config.num_tasks),
+        seeds=range(1, seeds + 1),
+        chunk_epochs=config.chunk_epochs,
+        devices=jax.devices()[:seeds],
+    )
+
+
+class Ours:
+    """A compiled program; called, it runs another epoch from its first parameters."""
+
+    def __init__(self, algo: str, seeds: int, full: bool) -> None:
+        self.name, self.algo, self.seeds = f"ours, {algo}", algo, seeds
+        self.name += f", {plural(seeds, 'seed')}"
+        self.program = make_program(algo, seeds, full)
+        say(f"  {self.name}: compiled in {self.program.compile():.1f} s")
+        self._start, self._epoch = self.program.state, 0
+
+    def __call__(self) -> Sample:
+        import jax
+
+        copy = jax.tree.map(jax.numpy.copy, self._start)  # a run donates its state
+        self.program.state = jax.block_until_ready(copy)
+        self._epoch += 1
+        begin = time.perf_counter()
+        metrics = self.program.run(self._epoch, 1)
+        jax.block_until_ready(self.program.state)
+        took = time.perf_counter() - begin
+        if metrics["failed_at"].any():
+            raise MeasurementError(f"{self.name}: numbers are no longer finite")
+        loss = float(metrics["loss"].mean())
+        return Sample(took, int(metrics["env_steps"].sum()), loss)
 
 
 class TorchWorkers:
@@ -97,18 +134,22 @@ class TorchWorkers:
     def __init__(
         self, form: str, *, full: bool, threads: int, seeds: int = 1, processes: int = 1
     ) -> None:
-        self.name = f"PyTorch {form}, {threads} thread{'s' if threads > 1 else ''}"
+        self.name = f"PyTorch {form}, {plural(threads, 'thread')}"
+        if processes > 1:
+            self.name += f" in each of {processes} processes"
+        self.algo, self.seeds = "directed-maml", seeds
         each = seeds // processes
         command = [sys.executable, str(_HERE / "torch_baseline.py"), "--worker"]
         command += ["--form", form, "--threads", str(threads), "--seeds", str(each)]
+        command += ["--full"] * full
         self._processes = [
             subprocess.Popen(
-                [*command, "--seed", str(1 + n * each), *["--full"] * full],
+                [*command, "--seed", str(1 + index * each)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for n in range(processes)
+            for index in range(processes)
         ]
 
     def __enter__(self) -> "TorchWorkers":
@@ -123,16 +164,14 @@ class TorchWorkers:
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
             process.kill()
-            process.communicate()
+            process.wait()
 
     def __call__(self) -> Sample:
         for process in self._processes:
             assert process.stdin is not None
-            try:
+            with contextlib.suppress(BrokenPipeError):  # its reply will be missed
                 process.stdin.write("epoch\n")
                 process.stdin.flush()
-            except OSError:
-                raise self._death(process) from None
         replies = [self._reply(process) for process in self._processes]
         return Sample(
             max(reply["seconds"] for reply in replies),
@@ -140,25 +179,34 @@ class TorchWorkers:
             statistics.fmean(reply["loss"] for reply in replies),
         )
 
-    def _reply(self, process: "subprocess.Popen[str]") -> dict[str, float]:
+    def _reply(self, process: "subprocess.Popen[str]") -> dict[str, Any]:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            raise self._death(process)
+            exit_code = process.wait()
+            raise MeasurementError(f"a worker of {self.name} died, exit {exit_code}")
         return json.loads(line)
 
-    def _death(self, process: "subprocess.Popen[str]") -> MeasurementError:
-        return MeasurementError(f"a worker of {self.name} died, exit {process.wait()}")
 
+def interleave(
+    candidates: Sequence[Ours | TorchWorkers], repetitions: int
+) -> dict[str, list[Sample]]:
+    """Sample the candidates in turn: A B A B and so on.
 
-def in_process(job: str, number: int, cache: Path) -> dict[str, float]:
-    """What `bench.py --apart JOB NUMBER` prints, with that compilation cache."""
-    command = [sys.executable, str(_HERE / "bench.py"), "--apart", job, str(number)]
-    env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise MeasurementError(f"{' '.join(command[1:])}: exit {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
+    An epoch of some milliseconds would mostly measure the caches that the candidate
+    before it left behind. So whatever takes less than half a second, on either side,
+    runs once untimed before each sample.
+    """
+    first = {candidate.name: candidate().seconds for candidate in candidates}
+    samples: dict[str, list[Sample]] = {name: [] for name in first}
+    for repetition in range(1, repetitions + 1):
+        for candidate in candidates:
+            if first[candidate.name] < _WARM_UP_BELOW:
+                candidate()
+            samples[candidate.name].append(candidate())
+        if repetition % 5 == 0:
+            say(f"  {repetition} of {repetitions} repetitions")
+    return samples
 
 
 class Load:
@@ -168,41 +216,107 @@ class Load:
     """
 
     def __enter__(self) -> "Load":
-        self._start = time.perf_counter(), sum(os.times()[:4]), _busy_seconds()
+        self._begin = time.perf_counter(), sum(os.times()[:4]), _busy_seconds()
         return self
 
     def __exit__(self, *_: object) -> None:
-        wall, cpu, busy = self._start
+        wall, cpu, busy = self._begin
         self.wall = time.perf_counter() - wall
         self.cpu = sum(os.times()[:4]) - cpu
-        self.average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        end = _busy_seconds()
-        known = busy is not None and end is not None
-        self.others = max(0.0, end - busy - self.cpu) / self.wall if known else None
+        self.others = max(_busy_seconds() - busy - self.cpu, 0.0) / self.wall
+        self.average = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
 
 
-def _busy_seconds() -> float | None:
-    """Seconds that all CPUs together have worked, the hypervisor's thefts included."""
+def _busy_seconds() -> float:
+    """Seconds that all CPUs together worked, other guests' included; NaN if unknown."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:
-        return None
+        return math.nan
     user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])
     ticks = user + nice + system + irq + softirq + steal
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def cpu_model() -> str:
-    """The CPU by name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-    return models[0] if models else platform.processor() or platform.platform()
+def in_process(job: str, number: int, cache: Path) -> dict[str, float]:
+    """What `measure.py JOB NUMBER` prints, with that compilation cache."""
+    command = [sys.executable, __file__, job, str(number)]
+    env = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise MeasurementError(f"{job} {number}: exit {done.returncode}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, cells)) + " |" for cells in lines)
+def _start(seeds: int) -> dict[str, float]:
+    """A start as a user's: seconds of compiling, and from the imports to epoch 1."""
+    from dmaml_jax import devices
+
+    devices.configure("cpu", min(devices.usable_cores(), seeds))
+    import dmaml_jax.run  # noqa: F401
+
+    begin = time.perf_counter()
+    program = make_program("directed-maml", seeds, full=False)
+    compiling = program.compile()
+    program.run(0, 1)
+    return {"compile": compiling, "start": time.perf_counter() - begin}
+
+
+def _train(epochs: int) -> dict[str, float]:
+    """A training run with its bar: seconds of its loop, and of its program in that."""
+    from dmaml_jax import devices
+
+    devices.configure("cpu", 1)
+    from dmaml_jax import run
+    from dmaml_jax.presets import preset, validated
+
+    calls: dict[str, list[tuple[float, float]]] = {}
+
+    def timed(name: str) -> Any:
+        method = getattr(run.Program, name)
+
+        def call(*args: Any) -> Any:
+            begin = time.perf_counter()
+            result = method(*args)
+            calls.setdefault(name, []).append((begin, time.perf_counter()))
+            return result
+
+        return call
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for name in ("compile", "run", "params"):
+        setattr(run.Program, name, timed(name))
+    config = dataclasses.replace(preset("cartpole"), epochs=epochs, cpu_devices=1)
+    with tempfile.TemporaryDirectory() as folder:
+        with contextlib.redirect_stdout(Terminal()):
+            code = run.train(validated(config), str(Path(folder, "run")))
+        ended = time.perf_counter()
+    assert code == run.DONE, code
+    loop_begin, loop_end = calls["compile"][0][1], calls["params"][0][0]
+    inside = sum(end - begin for begin, end in calls["run"])
+    return {"loop": loop_end - loop_begin, "inside": inside, "end": ended - loop_end}
+
+
+def _machine(threads: int) -> dict[str, float]:
+    """FLOP/s of a large float32 matrix product, and bytes/s of a large copy."""
+    import torch
+
+    torch.set_num_threads(threads)
+    square, large = torch.rand(2048, 2048), torch.rand(2**26)
+    product, copy = torch.empty_like(square), torch.empty_like(large)
+
+    def best(work: Any) -> float:
+        return min(timeit.repeat(work, number=1, repeat=10))
+
+    return {
+        "flops": 2 * 2048**3 / best(lambda: torch.mm(square, square, out=product)),
+        "bytes": 2 * 4 * 2**26 / best(lambda: copy.copy_(large)),
+    }
+
+
+if __name__ == "__main__":
+    job = {"start": _start, "train": _train, "machine": _machine}[sys.argv[1]]
+    print(json.dumps(job(int(sys.argv[2]))))

@@ -1,0 +1,85 @@
+# Two commands do everything on a machine with Python 3.11 to 3.13 and make:
+#   make train ENV=cartpole ALGO=directed
+#   make test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
+
+comma := ,
+
+# An NVIDIA driver shows itself here, in a container too.
+NVIDIA := $(wildcard /proc/driver/nvidia/version /dev/nvidiactl)
+EXTRAS := dev$(if $(NVIDIA),$(comma)cuda)
+DEVICE_WORDS := $(if $(NVIDIA),an NVIDIA driver is here: JAX with CUDA,no NVIDIA driver is here: JAX on the CPU)
+
+# Every variable given to make on its command line is the flag of its lower-case name;
+# a value of several words is that flag's several values.
+GIVEN := $(sort $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
+GIVEN := $(filter-out PYTHON GIVEN MAKEFLAGS MAKEOVERRIDES -*-command-variables-*-,$(GIVEN))
+quote = '$(subst ','\'',$(1))'
+FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w,$($(v)),$(call quote,$(w))))
+
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-slow test-gpu lint bench
+
+help:  ## this list
+	@echo 'make TARGET [VARIABLE=value ...]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo
+	@echo 'Variables of make train are the flags of dmaml-jax train in upper case:'
+	@echo '  make train ENV=cartpole ALGO=directed SEEDS=5 EPOCHS=300'
+	@echo 'PYTHON=python3.12 chooses the Python that setup uses.'
+
+setup: $(READY)  ## create .venv from the lock, with .venv/bin/dmaml-jax
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'error: $(PYTHON) is not Python 3.11 to 3.13: give make PYTHON=python3.12 or the like.' >&2; exit 2; }
+	@echo 'creating $(VENV): $(DEVICE_WORDS)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock setuptools
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[$(EXTRAS)]'
+	@touch $@
+
+train: $(READY)  ## train and write a run folder: ENV=cartpole ALGO=directed SEEDS=5 ...
+	@$(BIN)/dmaml-jax train $(FLAGS)
+
+test: $(READY)  ## all tests but the slow ones and those that need a GPU
+	$(PYTEST) -n 2 --dist loadfile
+
+test-slow: $(READY)  ## the tests that train to the end
+	$(PYTEST) -m slow
+
+test-gpu: $(READY)  ## the tests that need a GPU; says so where there is none
+	@if $(BIN)/python -c 'import jax; jax.devices("gpu")' 2>/dev/null; then \
+	  $(PYTEST) -m gpu; \
+	else \
+	  echo 'no GPU here that JAX can use: nothing was tested'; \
+	fi
+
+lint: $(READY)  ## ruff and basedpyright
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@# Type checkers do not see dmaml_jax.envs in an editable install.
+	@rm -rf build && $(BIN)/python -m pip install -q --disable-pip-version-check \
+	  --no-deps --no-build-isolation --target build/installed .
+	$(BIN)/basedpyright
+
+bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
+	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py
+
+$(BENCH_READY): pyproject.toml requirements.lock
+	@echo 'creating $(BENCH_VENV), an environment of its own: PyTorch'"'"'s Linux wheel from the'
+	@echo 'registry brings gigabytes of CUDA libraries, although it runs on the CPU here'
+	@$(PYTHON) -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock setuptools
+	@$(BENCH_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[bench]'
+	@touch $@

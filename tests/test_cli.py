@@ -1,0 +1,238 @@
+"""The command line from outside: help, wrong input, signals, a full disk, a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import CACHE
+
+from dmaml_jax import cli, devices
+
+COMMAND = [sys.executable, "-m", "dmaml_jax"]
+TINY = (
+    "train --horizon 10 --num-tasks 2 --num-trajectories 2 --hidden-sizes 4 "
+    "--chunk-epochs 2"
+).split()
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(CACHE)}
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for_rows(process: subprocess.Popen[str], folder: Path, rows: int) -> None:
+    deadline = time.monotonic() + 120
+    path = folder / "metrics.csv"
+    while not path.exists() or path.read_text().count("\n") <= rows:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help_does_not_import_jax(arguments: list[str]) -> None:
+    code = (
+        "import sys; from dmaml_jax.cli import main\n"
+        f"try: main({arguments})\n"
+        "except SystemExit as end: print('code', end.code, 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.rstrip().endswith("code 0 False"), done
+    assert "train" in done.stdout
+
+
+def test_help_names_every_value_with_its_symbol(capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = capsys.readouterr().out
+    for flag, word in {
+        "--inner-lr": "alpha",
+        "--outer-lr": "beta",
+        "--directed-lr": "delta",
+        "--discount": "gamma",
+        "--num-tasks": "M:",
+        "--num-trajectories": "K:",
+        "--horizon": "H:",
+        "--num-inner-steps": "N:",
+        "--epochs": "E:",
+        "--vary": "phi",
+        "--out": "run folder",
+        "--config": "config.json",
+        "--device": "GPU",
+        "--step-reduction": "mean",
+        "--seeds": "side by side",
+        "--seed": "FIRST",
+    }.items():
+        assert flag in text and word in text, (flag, word)
+
+
+WRONG = {
+    "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
+    "--algo mamml": ["mamml", "Did you mean 'maml'", "fomaml"],
+    "--algo directed-reptil": ["directed-reptil", "choose one of"],
+    "--num-tasks 0": ["--num-tasks is 0", "1 or more"],
+    "--num-trajectories -3": ["--num-trajectories is -3", "1 or more"],
+    "--seeds 0": ["--seeds is 0"],
+    "--seed -1": ["--seed is -1", "from 0"],
+    "--epochs 0": ["--epochs is 0"],
+    "--inner-lr -0.1": ["--inner-lr is -0.1", "0 or more"],
+    "--outer-lr nan": ["--outer-lr is nan", "finite"],
+    "--directed-lr inf": ["--directed-lr is inf", "finite"],
+    "--discount 1.5": ["--discount is 1.5", "from 0 to 1"],
+    "--hidden-sizes 8 0": ["--hidden-sizes is 8 0"],
+    "--vary gravity=15:5": ["gravity=15:5", "LOW <= HIGH"],
+    "--vary gravity=5:inf": ["gravity=5:inf", "finite"],
+    "--vary gravity": ["NAME=LOW:HIGH"],
+    "--vary gravty=5:15": ["gravty", "gravity"],
+    "--vary max_steps_in_episode=5:15": ["max_steps_in_episode", "float"],
+    "--config nowhere/config.json": ["nowhere/config.json", "cannot be read"],
+    "--config broken.json": ["broken.json", "broken"],
+    "--config list.json": ["list.json", "not the config.json of a run"],
+    "--config strange.json": ["strange.json", "'flavour'"],
+    "--config typed.json": ["typed.json", "epochs is 'many'"],
+    "--out taken": ["taken", "holds another run"],
+    "--out taken/config.json/run": ["cannot be written"],
+}
+
+
+@pytest.mark.parametrize("flags", WRONG)
+def test_wrong_input_is_one_sentence(flags, tmp_path, monkeypatch, capsys) -> None:
+    """Exit code 2, no traceback, and nothing compiled."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.json").write_text('{"values": {"env"')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "strange.json").write_text('{"values": {"flavour": 1}}')
+    (tmp_path / "typed.json").write_text('{"values": {"epochs": "many"}}')
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "config.json").write_text("{}")
+    # JAX runs already in this process, and cannot be set up again.
+    monkeypatch.setattr(devices, "configure", lambda device, cpu_devices: None)
+    monkeypatch.setattr(
+        "dmaml_jax.training.Program.compile",
+        lambda self: pytest.fail("compiled before the input was found wrong"),
+    )
+    assert cli.main(["train", *flags.split()]) == 2
+    printed = capsys.readouterr()
+    (sentence,) = printed.err.strip().splitlines()
+    assert sentence.startswith("error: ") and sentence.endswith((".", "?"))
+    for part in WRONG[flags]:
+        assert part in sentence
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["trian", "", "train --inner-lr abc", "train --epochs 1.5", "train --flavour 3"],
+)
+def test_unparsable_input_exits_with_2(arguments: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments.split())
+    assert end.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_repeated_flag_is_a_longer_list() -> None:
+    words = "train --vary a=1:2 --seeds 3 --vary b=1:2 c=0:1 --out x".split()
+    gathered = "train --vary a=1:2 b=1:2 c=0:1 --seeds 3 --out x".split()
+    assert cli._gathered(words) == gathered
+    assert cli._gathered(["train"]) == ["train"]
+
+
+def test_gpu_that_is_not_there(tmp_path: Path) -> None:
+    import jax
+
+    if any(device.platform == "gpu" for device in jax.devices()):
+        pytest.fail("run this test with JAX_PLATFORMS=cpu")
+    code, _, err = finish(start(*TINY, "--device", "gpu", cwd=tmp_path))
+    assert code == 2
+    assert err.startswith("error: --device gpu") and "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_on_two_devices_and_again_from_its_config(tmp_path: Path) -> None:
+    flags = ["--seeds", "3", "--cpu-devices", "2", "--epochs", "3"]
+    code, out, err = finish(start(*TINY, *flags, "--out", "a", cwd=tmp_path))
+    assert (code, err) == (0, "")
+    assert "on 2 x cpu" in out
+    assert "epoch 3/3" in out and "steps/s" in out and "left" in out
+    again = ["train", "--config", "a/config.json", "--out", "b"]
+    code, out, err = finish(start(*again, cwd=tmp_path))
+    assert (code, err) == (0, "")
+    first, second = (
+        [line.split(",") for line in (tmp_path / name).read_text().splitlines()]
+        for name in ("a/metrics.csv", "b/metrics.csv")
+    )
+    assert len(first) == 1 + 3 * 3
+    for one, two in zip(first, second, strict=True):
+        assert one[:3] + one[4:] == two[:3] + two[4:]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_signals_end_within_a_chunk(number, expected, tmp_path: Path) -> None:
+    flags = ["--epochs", "1000000", "--out", "run"]
+    process = start(*TINY, *flags, cwd=tmp_path)
+    wait_for_rows(process, tmp_path / "run", 4)
+    process.send_signal(number)
+    code, out, err = finish(process)
+    assert (code, err) == (expected, "")
+    assert f"{number.name}: stopped after epoch" in out
+    epochs = int(out.split("stopped after epoch ")[1].split()[0])
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]
+    assert len(rows) == epochs and epochs % 2 == 0
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"config.json", "metrics.csv", "params.npz", "curves.png"}
+
+
+def test_kill_9_leaves_every_finished_chunk(tmp_path: Path) -> None:
+    flags = ["--epochs", "1000000", "--out", "run"]
+    process = start(*TINY, *flags, cwd=tmp_path)
+    wait_for_rows(process, tmp_path / "run", 4)
+    process.kill()
+    finish(process)
+    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:5]] == [1, 2, 3, 4]
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["values"]
+
+
+def test_a_full_disk_ends_with_1_and_keeps_what_was_written(tmp_path: Path) -> None:
+    """No file may grow beyond 4 kB: writing more fails as on a full disk."""
+    flags = ["--epochs", "1000000", "--out", "run"]
+    limited = ["sh", "-c", 'ulimit -f 8 && exec "$@"', "sh", *COMMAND, *TINY, *flags]
+    done = subprocess.run(
+        limited,
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    code, err = done.returncode, done.stderr
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in err
+    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert len(lines) > 10 and lines[1].startswith("1,1,")
