@@ -29,5 +29,9 @@ def leave_one_out_time_mean(returns: jax.Array, alive: jax.Array) -> jax.Array:
     chex.assert_equal_shape([returns, alive])
     mask = alive.astype(returns.dtype)
     others = jnp.sum(mask, axis=0) - mask
-    total = jnp.sum(mask * returns, axis=0) - mask * returns
-    return jnp.where(others > 0, total / jnp.maximum(others, 1), 0)
+    # Sums of differences to the best one: equal returns cancel to the last bit, and
+    # no rounding is left for a normalisation to blow up.
+    best = jnp.max(jnp.where(alive, returns, -jnp.inf), axis=0)
+    away = jnp.where(alive, returns - best, 0)
+    total = jnp.sum(away, axis=0) - away
+    return jnp.where(others > 0, best + total / jnp.maximum(others, 1), 0)

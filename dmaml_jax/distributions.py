@@ -29,9 +29,10 @@ def _uniform(key: jax.Array, logits: jax.Array, num: int) -> jax.Array:
 
 
 def _sample(logits: jax.Array, uniform: jax.Array) -> jax.Array:
-    below = jnp.cumsum(jax.nn.softmax(logits), axis=-1)[..., :-1]
-    # The last action takes what rounding leaves of the sum, so none is out of range.
-    return jnp.sum(below <= jnp.expand_dims(uniform, -1), axis=-1, dtype=jnp.int32)
+    cumulated = jnp.cumsum(jax.nn.softmax(logits), axis=-1)
+    # Rounding may leave the sum off 1, and the share beyond it to no action.
+    threshold = jnp.expand_dims(uniform, -1) * cumulated[..., -1:]
+    return jnp.sum(cumulated[..., :-1] <= threshold, axis=-1, dtype=jnp.int32)
 
 
 def _log_prob(logits: jax.Array, action: jax.Array) -> jax.Array:

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.baselines import leave_one_out_time_mean
-from dmaml_jax.returns import discounted_returns
+from dmaml_jax.errors import UsageError
+from dmaml_jax.returns import discount_powers, discounted_returns
 from dmaml_jax.surrogates import score_function
 from dmaml_jax.types import Params, Policy, Trajectory
 
@@ -53,7 +54,12 @@ def policy_gradient(
 
     Returns:
         The objective.
+
+    Raises:
+        UsageError: `step_reduction` is neither of the two.
     """
+    if step_reduction not in ("sum", "mean"):
+        raise UsageError(f"step_reduction is {step_reduction!r}: choose sum or mean.")
 
     def advantages(params: Params, data: Trajectory) -> Trajectory:
         del params  # no value head
@@ -69,8 +75,7 @@ def policy_gradient(
         share = data.alive.shape[0] if step_reduction == "sum" else jnp.sum(mask)
         weights = mask / share
         if discount_weighting:
-            steps = jnp.arange(mask.shape[1], dtype=mask.dtype)
-            weights = weights * jnp.asarray(discount, mask.dtype) ** steps
+            weights = weights * discount_powers(discount, mask.shape[1], mask.dtype)
         return data._replace(advantages=values * mask, weights=weights)
 
     def loss(params: Params, data: Trajectory) -> jax.Array:
@@ -83,11 +88,17 @@ def policy_gradient(
 
 
 def normalize(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """To mean 0 and standard deviation 1 over the entries where `mask` is 1."""
+    """To mean 0 and standard deviation 1 over the entries where `mask` is 1.
+
+    Values that are equal but for rounding become 0: what is left of them after
+    centring (twice, as the first mean is rounded too) is not blown up.
+    """
     count = jnp.sum(mask)
     centred = values - jnp.sum(values * mask) / count
+    centred = centred - jnp.sum(centred * mask) / count
     deviation = jnp.sqrt(jnp.sum(centred**2 * mask) / count)
-    return centred / (deviation + 1e-8)
+    rounding = jnp.finfo(values.dtype).eps ** 0.5 * jnp.max(jnp.abs(values) * mask)
+    return centred / jnp.maximum(deviation, jnp.maximum(rounding, 1e-8))
 
 
 def trajectory_log_probs(policy: Policy, params: Params, data: Trajectory) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.objectives import Objective, trajectory_log_probs
-from dmaml_jax.returns import discounted_returns
+from dmaml_jax.returns import discount_powers
 from dmaml_jax.rollout import rollout
 from dmaml_jax.tasks import TaskDistribution
 from dmaml_jax.types import Params, Pieces, Policy, Problem, Task, Trajectory
@@ -72,8 +72,8 @@ def make_problem(
         return jax.vmap(tasks.sample)(jax.random.split(key, num))
 
     def discounted(data: Trajectory) -> jax.Array:
-        returns = jax.vmap(discounted_returns, in_axes=(0, None))
-        return jnp.mean(returns(data.rewards, discount)[:, 0])
+        powers = discount_powers(discount, data.rewards.shape[1], data.rewards.dtype)
+        return jnp.mean(jnp.sum(data.rewards * powers, axis=1))
 
     return Problem(
         init=init,
@@ -92,11 +92,13 @@ def make_problem(
 
 
 def _pieces(data: Trajectory, chunk: int) -> Pieces:
-    """Cut the time axis into chunks, as far as any trajectory lived."""
+    """Cut the time axis into chunks, as far as any trajectory lived.
+
+    Right for losses of data that `advantages` has seen: padded steps have weight 0.
+    """
     horizon = data.alive.shape[1]
     chunk = min(chunk, horizon)
     padding = -horizon % chunk
-    # Padded steps have weight 0.
     data = jax.tree.map(
         lambda x: jnp.pad(x, [(0, 0), (0, padding)] + [(0, 0)] * (x.ndim - 2)), data
     )

@@ -28,9 +28,15 @@ def discounted_returns(rewards: jax.Array, discount: Scalar) -> jax.Array:
     chex.assert_rank(rewards, 1)
     steps = jnp.arange(rewards.shape[0])
     ahead = steps[None, :] - steps[:, None]
-    powers = jnp.asarray(discount, rewards.dtype) ** steps.astype(rewards.dtype)
+    powers = discount_powers(discount, rewards.shape[0], rewards.dtype)
     matrix = jnp.where(ahead >= 0, powers[jnp.maximum(ahead, 0)], 0)
     return jnp.dot(matrix, rewards, precision=jax.lax.Precision.HIGHEST)
+
+
+def discount_powers(discount: Scalar, num: int, dtype: jnp.dtype) -> jax.Array:
+    """γ⁰ … γ^(num−1), differentiable in γ at 0 too, `[num]`."""
+    factors = jnp.full((num,), jnp.asarray(discount, dtype)).at[0].set(1)
+    return jnp.cumprod(factors)
 
 
 def gae(

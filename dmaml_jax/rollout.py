@@ -83,7 +83,7 @@ def rollout(
                 env_keys[t], walk.env_state, action, env_params
             )
             truncated = env.is_truncated(state, env_params)
-        alive = walk.alive & (t < horizon)
+        alive = walk.alive
         state, last_obs = _keep(alive, (state, obs), (walk.env_state, walk.obs))
         seen = Trajectory(
             obs=walk.obs,

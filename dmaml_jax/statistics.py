@@ -7,7 +7,8 @@ from scipy import stats
 def ema(values: np.ndarray, factor: float = 0.9) -> np.ndarray:
     """Exponential moving average along axis 0, as the paper smooths its curves.
 
-    y_0 = x_0, y_t = factor · y_{t−1} + (1 − factor) · x_t.
+    y_0 = x_0, y_t = factor · y_{t−1} + (1 − factor) · x_t; after a NaN it stays NaN, as
+    a frozen seed's curve should.
 
     Args:
         values: `[E, …]`.
@@ -47,7 +48,8 @@ def epochs_to_threshold(smoothed: np.ndarray, threshold: float) -> list[int | No
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
     """Mean of the middle half of the seeds, over the last axis (Agarwal et al. 2021).
 
-    Seeds without a value (frozen ones) are left out; NaN where none has one.
+    Seeds without a value (frozen ones) are left out; NaN where none has one. Of three
+    seeds or fewer nothing is cut off: the plain mean.
 
     Args:
         values: `[…, seeds]`.

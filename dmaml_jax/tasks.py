@@ -62,14 +62,14 @@ def uniform(env_params: Any, **ranges: tuple[float, float]) -> TaskDistribution:
             name: low + (high - low) * draw
             for (name, (low, high)), draw in zip(ranges.items(), draws, strict=True)
         }
-        return env_params.replace(**values)
+        return jax.tree.map(jnp.asarray, env_params.replace(**values))
 
     def mean() -> Task:
         middle = {
             name: jnp.asarray((low + high) / 2, dtype)
             for name, (low, high) in ranges.items()
         }
-        return env_params.replace(**middle)
+        return jax.tree.map(jnp.asarray, env_params.replace(**middle))
 
     return TaskDistribution(sample, mean)
 

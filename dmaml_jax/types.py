@@ -48,7 +48,8 @@ class Distribution(NamedTuple):
 
     Attributes:
         noise: `(key, params_like, num) -> noise` for `num` samples, stacked on
-            axis 0; `params_like` gives the shape of one sample's parameters.
+            axis 0; `params_like` gives the shape of one sample's parameters. The
+            first of them must not depend on how many follow.
         sample: `(params, noise) -> action`.
         log_prob: `(params, action) -> log π(a|s)`.
         entropy: `(params) -> H(π(·|s))`.

@@ -122,8 +122,9 @@ class CartPole(environment.Environment[EnvState, EnvParams]):
 
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Whether the pole has fallen or the cart has left the track."""
-        fallen = jnp.abs(state.theta) > params.theta_threshold
-        return fallen | (jnp.abs(state.x) > params.x_threshold)
+        upright = jnp.abs(state.theta) <= params.theta_threshold
+        # Asked this way round, a state that is no number is over too.
+        return ~(upright & (jnp.abs(state.x) <= params.x_threshold))
 
     @property
     def name(self) -> str:

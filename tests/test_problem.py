@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dmaml_jax.envs import CartPole
 
+from dmaml_jax.envs import CartPole
 from dmaml_jax.objectives import policy_gradient
 from dmaml_jax.policies import mlp_categorical
 from dmaml_jax.problem import make_problem

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dmaml_jax.envs import CartPole
 
 from dmaml_jax.distributions import categorical
+from dmaml_jax.envs import CartPole
 from dmaml_jax.rollout import any_lane, rollout
 from dmaml_jax.types import Policy
 

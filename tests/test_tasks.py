@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dmaml_jax.envs import CartPole
 from gymnax.environments.classic_control import cartpole as gymnax_cartpole
 
+from dmaml_jax.envs import CartPole
 from dmaml_jax.tasks import uniform
 
 PARAMS = CartPole().default_params

@@ -309,7 +309,7 @@ def _machine(threads: int) -> dict[str, float]:
     product, copy = torch.empty_like(square), torch.empty_like(large)
 
     def best(work: Any) -> float:
-        return min(timeit.repeat(work, number=1, repeat=10))
+        return min(timeit.repeat(work, number=1, repeat=20))
 
     return {
         "flops": 2 * 2048**3 / best(lambda: torch.mm(square, square, out=product)),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from dmaml_jax.envs import CartPole
 from dmaml_jax.envs.cartpole import EnvState
 

@@ -1,0 +1,178 @@
+"""What strangers rely on: names, examples, the floors of the house, the wheel."""
+
+import ast
+import doctest
+import importlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import dmaml_jax
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "dmaml_jax"
+# What may be imported, floor by floor from the ground up (CONTRIBUTING.md).
+FLOORS = {
+    0: ["types", "errors"],
+    1: [
+        "distributions",
+        "policies",
+        "tasks",
+        "returns",
+        "baselines",
+        "rollout",
+        "learners.registry",
+    ],
+    2: ["surrogates", "objectives"],
+    3: ["problem"],
+    4: ["adapt"],
+    5: ["learners.common", "learners.maml", "learners.directed"],
+    6: ["training", "statistics", "records", "devices"],
+    7: ["plots", "progress"],
+    8: ["presets", "factory", "run", "cli", "__main__"],
+}
+MODULES = [module for modules in FLOORS.values() for module in modules]
+
+
+def test_every_public_name_loads_and_is_documented() -> None:
+    public = [name for name in dir(dmaml_jax) if name in dmaml_jax._HOME]
+    assert len(public) >= 20
+    for name in public:
+        assert getattr(dmaml_jax, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = dmaml_jax.nonsense
+
+
+def test_names_for_type_checkers_are_the_lazy_ones() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    lazy = {name: f"dmaml_jax.{module}" for name, module in dmaml_jax._HOME.items()}
+    assert typed == lazy
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_every_module_is_on_a_floor() -> None:
+    files = {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert files - {"__init__", "learners.__init__"} == set(MODULES)
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_floor_imports_from_below_only(floor: int) -> None:
+    above = {m for f, modules in FLOORS.items() if f > floor for m in modules}
+    for module in FLOORS[floor]:
+        path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+        imported = imports_of(path)
+        wrong = {f"dmaml_jax.{m}" for m in above} & imported
+        assert not wrong, (module, wrong)
+        if floor < 8:
+            assert not {name for name in imported if "envs" in name}, module
+        if floor < 6:
+            assert not {"os", "pathlib", "time", "sys"} & imported, module
+        if module != "policies":
+            assert not {name for name in imported if name.startswith("flax")}, module
+
+
+def test_environments_import_nothing_of_the_package() -> None:
+    for path in (ROOT / "envs").rglob("*.py"):
+        for name in imports_of(path):
+            assert not name.startswith("dmaml_jax") or name.startswith("dmaml_jax.envs")
+
+
+@pytest.mark.float32
+@pytest.mark.parametrize("module", [*MODULES, "envs", "envs.cartpole"])
+def test_examples_in_docstrings_run(module: str) -> None:
+    if module == "__main__":
+        return
+    found = doctest.testmod(importlib.import_module(f"dmaml_jax.{module}"))
+    assert found.failed == 0
+
+
+@pytest.mark.float32
+def test_the_readme_s_example_runs() -> None:
+    found = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+    assert found.attempted >= 5 and found.failed == 0
+
+
+def test_version_is_the_changelog_s() -> None:
+    version = importlib.metadata.version("dmaml-jax")
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_lock_names_every_installed_package() -> None:
+    locked = dict(
+        line.lower().replace("_", "-").split("==")
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+    )
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    for requirement in importlib.metadata.requires("dmaml-jax") or []:
+        name = requirement.split(";")[0].split("[")[0]
+        name = name.rstrip("0123456789.,<>=! ").lower()
+        assert name in locked, name
+        assert name in pyproject.lower()
+
+
+def test_the_wheel_holds_the_package_alone_and_imports_anywhere(tmp_path) -> None:
+    """Built from a copy, so that the working tree stays clean."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in ("dmaml_jax", "envs", "pyproject.toml", "README.md", "LICENSE"):
+        subprocess.run(["cp", "-r", str(ROOT / name), str(copy)], check=True)
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+    subprocess.run(
+        [*pip, "--no-build-isolation", "-w", str(tmp_path), str(copy)],
+        check=True,
+        timeout=120,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "site")
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"dmaml_jax"}
+    assert "dmaml_jax/envs/cartpole.py" in names
+    modules = [
+        name[:-3].replace("/", ".").removesuffix(".__init__")
+        for name in names
+        if name.endswith(".py") and "__main__" not in name
+    ]
+    code = (
+        "import importlib\n"
+        f"for name in {modules}:\n"
+        "    module = importlib.import_module(name)\n"
+        f"    assert {str(tmp_path)!r} in module.__file__, module.__file__\n"
+        "from dmaml_jax import envs; print(envs.make('cartpole')[0].name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "cartpole", done.stderr
