@@ -129,7 +129,7 @@ def _run(command: Train) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from dmaml_jax import devices
 
-    cores = min(devices.usable_cores(), config.seeds)
+    cores = min(devices.usable_cores(), config.seeds * config.num_tasks)
     config = dataclasses.replace(config, cpu_devices=config.cpu_devices or cores)
     devices.configure(config.device, config.cpu_devices)
     from dmaml_jax.run import train

@@ -71,7 +71,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to run; auto takes a GPU where JAX finds one."""
     cpu_devices: int = 0
-    """CPU devices to spread the seeds over; 0: one per core, at most one per seed."""
+    """CPU devices to spread seeds, then tasks, over; 0: as many as there are cores."""
     matmul_precision: Literal["highest", "high", "default"] = "highest"
     """Precision of matrix products on a GPU; its default, TF32, keeps 10 bits."""
     chunk_epochs: int = 20

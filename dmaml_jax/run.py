@@ -57,17 +57,21 @@ def train(config: TrainConfig, out: str | None) -> int:
     """
     problem, learner = build(config)
     seeds = range(config.seed, config.seed + config.seeds)
+    devices = jax.devices()
     program = Program(
         *train_step(problem, learner, config.num_tasks),
         seeds=seeds,
         chunk_epochs=min(config.chunk_epochs, config.epochs),
-        devices=jax.devices(),
+        devices=devices,
+        # Seeds come first; a device that they leave over takes a share of the tasks.
+        task_devices=min(max(len(devices) // config.seeds, 1), config.num_tasks),
     )
     device = jax.devices()[0]
     layout = {
         "platform": device.platform,
         "device": device.device_kind,
-        "devices": program.num_devices,
+        "seed_devices": program.seed_devices,
+        "task_devices": program.task_devices,
         "seeds_per_device": program.width,
         "matmul_precision": config.matmul_precision,
         "x64": bool(jax.config.read("jax_enable_x64")),
@@ -81,7 +85,8 @@ def train(config: TrainConfig, out: str | None) -> int:
     print(
         f"{config.algo} on {config.env}, {config.seeds} seed{plural} "
         f"({seeds[0]}-{seeds[-1]}), {config.epochs} epochs, on "
-        f"{program.num_devices} x {device.device_kind} ({device.platform})\n"
+        f"{program.seed_devices * program.task_devices} x {device.device_kind} "
+        f"({device.platform})\n"
         f"run folder: {_shown(folder)}\ncompiling ...",
         flush=True,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from dmaml_jax.learners.common import TASK_AXIS
 from dmaml_jax.types import Info, MetaLearner, Problem
 
 Init = Callable[[jax.Array], Any]
@@ -58,7 +59,7 @@ class Program:
     The seeds are one vmapped axis on each device. How many share a device is part of
     the program: XLA fuses another width differently, so bits agree only between runs
     of equal width. Seeds that the devices do not divide are padded with lanes whose
-    results are dropped.
+    results are dropped. Devices that are left over may share the tasks of each seed.
 
     A seed whose parameters, loss or meta-gradient stop being finite is frozen for
     good in the state before that epoch; the others go on.
@@ -72,6 +73,7 @@ class Program:
         seeds: Sequence[int],
         chunk_epochs: int,
         devices: Sequence[Any] | None = None,
+        task_devices: int = 1,
     ) -> None:
         """Lay the program out; nothing is compiled yet.
 
@@ -80,17 +82,20 @@ class Program:
             step: likewise.
             seeds: one lane each.
             chunk_epochs: epochs that one call may run.
-            devices: to spread the seeds over; at most as many as there are seeds are
-                used. The default device alone by default.
+            devices: to spread the work over, no more than it can occupy. The default
+                device alone by default.
+            task_devices: how many of them share the tasks of one seed.
         """
-        devices = list(devices or jax.devices()[:1])[: len(seeds)]
+        devices = list(devices or jax.devices()[:1])
         self.num_seeds = len(seeds)
         self.chunk_epochs = chunk_epochs
-        self.num_devices = len(devices)
-        self.width = -(-len(seeds) // len(devices))
-        padding = self.width * len(devices) - len(seeds)
+        self.seed_devices = min(len(devices) // task_devices, len(seeds))
+        self.task_devices = task_devices
+        self.width = -(-len(seeds) // self.seed_devices)
+        padding = self.width * self.seed_devices - len(seeds)
         lanes = [*seeds, *[seeds[-1]] * padding]
-        mesh = Mesh(np.array(devices), ("seed",))
+        used = np.array(devices[: self.seed_devices * task_devices])
+        mesh = Mesh(used.reshape(-1, task_devices), ("seed", TASK_AXIS))
         self._by_seed = NamedSharding(mesh, P("seed"))
         self._first_lanes = jax.device_put(np.asarray(lanes, np.uint32), devices[0])
         self._lanes = jax.device_put(self._first_lanes, self._by_seed)

@@ -95,18 +95,27 @@ def test_five_seeds_in_one_vmap_equal_five_single_runs() -> None:
         )
 
 
-def test_spreading_over_devices_changes_nothing() -> None:
-    """Five seeds on two devices (one lane of padding) and on one."""
+@pytest.mark.parametrize(("seeds", "task_devices"), [(5, 1), (1, 2)])
+def test_spreading_over_devices_changes_nothing(seeds: int, task_devices: int) -> None:
+    """Five seeds, or one seed's three tasks, on two devices and on one.
+
+    Neither is divided by two: there is a lane of padding each time.
+    """
     found = []
-    for devices in (jax.devices()[:1], jax.devices()[:2]):
+    for count in (1, 2):
         program = Program(
-            *small_step(), seeds=range(1, 6), chunk_epochs=3, devices=devices
+            *make_train_step("cartpole", "directed", **{**SMALL, "num_tasks": 3}),
+            seeds=range(1, 1 + seeds),
+            chunk_epochs=3,
+            devices=jax.devices()[:count],
+            task_devices=min(count, task_devices),
         )
         program.compile()
         metrics = program.run(0, 3)
-        assert metrics["return_after"].shape == (3, 5)
-        found.append((flat(program.params()), metrics["loss"]))
-    assert program.num_devices == 2 and program.width == 3
+        assert metrics["return_after"].shape == (3, seeds)
+        found.append((flat(program.params()), metrics["loss"], metrics["env_steps"]))
+    assert program.seed_devices * program.task_devices == 2
+    assert program.width == (3 if seeds == 5 else 1)
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
 

@@ -1,12 +1,15 @@
 """What learners share: their keys and the optimiser's step."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.types import Params, Task
+from dmaml_jax.types import Params, PyTree, Task
+
+TASK_AXIS = "task"
 
 
 def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:
@@ -14,6 +17,30 @@ def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Ar
     key_collections, _ = jax.random.split(key)
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
     return jax.random.split(key_collections, (num_tasks, num_collections))
+
+
+def over_tasks(
+    f: Callable[[jax.Array, Task], PyTree], keys: jax.Array, tasks: Task
+) -> PyTree:
+    """`f(keys_i, task_i)` for every task, stacked on axis 0.
+
+    Where the program spreads tasks over devices (a mesh axis named `TASK_AXIS`), each
+    device does its share and hands it to all; a share that is not full repeats the
+    last task, and what comes of that is dropped.
+    """
+    try:
+        num_shares = jax.lax.axis_size(TASK_AXIS)
+    except NameError:  # no such axis around us
+        num_shares = 1
+    if num_shares == 1:
+        return jax.vmap(f)(keys, tasks)
+    num_tasks = keys.shape[0]
+    size = -(-num_tasks // num_shares)
+    first = jax.lax.axis_index(TASK_AXIS) * size
+    share = jnp.minimum(first + jnp.arange(size, dtype=jnp.int32), num_tasks - 1)
+    own = jax.tree.map(lambda leaf: leaf[share], (keys, tasks))
+    every = jax.lax.all_gather(jax.vmap(f)(*own), TASK_AXIS, tiled=True)
+    return jax.tree.map(lambda leaf: leaf[:num_tasks], every)
 
 
 def modifier_key(key: jax.Array) -> jax.Array:

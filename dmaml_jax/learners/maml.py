@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from dmaml_jax.adapt import adaptation_curve, inner_steps, value_and_gradient
-from dmaml_jax.learners.common import collection_keys, optimizer_step
+from dmaml_jax.learners.common import collection_keys, optimizer_step, over_tasks
 from dmaml_jax.types import Info, MetaLearner, Params, Problem, Task
 
 
@@ -55,7 +55,7 @@ def maml(
 
     def step(key: jax.Array, state: MAMLState, tasks: Task) -> tuple[MAMLState, Info]:
         keys = collection_keys(key, tasks, num_inner_steps + 1)
-        infos = jax.vmap(
+        infos = over_tasks(
             lambda keys, task: task_gradient(
                 problem,
                 keys,
@@ -63,8 +63,10 @@ def maml(
                 task,
                 inner_lr=inner_lr,
                 first_order=first_order,
-            )
-        )(keys, tasks)
+            ),
+            keys,
+            tasks,
+        )
         mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), infos)
         info = mean._replace(num_steps=jnp.sum(infos.num_steps, dtype=jnp.int32))
         params, optimizer = optimizer_step(
