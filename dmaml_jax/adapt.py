@@ -192,12 +192,17 @@ def _sum_over_pieces(
     assert problem.pieces is not None
     pieces = problem.pieces(data)
 
-    def add(index: jax.Array, total: PyTree) -> PyTree:
-        return jax.tree.map(jnp.add, total, f(params, pieces.pick(index)))
+    @jax.jit  # traced once, for its shapes and for the loop
+    def of_piece(index: jax.Array) -> PyTree:
+        return f(params, pieces.pick(index))
 
-    like = jax.eval_shape(lambda: f(params, pieces.pick(jnp.int32(0))))
+    def add(index: jax.Array, total: PyTree) -> PyTree:
+        return jax.tree.map(jnp.add, total, of_piece(index))
+
+    start = jnp.int32(0)
+    like = jax.eval_shape(of_piece, start)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-    return jax.lax.fori_loop(0, pieces.num, add, zeros)
+    return jax.lax.fori_loop(start, pieces.num, add, zeros)
 
 
 def _in_turn(f: Callable[..., PyTree]) -> Callable[..., PyTree]:

@@ -49,6 +49,7 @@ def make_problem(
     if gradient_chunk is None:
         gradient_chunk = _CHUNK if jax.default_backend() == "cpu" else 0
 
+    @jax.jit  # traced once for all the collections of an epoch
     def collect(key: jax.Array, params: Params, task: Task) -> Trajectory:
         def one(key: jax.Array) -> Trajectory:
             return rollout(

@@ -74,6 +74,7 @@ def rollout(
     )
     env_keys = jax.random.split(key_env, total)
 
+    @jax.jit  # traced once, for its shapes and for the loop
     def take_step(walk: _Walk, t: jax.Array) -> tuple[_Walk, Trajectory]:
         action_params = policy.apply(params, walk.obs)
         action = policy.distribution.sample(action_params, noise[t])

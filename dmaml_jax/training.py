@@ -164,6 +164,7 @@ def _run_chunk(
 ) -> tuple[SeedState, dict[str, jax.Array]]:
     """`num_epochs` epochs; a traced number, so that a short chunk is no new program."""
 
+    @jax.jit  # traced once, for its shapes and for the loop
     def epoch(index: jax.Array, states: SeedState):
         one = jax.vmap(
             lambda seed, state: _guarded(step, seed, first_epoch + index, state)
@@ -182,7 +183,7 @@ def _run_chunk(
     buffers = {
         name: jnp.zeros((chunk_epochs, *x.shape), x.dtype) for name, x in like.items()
     }
-    return jax.lax.fori_loop(0, num_epochs, body, (states, buffers))
+    return jax.lax.fori_loop(jnp.int32(0), num_epochs, body, (states, buffers))
 
 
 def _guarded(
