@@ -23,7 +23,7 @@ from dmaml_jax.records import (
     write_params,
 )
 from dmaml_jax.statistics import ema, epochs_to_threshold
-from dmaml_jax.training import Program, train_step
+from dmaml_jax.training import Program, devices_per_seed, train_step
 
 DONE, FAILED = 0, 1
 _EMA_FACTOR = 0.9
@@ -63,8 +63,7 @@ def train(config: TrainConfig, out: str | None) -> int:
         seeds=seeds,
         chunk_epochs=min(config.chunk_epochs, config.epochs),
         devices=devices,
-        # Seeds come first; a device that they leave over takes a share of the tasks.
-        task_devices=min(max(len(devices) // config.seeds, 1), config.num_tasks),
+        task_devices=devices_per_seed(len(devices), config.seeds, config.num_tasks),
     )
     device = jax.devices()[0]
     layout = {

@@ -47,6 +47,16 @@ def train_step(
     return learner.init, step
 
 
+def devices_per_seed(num_devices: int, num_seeds: int, num_tasks: int) -> int:
+    """How many devices share a seed's tasks: seeds come first, tasks take the rest.
+
+    Example:
+        >>> devices_per_seed(2, 5, 5), devices_per_seed(2, 1, 5), devices_per_seed(16, 1, 5)
+        (1, 2, 5)
+    """
+    return min(max(num_devices // num_seeds, 1), num_tasks)
+
+
 def seed_keys(seed: int | jax.Array) -> tuple[jax.Array, jax.Array]:
     """A seed's two keys: of `init`, and of which epoch e's is the e-th fold."""
     key_init, key_epochs = jax.random.split(jax.random.key(seed))

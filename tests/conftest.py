@@ -1,7 +1,8 @@
 """Every test runs in float64 unless it asks for `float32`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
@@ -22,3 +23,18 @@ def precision(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
         yield
+
+
+def pytest_deselected(items: Sequence[Any]) -> None:
+    """In a worker of pytest-xdist: remember what is left out, for the last line."""
+    output = getattr(getattr(items[0], "config", None), "workeroutput", None)
+    if output is not None:
+        output["left_out"] = [item.nodeid for item in items]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """In the process that prints: every worker leaves out the same, count it once."""
+    left_out = getattr(node, "workeroutput", {}).get("left_out")
+    if left_out and node.gateway.id == "gw0":
+        node.config.hook.pytest_deselected(items=left_out)

@@ -87,18 +87,20 @@ def make_program(algo: str, seeds: int, full: bool) -> Any:
     from dmaml_jax.factory import build
     from dmaml_jax.presets import preset, validated
     from dmaml_jax.tasks import uniform
-    from dmaml_jax.training import Program, train_step
+    from dmaml_jax.training import Program, devices_per_seed, train_step
 
     config = validated(dataclasses.replace(preset("cartpole"), algo=algo, seeds=seeds))
     env, ranges = envs.make("cartpole")
     limits = {"theta_threshold": math.inf, "x_threshold": math.inf} if full else {}
     tasks = uniform(env.default_params.replace(**limits), **ranges)
     problem, learner = build(config, env=env, tasks=tasks)
+    devices = jax.devices()
     return Program(
         *train_step(problem, learner, config.num_tasks),
         seeds=range(1, seeds + 1),
         chunk_epochs=config.chunk_epochs,
-        devices=jax.devices()[:seeds],
+        devices=devices,
+        task_devices=devices_per_seed(len(devices), seeds, config.num_tasks),
     )
 
 
@@ -252,7 +254,7 @@ def _start(seeds: int) -> dict[str, float]:
     """A start as a user's: seconds of compiling, and from the imports to epoch 1."""
     from dmaml_jax import devices
 
-    devices.configure("cpu", min(devices.usable_cores(), seeds))
+    devices.configure("cpu", devices.usable_cores())
     import dmaml_jax.run  # noqa: F401
 
     begin = time.perf_counter()
