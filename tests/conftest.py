@@ -29,7 +29,7 @@ def pytest_deselected(items: Sequence[Any]) -> None:
     """In a worker of pytest-xdist: remember what is left out, for the last line."""
     output = getattr(getattr(items[0], "config", None), "workeroutput", None)
     if output is not None:
-        output["left_out"] = [item.nodeid for item in items]
+        output.setdefault("left_out", []).extend(item.nodeid for item in items)
 
 
 @pytest.hookimpl(optionalhook=True)
