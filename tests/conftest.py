@@ -25,6 +25,13 @@ def precision(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs() -> Iterator[None]:
+    """Drop compiled programs with their file: together they would take gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 def pytest_deselected(items: Sequence[Any]) -> None:
     """In a worker of pytest-xdist: remember what is left out, for the last line."""
     output = getattr(getattr(items[0], "config", None), "workeroutput", None)
