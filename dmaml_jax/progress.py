@@ -1,5 +1,6 @@
 """What a person sees while training: a bar, or plain lines without a terminal."""
 
+import os
 import sys
 import time
 
@@ -17,7 +18,7 @@ class Progress:
         self._num_epochs = num_epochs
         self._last_line = time.perf_counter()
         self._bar = None
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and _has_rows():
             self._bar = tqdm(
                 total=num_epochs,
                 file=sys.stdout,
@@ -67,3 +68,11 @@ class Progress:
         """Leave the last state standing."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _has_rows() -> bool:
+    """Whether the terminal says that it has any: without, tqdm draws nothing."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).lines > 0
+    except OSError:  # it does not say
+        return True

@@ -80,10 +80,10 @@ def train(config: TrainConfig, out: str | None) -> int:
         f"{config.env}-{config.algo}",
         describe_run(json_values(config), layout),
     )
-    plural = "s" if config.seeds > 1 else ""
+    many = f"seeds {seeds[0]} to {seeds[-1]}"
+    lanes = many if config.seeds > 1 else f"seed {seeds[0]}"
     print(
-        f"{config.algo} on {config.env}, {config.seeds} seed{plural} "
-        f"({seeds[0]}-{seeds[-1]}), {config.epochs} epochs, on "
+        f"{config.algo} on {config.env}, {lanes}, {config.epochs} epochs, on "
         f"{program.seed_devices * program.task_devices} x {device.device_kind} "
         f"({device.platform})\n"
         f"run folder: {_shown(folder)}\ncompiling ...",
