@@ -4,13 +4,15 @@ import argparse
 import dataclasses
 import importlib.metadata
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import TrainConfig, preset, validated
 
-USAGE, INTERRUPTED = 2, 130
+USAGE = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         143 SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # While Python and JAX import, an exception may land where nobody passes it on;
+    # there is nothing to lose yet.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, _leave_at_once) for number in signals]
     try:
         return _run(_parse(arguments))
     except UsageError as error:
@@ -45,9 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error}; what was written before is whole.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> None:
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(128 + number)
 
 
 def _parse(arguments: list[str]) -> Train:
@@ -78,11 +89,11 @@ def _parse(arguments: list[str]) -> Train:
 def _defaults(arguments: list[str]) -> Train:
     """What flags override: the values of `--config`, or the preset of `--env`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--env", default=TrainConfig.env)
+    parser.add_argument("--env")
     parser.add_argument("--config", default="")
     given, _ = parser.parse_known_args(arguments)
     if not given.config:
-        return Train(**dataclasses.asdict(preset(given.env)))
+        return Train(**dataclasses.asdict(preset(given.env or TrainConfig.env)))
     from dmaml_jax.records import read_values
 
     values = dict(read_values(given.config))
@@ -101,6 +112,13 @@ def _defaults(arguments: list[str]) -> Train:
                 f"{defaults[name]!r}."
             )
         values[name] = kept
+    # A value that is wrong there is said here, before tyro takes it for a default.
+    merged = {**values, "env": given.env or values.get("env", TrainConfig.env)}
+    try:
+        preset(merged["env"])
+        validated(TrainConfig(**merged))
+    except (UsageError, TypeError) as error:
+        raise UsageError(f"--config {given.config}: {error}") from None
     return Train(**values, config=given.config)
 
 

@@ -170,7 +170,9 @@ def parse_vary(vary: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """
     ranges = {}
     for item in vary:
-        name, _, bounds = item.partition("=")
+        name, _, bounds = str(item).partition("=")
+        if name in ranges:
+            raise UsageError(f"--vary names {name!r} twice: give it one range.")
         low, _, high = bounds.partition(":")
         try:
             ranges[name] = (float(low), float(high))

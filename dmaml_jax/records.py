@@ -81,12 +81,13 @@ def create_run_folder(out: str | None, name: str, config: dict[str, Any]) -> Pat
             if not folder.exists():
                 return _create(folder, config)
         raise UsageError(f"runs/{stem} and its like are taken: give --out FOLDER.")
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (OSError, RuntimeError) as error:  # RuntimeError: no such home folder
+        if getattr(error, "errno", None) == errno.ENOSPC:
             raise
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"The run folder {out or 'runs'} cannot be written "
-            f"({error.strerror or error}): give --out a folder that can."
+            f"The run folder {out or 'runs'} cannot be written ({reason}): "
+            "give --out a folder that can."
         ) from None
 
 
@@ -120,15 +121,16 @@ def read_values(path: str) -> dict[str, Any]:
     Raises:
         UsageError: there is no such file, or it is no configuration of a run.
     """
-    file = Path(path).expanduser()
-    file = file / "config.json" if file.is_dir() else file
     try:
+        file = Path(path).expanduser()
+        file = file / "config.json" if file.is_dir() else file
         values = json.loads(file.read_text())["values"]
         if not isinstance(values, dict):
             raise TypeError
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise UsageError(
-            f"--config {path} cannot be read ({error.strerror}): give the config.json "
+            f"--config {path} cannot be read "
+            f"({getattr(error, 'strerror', None) or error}): give the config.json "
             "of a run."
         ) from None
     except (ValueError, TypeError, KeyError):

@@ -1,6 +1,8 @@
 """The train command: a configuration becomes a run folder."""
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +39,8 @@ class Stop:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Remember the first signal; a second one stops at once."""
         if self.received is not None:
-            raise KeyboardInterrupt
+            print("stopped at once; finished chunks are kept", file=sys.stderr)
+            os._exit(128 + number)
         self.received = signal.Signals(number)
 
 

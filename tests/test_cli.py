@@ -112,6 +112,11 @@ WRONG = {
     "--config list.json": ["list.json", "not the config.json of a run"],
     "--config strange.json": ["strange.json", "'flavour'"],
     "--config typed.json": ["typed.json", "epochs is 'many'"],
+    "--config place.json": ["place.json", "cartpol", "Did you mean"],
+    "--config numbers.json": ["numbers.json", "NAME=LOW:HIGH"],
+    "--config ~nobodyatall/x": ["cannot be read"],
+    "--out ~nobodyatall/x": ["cannot be written"],
+    "--vary gravity=5:15 gravity=6:7": ["'gravity' twice"],
     "--out taken": ["taken", "holds another run"],
     "--out taken/config.json/run": ["cannot be written"],
 }
@@ -125,6 +130,8 @@ def test_wrong_input_is_one_sentence(flags, tmp_path, monkeypatch, capsys) -> No
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "strange.json").write_text('{"values": {"flavour": 1}}')
     (tmp_path / "typed.json").write_text('{"values": {"epochs": "many"}}')
+    (tmp_path / "place.json").write_text('{"values": {"env": "cartpol"}}')
+    (tmp_path / "numbers.json").write_text('{"values": {"vary": [5]}}')
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "config.json").write_text("{}")
     # JAX runs already in this process, and cannot be set up again.

@@ -236,7 +236,8 @@ def roofline(bench: Bench) -> None:
         "Row 9: XLA's cost analysis, which counts a loop's body once: "
         "{:.3g} MFLOP, {:.3g} MB.".format(*counted)
     )
-    for candidate, threads in zip(candidates, (1, min(bench.cores, many)), strict=True):
+    for candidate in candidates:
+        threads = candidate.program.seed_devices * candidate.program.task_devices
         machine = in_process("machine", threads, bench.folder / "machine")
         took = seconds(samples[candidate.name]).median / candidate.seeds
         bench.notes.append(
