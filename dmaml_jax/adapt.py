@@ -16,11 +16,13 @@ class Adaptation(NamedTuple):
     """What the inner loop found at one of its steps.
 
     Attributes:
+        params: θ_j, which collected them.
         data: the trajectories of the step, advantages filled in.
         performance: their mean undiscounted return.
         num_steps: what they cost.
     """
 
+    params: Params
     data: Data
     performance: jax.Array
     num_steps: jax.Array
@@ -36,6 +38,21 @@ def value_and_gradient(problem: Problem, loss: Loss) -> Callable[..., Any]:
     if problem.pieces is None:
         return whole
     return _in_turn(lambda params, data: _sum_over_pieces(problem, whole, params, data))
+
+
+def value(problem: Problem, loss: Loss) -> Callable[[Params, Data], jax.Array]:
+    """`(θ, data) -> loss`, differentiable once and in θ alone, piece by piece."""
+    first_order = value_and_gradient(problem, loss)
+
+    @jax.custom_vjp
+    def differentiable(params: Params, data: Data) -> jax.Array:
+        return first_order(params, data)[0]
+
+    def backward(gradient: Params, cotangent: jax.Array) -> tuple[Params, None]:
+        return jax.tree.map(lambda leaf: cotangent * leaf, gradient), None
+
+    differentiable.defvjp(first_order, backward)
+    return differentiable
 
 
 def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
@@ -123,15 +140,15 @@ def inner_steps(
     seen = []
     for key in keys:
         data = problem.advantages(params, problem.collect(key, params, task))
+        seen.append(
+            Adaptation(params, data, problem.performance(data), problem.num_steps(data))
+        )
         step = inner_gradient(params, data)
         if first_order:
             # FOMAML drops the second-order term: ∂θ'/∂θ = I.
             step = jax.lax.stop_gradient(step)
         params = jax.tree.map(
             lambda p, a, g: p - a * g, params, _rates(inner_lr, params), step
-        )
-        seen.append(
-            Adaptation(data, problem.performance(data), problem.num_steps(data))
         )
     return params, seen
 

@@ -18,6 +18,7 @@ from dmaml_jax.objectives import policy_gradient
 from dmaml_jax.policies import mlp_categorical
 from dmaml_jax.presets import TrainConfig, parse_vary, preset, validated
 from dmaml_jax.problem import make_problem
+from dmaml_jax.surrogates import surrogate
 from dmaml_jax.tasks import TaskDistribution, uniform
 from dmaml_jax.training import Init, Step, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
@@ -107,6 +108,7 @@ def build(
     objective = policy_gradient(
         policy,
         discount=config.discount,
+        surrogate=surrogate(config.surrogate, config.loaded_dice_lambda),
         baseline=_BASELINES[config.baseline],
         normalize_advantages=config.normalize_advantages,
         step_reduction=config.step_reduction,
@@ -155,15 +157,16 @@ def learner_of(config: TrainConfig, problem: Problem) -> MetaLearner:
         config: values, as `validated` returns them.
         problem: what it learns.
     """
-    make, options, is_directed = registry.find(config.algo)
-    learner = make(
+    entry = registry.entry(config.algo)
+    learner = registry.find(config.algo)(
         problem,
         inner_lr=config.inner_lr,
         meta_optimizer=_OPTIMIZERS[config.outer_optimizer](config.outer_lr),
         num_inner_steps=config.num_inner_steps,
-        **options,
+        **entry.options,
+        **{name: getattr(config, name) for name in entry.takes},
     )
-    if not is_directed:
+    if not registry.is_directed(config.algo):
         return learner
     exact = config.medium_task == "exact"
     return directed(

@@ -9,10 +9,13 @@ import jax.numpy as jnp
 from dmaml_jax.baselines import leave_one_out_time_mean
 from dmaml_jax.errors import UsageError
 from dmaml_jax.returns import discount_powers, discounted_returns
-from dmaml_jax.surrogates import score_function
+from dmaml_jax.surrogates import Surrogate, score_function
 from dmaml_jax.types import Params, Policy, Trajectory
 
 Baseline = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+_SCORE_FUNCTION = Surrogate(score_function)
 
 
 class Objective(NamedTuple):
@@ -20,17 +23,23 @@ class Objective(NamedTuple):
 
     Attributes:
         advantages: `(θ, data) -> data` with `advantages` and `weights` filled in.
-        loss: `(θ, data) -> −Ĵ` as a surrogate, a sum over steps.
+        inner_loss: `(θ, data) -> −Ĵ` as a surrogate, a sum over steps; what it
+            promises of its second derivative is the surrogate's matter.
+        outer_loss: the same for steps that are not differentiated again.
+        additive: whether both losses are sums of terms that look at one step each.
     """
 
     advantages: Callable[[Params, Trajectory], Trajectory]
-    loss: Callable[[Params, Trajectory], jax.Array]
+    inner_loss: Callable[[Params, Trajectory], jax.Array]
+    outer_loss: Callable[[Params, Trajectory], jax.Array]
+    additive: bool
 
 
 def policy_gradient(
     policy: Policy,
     *,
     discount: float | jax.Array,
+    surrogate: Surrogate = _SCORE_FUNCTION,
     baseline: Baseline | None = leave_one_out_time_mean,
     normalize_advantages: bool = True,
     step_reduction: Literal["sum", "mean"] = "sum",
@@ -42,9 +51,15 @@ def policy_gradient(
     task. Unbiased estimates of ∇J need `normalize_advantages=False`,
     `discount_weighting=True` (the weight γ^t on step t) and the sum.
 
+    The surrogate is that of the inner step, the one that is differentiated twice; the
+    outer step takes the score function, as all of them have the same gradient. One of
+    rewards (DiCE) has no place for advantages: its inner step takes raw rewards with
+    their γ^t, whatever the options say of the outer step.
+
     Args:
         policy: π_θ.
         discount: γ.
+        surrogate: of the inner step.
         baseline: `(returns, alive) -> [K, H]`, or None.
         normalize_advantages: to mean 0 and standard deviation 1 over living steps.
         step_reduction: "sum" over the steps and mean over the trajectories, which is
@@ -78,13 +93,28 @@ def policy_gradient(
             weights = weights * discount_powers(discount, mask.shape[1], mask.dtype)
         return data._replace(advantages=values * mask, weights=weights)
 
-    def loss(params: Params, data: Trajectory) -> jax.Array:
-        assert data.advantages is not None, "call advantages(params, data) first"
-        assert data.weights is not None
+    def outer_loss(params: Params, data: Trajectory) -> jax.Array:
+        advantages, weights = _filled(data)
         log_probs = trajectory_log_probs(policy, params, data)
-        return -score_function(log_probs, data.advantages, data.weights)
+        return -score_function(log_probs, advantages, weights)
 
-    return Objective(advantages, loss)
+    def inner_loss(params: Params, data: Trajectory) -> jax.Array:
+        signal, weights = _filled(data)
+        if surrogate.of_rewards:
+            signal = data.rewards
+            if not discount_weighting:
+                powers = discount_powers(discount, signal.shape[1], signal.dtype)
+                weights = weights * powers
+        log_probs = trajectory_log_probs(policy, params, data)
+        return -surrogate.value(log_probs, signal, weights)
+
+    return Objective(advantages, inner_loss, outer_loss, surrogate.additive)
+
+
+def _filled(data: Trajectory) -> tuple[jax.Array, jax.Array]:
+    assert data.advantages is not None, "call advantages(params, data) first"
+    assert data.weights is not None
+    return data.advantages, data.weights
 
 
 def normalize(values: jax.Array, mask: jax.Array) -> jax.Array:

@@ -23,7 +23,7 @@ class TrainConfig:
     env: str = "cartpole"
     """Environment."""
     algo: str = "directed-maml"
-    """Learner: maml, fomaml, directed-maml (or directed), directed-fomaml."""
+    """Learner: maml, fomaml, sg-mrl, e-maml, or directed-... (directed: of maml)."""
     method: Literal["pg"] = "pg"
     """Gradient of the return: pg, policy gradient."""
     seeds: int = 1
@@ -48,6 +48,14 @@ class TrainConfig:
     """delta: step size of the directed pre-step (Table I)."""
     discount: float = 0.99
     """gamma: discount (Table I)."""
+    surrogate: Literal["score-function", "lvc", "dice", "loaded-dice"] = (
+        "score-function"
+    )
+    """What the inner step differentiates (Finn's code); the last three for maml only."""
+    loaded_dice_lambda: float = 1.0
+    """lambda of loaded-dice, 0 to 1; 1 is the whole Hessian."""
+    score_baseline: Literal["others", "none"] = "others"
+    """Subtracted in the score term of sg-mrl, e-maml: other tasks' mean return."""
     vary: tuple[str, ...] = ("gravity=5:15",)
     """phi: what varies over tasks, NAME=LOW:HIGH ..., uniformly (the paper's)."""
     medium_task: Literal["exact", "empirical"] = "exact"
@@ -130,6 +138,12 @@ def validated(config: TrainConfig) -> TrainConfig:
         "a number from 0 to 1",
     )
     _require(
+        _traced(config.loaded_dice_lambda) or 0 <= config.loaded_dice_lambda <= 1,
+        "loaded_dice_lambda",
+        config,
+        "a number from 0 to 1",
+    )
+    _require(
         _is_count(config.cpu_devices + 1),
         "cpu_devices",
         config,
@@ -153,9 +167,31 @@ def validated(config: TrainConfig) -> TrainConfig:
             )
     parse_vary(config.vary)
     try:
-        return dataclasses.replace(config, algo=registry.full_name(config.algo))
+        config = dataclasses.replace(config, algo=registry.full_name(config.algo))
+        registry.objective(config.algo, config.surrogate)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    return config
+
+
+def objective(config: TrainConfig) -> str:
+    """What the meta-gradient of a validated configuration estimates, for people."""
+    text = registry.objective(config.algo, config.surrogate)
+    departures = [
+        flag
+        for flag, departs in (
+            ("--normalize-advantages False", config.normalize_advantages),
+            ("--discount-weighting True", not config.discount_weighting),
+            ("--step-reduction sum", config.step_reduction != "sum"),
+        )
+        if departs
+    ]
+    if "score_baseline" in registry.entry(config.algo).takes:
+        if departures:
+            text += f"; an unbiased outer step needs {' and '.join(departures)}"
+    elif config.surrogate == "dice":
+        text += "; DiCE's inner step takes raw rewards and needs a smaller --inner-lr"
+    return text
 
 
 def parse_vary(vary: tuple[str, ...]) -> dict[str, tuple[float, float]]:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dmaml_jax.errors import UsageError
 from dmaml_jax.objectives import Objective, trajectory_log_probs
 from dmaml_jax.returns import discount_powers
 from dmaml_jax.rollout import rollout
@@ -41,13 +42,23 @@ def make_problem(
         gradient_chunk: steps per piece of a gradient; 0 takes the data whole. By
             default this is the one place where the platform decides: on a CPU tasks
             and seeds take turns, in pieces that fit its cache and no further than
-            the last living trajectory; elsewhere everything is one batch.
+            the last living trajectory; elsewhere, and with losses that are no sums
+            over single steps (DiCE), everything is one batch.
 
     Returns:
         The problem, for any learner.
+
+    Raises:
+        UsageError: pieces of a loss that is no sum over single steps.
     """
     if gradient_chunk is None:
-        gradient_chunk = _CHUNK if jax.default_backend() == "cpu" else 0
+        on_cpu = jax.default_backend() == "cpu"
+        gradient_chunk = _CHUNK if on_cpu and objective.additive else 0
+    if gradient_chunk and not objective.additive:
+        raise UsageError(
+            f"gradient_chunk is {gradient_chunk}, but this surrogate is no sum over "
+            "single steps: leave gradient_chunk out, or give 0."
+        )
 
     @jax.jit  # traced once for all the collections of an epoch
     def collect(key: jax.Array, params: Params, task: Task) -> Trajectory:
@@ -82,8 +93,8 @@ def make_problem(
         medium_task=tasks.mean,
         collect=collect,
         advantages=objective.advantages,
-        inner_loss=objective.loss,
-        outer_loss=objective.loss,
+        inner_loss=objective.inner_loss,
+        outer_loss=objective.outer_loss,
         objective=discounted,
         log_probs=lambda params, data: trajectory_log_probs(policy, params, data),
         performance=lambda data: jnp.mean(jnp.sum(data.rewards, axis=1)),

@@ -36,16 +36,20 @@ COLUMNS = (
 _FILES = ("config.json", "metrics.csv", "params.npz", "curves.png")
 
 
-def describe_run(values: dict[str, Any], program: dict[str, Any]) -> dict[str, Any]:
+def describe_run(
+    values: dict[str, Any], objective: str, program: dict[str, Any]
+) -> dict[str, Any]:
     """What config.json keeps: all that is needed to run the same again.
 
     Args:
         values: fields of the configuration.
+        objective: what the meta-gradient estimates.
         program: devices, lanes and precision of the compiled program.
     """
     packages = ("dmaml-jax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
     return {
         "values": values,
+        "objective": objective,
         "program": program,
         "versions": {
             "python": platform.python_version(),

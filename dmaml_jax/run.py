@@ -14,7 +14,7 @@ import numpy as np
 
 from dmaml_jax.factory import build
 from dmaml_jax.plots import draw_curves
-from dmaml_jax.presets import TrainConfig
+from dmaml_jax.presets import TrainConfig, objective
 from dmaml_jax.progress import Progress
 from dmaml_jax.records import (
     MetricsWriter,
@@ -81,7 +81,7 @@ def train(config: TrainConfig, out: str | None) -> int:
     folder = create_run_folder(
         out,
         f"{config.env}-{config.algo}",
-        describe_run(json_values(config), layout),
+        describe_run(json_values(config), objective(config), layout),
     )
     many = f"seeds {seeds[0]} to {seeds[-1]}"
     lanes = many if config.seeds > 1 else f"seed {seeds[0]}"
@@ -89,6 +89,7 @@ def train(config: TrainConfig, out: str | None) -> int:
         f"{config.algo} on {config.env}, {lanes}, {config.epochs} epochs, on "
         f"{program.seed_devices * program.task_devices} x {device.device_kind} "
         f"({device.platform})\n"
+        f"objective {objective(config)}\n"
         f"run folder: {_shown(folder)}\ncompiling ...",
         flush=True,
     )

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from dmaml_jax.envs.cartpole import CartPole
+from dmaml_jax.envs.tabular import TabularMDP, random_mdp
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -47,4 +48,4 @@ def make(name: str) -> tuple[Any, Ranges]:
     return environment(), dict(ranges)
 
 
-__all__ = ["CartPole", "make", "names"]
+__all__ = ["CartPole", "TabularMDP", "make", "names", "random_mdp"]

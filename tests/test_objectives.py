@@ -107,7 +107,7 @@ def test_the_gradient_is_reinforce_by_hand(reduction, weighting, normalized):
         ascent[state] += (np.eye(2)[action] - probabilities) * factor
         value += np.log(probabilities[action]) * factor
 
-    loss, gradient = jax.value_and_grad(objective.loss)(
+    loss, gradient = jax.value_and_grad(objective.inner_loss)(
         params, objective.advantages(params, data)
     )
     np.testing.assert_allclose(loss, -value, rtol=1e-7)
@@ -160,7 +160,7 @@ def test_the_gradient_is_unbiased_by_enumeration(baseline):
     np.testing.assert_allclose(chances.sum(), 1)
 
     gradients = jax.vmap(
-        lambda d: jax.grad(objective.loss)(params, objective.advantages(params, d))
+        lambda d: jax.grad(objective.inner_loss)(params, objective.advantages(params, d))
     )(stacked)
     mean = np.tensordot(chances, np.asarray(gradients), axes=1)
     np.testing.assert_allclose(mean, -jax.grad(expected_return)(params), rtol=1e-12)
@@ -181,7 +181,7 @@ def test_normalised_advantages_have_mean_0_and_deviation_1_over_the_living():
 def test_one_step_alone_gives_zero_and_not_nan():
     data = trajectories([[0, 0]], [[1]], [[5.0]], [1])
     objective = policy_gradient(TABULAR, discount=0.9)
-    loss, gradient = jax.value_and_grad(objective.loss)(
+    loss, gradient = jax.value_and_grad(objective.inner_loss)(
         some_params(), objective.advantages(None, data)
     )
     assert loss == 0
@@ -214,7 +214,7 @@ def test_equal_values_normalise_to_zero_in_float32(value):
 def test_losses_need_advantages_first():
     objective = policy_gradient(TABULAR, discount=0.9)
     with pytest.raises(AssertionError, match="call advantages"):
-        objective.loss(some_params(), some_data())
+        objective.inner_loss(some_params(), some_data())
 
 
 def test_log_probs_of_stored_steps():

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.types import Params, PyTree, Task
+from dmaml_jax.types import Info, Params, PyTree, Task
 
 TASK_AXIS = "task"
+_LANE_AXIS = "lane of the task"
 
 
 def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:
@@ -28,19 +29,44 @@ def over_tasks(
     device does its share and hands it to all; a share that is not full repeats the
     last task, and what comes of that is dropped.
     """
-    try:
-        num_shares = jax.lax.axis_size(TASK_AXIS)
-    except NameError:  # no such axis around us
-        num_shares = 1
+    mapped = jax.vmap(f, axis_name=_LANE_AXIS)
+    num_shares = _num_shares()
     if num_shares == 1:
-        return jax.vmap(f)(keys, tasks)
+        return mapped(keys, tasks)
     num_tasks = keys.shape[0]
     size = -(-num_tasks // num_shares)
     first = jax.lax.axis_index(TASK_AXIS) * size
     share = jnp.minimum(first + jnp.arange(size, dtype=jnp.int32), num_tasks - 1)
     own = jax.tree.map(lambda leaf: leaf[share], (keys, tasks))
-    every = jax.lax.all_gather(jax.vmap(f)(*own), TASK_AXIS, tiled=True)
+    every = jax.lax.all_gather(mapped(*own), TASK_AXIS, tiled=True)
     return jax.tree.map(lambda leaf: leaf[:num_tasks], every)
+
+
+def mean_of_others(value: jax.Array, num_tasks: int) -> jax.Array:
+    """Mean of a scalar over the other tasks; to be called by the `f` of `over_tasks`.
+
+    Args:
+        value: this task's.
+        num_tasks: M, 2 or more.
+    """
+    every = jax.lax.all_gather(value, _LANE_AXIS)
+    if _num_shares() > 1:
+        every = jax.lax.all_gather(every, TASK_AXIS, tiled=True)
+    return (jnp.sum(every[:num_tasks]) - value) / (num_tasks - 1)
+
+
+def over_all(infos: Info) -> Info:
+    """An epoch's info from those of its tasks: means, and the sum of the cost."""
+    mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), infos)
+    return mean._replace(num_steps=jnp.sum(infos.num_steps, dtype=jnp.int32))
+
+
+def _num_shares() -> int:
+    """Over how many devices a program spreads the tasks of one seed."""
+    try:
+        return jax.lax.axis_size(TASK_AXIS)
+    except NameError:  # no such axis around us
+        return 1
 
 
 def modifier_key(key: jax.Array) -> jax.Array:

@@ -72,7 +72,7 @@ def directed(
         medium_task = rule(key_rule, tasks)
         data = problem.collect(key_collect, state.params, medium_task)
         data = problem.advantages(state.params, data)
-        _, gradient = value_and_gradient(problem, problem.inner_loss)(
+        _, gradient = value_and_gradient(problem, problem.outer_loss)(
             state.params, data
         )
         params, optimizer_state = optimizer_step(

@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from dmaml_jax.adapt import adaptation_curve, inner_steps, value_and_gradient
-from dmaml_jax.learners.common import collection_keys, optimizer_step, over_tasks
+from dmaml_jax.learners.common import (
+    collection_keys,
+    optimizer_step,
+    over_all,
+    over_tasks,
+)
 from dmaml_jax.types import Info, MetaLearner, Params, Problem, Task
 
 
@@ -67,8 +72,7 @@ def maml(
             keys,
             tasks,
         )
-        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), infos)
-        info = mean._replace(num_steps=jnp.sum(infos.num_steps, dtype=jnp.int32))
+        info = over_all(infos)
         params, optimizer = optimizer_step(
             meta_optimizer, info.meta_gradient, state.optimizer, state.params
         )

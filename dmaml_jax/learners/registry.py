@@ -12,19 +12,53 @@ class Entry(NamedTuple):
     Attributes:
         path: `module:function`; called with `problem`, `inner_lr`, `meta_optimizer`
             and `num_inner_steps`.
-        options: further keyword arguments.
         summary: one line for people.
+        objectives: by the surrogates that the learner may take, what its meta-gradient
+            then estimates.
+        options: further keyword arguments.
+        takes: keyword arguments that are values of the configuration.
     """
 
     path: str
-    options: dict[str, Any]
     summary: str
+    objectives: dict[str, str]
+    options: dict[str, Any] = {}
+    takes: tuple[str, ...] = ()
 
+
+_EXACT_INNER = "(I), adaptation by the exact gradient; biased by few trajectories"
+_THROUGH_INNER = {
+    "score-function": "(II), adaptation by the sampled gradient, without the score "
+    "term: biased",
+    "lvc": _EXACT_INNER,
+    "dice": _EXACT_INNER,
+    "loaded-dice": _EXACT_INNER,
+}
+_NO_SECOND_ORDER = "neither: the second-order term is left out"
+_SCORED = "(II), adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
-    "maml": Entry("dmaml_jax.learners.maml:maml", {}, "second-order MAML"),
+    "maml": Entry(
+        "dmaml_jax.learners.maml:maml", "second-order MAML", _THROUGH_INNER
+    ),
     "fomaml": Entry(
-        "dmaml_jax.learners.maml:maml", {"first_order": True}, "first-order MAML"
+        "dmaml_jax.learners.maml:maml",
+        "first-order MAML",
+        {"score-function": _NO_SECOND_ORDER},
+        {"first_order": True},
+    ),
+    "sg-mrl": Entry(
+        "dmaml_jax.learners.sg_mrl:sg_mrl",
+        "debiased MAML",
+        {"score-function": _SCORED},
+        takes=("score_baseline",),
+    ),
+    "e-maml": Entry(
+        "dmaml_jax.learners.sg_mrl:sg_mrl",
+        "E-MAML, the score term averaged over steps as its authors do",
+        {"score-function": _SCORED + " a mean over steps instead of a sum: biased"},
+        {"score_reduction": "mean"},
+        ("score_baseline",),
     ),
 }
 DIRECTED = "directed-"
@@ -52,17 +86,39 @@ def full_name(algo: str) -> str:
     return algo
 
 
-def find(algo: str) -> tuple[Callable[..., Any], dict[str, Any], bool]:
-    """Look a learner up.
+def entry(algo: str) -> Entry:
+    """The (base) learner of a full name."""
+    return LEARNERS[algo.removeprefix(DIRECTED)]
 
-    Args:
-        algo: its full name.
 
-    Returns:
-        The function that makes the (base) learner, its options, and whether it is to
-        be directed.
+def objective(algo: str, surrogate: str) -> str:
+    """What the meta-gradient of a pair estimates.
+
+    Raises:
+        ValueError: the two do not go together.
     """
-    entry = LEARNERS[algo.removeprefix(DIRECTED)]
-    module, function = entry.path.split(":")
-    make = getattr(importlib.import_module(module), function)
-    return make, entry.options, algo.startswith(DIRECTED)
+    objectives = entry(algo).objectives
+    if surrogate not in objectives:
+        pairs: dict[tuple[str, ...], list[str]] = {}
+        for name, other in LEARNERS.items():
+            pairs.setdefault(tuple(other.objectives), []).append(name)
+        legal = "; ".join(
+            f"{', '.join(algos)} with {', '.join(taken)}"
+            for taken, algos in pairs.items()
+        )
+        raise ValueError(
+            f"--surrogate {surrogate} does not go with --algo {algo}: the legal pairs "
+            f"are {legal}, directed or not."
+        )
+    return objectives[surrogate]
+
+
+def find(algo: str) -> Callable[..., Any]:
+    """The function that makes the (base) learner of a full name."""
+    module, function = entry(algo).path.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def is_directed(algo: str) -> bool:
+    """Whether a full name is of a directed learner."""
+    return algo.startswith(DIRECTED)
