@@ -8,11 +8,19 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any, TypeVar
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import TrainConfig, preset, validated
+from dmaml_jax.presets import (
+    EstimatorsConfig,
+    TrainConfig,
+    preset,
+    validated,
+    validated_estimators,
+)
 
 USAGE = 2
+Config = TypeVar("Config", TrainConfig, EstimatorsConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +34,21 @@ class Train(TrainConfig):
     """The run folder itself; runs/ENV-ALGO-TIME if empty."""
     config: str = ""
     """A run's config.json: that run again; other flags override it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimators(EstimatorsConfig):
+    """Hold every estimator of the meta-gradient against the exact one.
+
+    On a small MDP drawn from the seed, by summing over every data set and by sampling
+    with the learners themselves. Example: dmaml-jax estimators --seed 3
+    """
+
+    out: str = ""
+    """The folder for table and picture; runs/estimators-TIME if empty."""
+
+
+COMMANDS = {"train": Train, "estimators": Estimators}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +84,7 @@ def _leave_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _parse(arguments: list[str]) -> Train:
+def _parse(arguments: list[str]) -> Train | Estimators:
     import tyro
 
     if arguments[:1] == ["--version"]:
@@ -76,9 +99,9 @@ def _parse(arguments: list[str]) -> Train:
             args=_gathered(arguments[1:]),
             config=config,
         )
-    # No command, or an unknown one: this prints help or what is allowed.
+    # With no command, or an unknown one, this prints help or what is allowed.
     return tyro.extras.subcommand_cli_from_dict(
-        {"train": Train},
+        COMMANDS,
         prog="dmaml-jax",
         description="Gradient-based meta-reinforcement-learning on the device.",
         args=arguments,
@@ -140,11 +163,12 @@ def _gathered(arguments: list[str]) -> list[str]:
     return [*rest[:first], "--vary", *values, *rest[first:]]
 
 
-def _run(command: Train) -> int:
-    values = {f.name: getattr(command, f.name) for f in dataclasses.fields(TrainConfig)}
-    config = validated(TrainConfig(**values))
+def _run(command: Train | Estimators) -> int:
     # XLA's own log lines, about caches and CPU features, are for its developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if isinstance(command, Estimators):
+        return _run_estimators(command)
+    config = validated(_fields(command, TrainConfig))
     from dmaml_jax import devices
 
     cores = min(devices.usable_cores(), config.seeds * config.num_tasks)
@@ -153,3 +177,19 @@ def _run(command: Train) -> int:
     from dmaml_jax.run import train
 
     return train(config, command.out or None)
+
+
+def _run_estimators(command: Estimators) -> int:
+    config = validated_estimators(_fields(command, EstimatorsConfig))
+    from dmaml_jax import devices
+
+    devices.configure("cpu", 1)
+    from dmaml_jax.estimators import estimators
+
+    return estimators(config, command.out or None)
+
+
+def _fields(command: Any, config: type[Config]) -> Config:
+    """The part of a command that its configuration knows."""
+    names = [field.name for field in dataclasses.fields(config)]
+    return config(**{name: getattr(command, name) for name in names})

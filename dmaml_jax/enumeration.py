@@ -18,7 +18,7 @@ import numpy as np
 from dmaml_jax.adapt import inner_steps
 from dmaml_jax.objectives import Objective, trajectory_log_probs
 from dmaml_jax.returns import discount_powers
-from dmaml_jax.types import Params, Policy, Problem, Task, Trajectory
+from dmaml_jax.types import Params, Policy, Problem, PyTree, Task, Trajectory
 
 _ROWS, _EVERY, _FIRST_SINGLE = 0, 1, 2
 
@@ -155,19 +155,18 @@ class Batch(NamedTuple):
 
     Attributes:
         rows: a data set of K trajectories.
-        dynamics: in how many orders it may be drawn, times the probability of its
-            dynamics; times Π π it is the probability of the data set.
         every: all n trajectories.
         shares: their weights where all are asked for: the probabilities, or one of
             them alone, `[n]`.
         sampled: whether `rows` is what was asked for.
+        chance: the probability of having collected just this.
     """
 
     rows: Trajectory
-    dynamics: jax.Array
     every: Trajectory
     shares: jax.Array
     sampled: jax.Array
+    chance: jax.Array
 
 
 def key_of(number: Any, *, every: bool = False, single: Any = None) -> jax.Array:
@@ -194,6 +193,7 @@ def enumerated_problem(
     sets: DataSets,
     *,
     discount: float,
+    outer: Objective | None = None,
 ) -> Problem:
     """A `Problem` on a tabular MDP whose `collect` returns the data set of its key.
 
@@ -203,17 +203,19 @@ def enumerated_problem(
 
     Args:
         policy: π_θ.
-        objective: advantages and losses, without anything that mixes trajectories
-            (baselines, normalisation) where every trajectory is asked for.
+        objective: advantages and losses.
         ways: all paths of the MDP.
         sets: all data sets.
         discount: γ.
+        outer: another objective for the outer loss of every trajectory, where the first
+            one mixes trajectories (a baseline, normalisation).
 
     Returns:
         The problem; its tasks are parameters of a `TabularMDP`, and it cannot sample
         them.
     """
     num_paths, horizon = ways.actions.shape
+    of_every = outer or objective
 
     def collect(key: jax.Array, params: Params, task: Task) -> Batch:
         number, mode = jax.random.key_data(key).astype(jnp.int32)
@@ -221,21 +223,27 @@ def enumerated_problem(
         # is for, and none of a learner's derivatives may see it here.
         params = jax.lax.stop_gradient(params)
         every, dynamics = trajectories(task, ways)
-        picked = jnp.asarray(sets.rows)[number]
-        rows = jax.tree.map(lambda leaf: leaf[picked], every)
         log_probs = trajectory_log_probs(policy, params, every)
+        every = every._replace(log_probs=log_probs)
         probabilities = dynamics * jnp.exp(jnp.sum(log_probs, axis=1))
+        picked = jnp.asarray(sets.rows)[number]
+        orders = jnp.asarray(sets.orders, dynamics.dtype)[number]
         single = jax.nn.one_hot(mode - _FIRST_SINGLE, num_paths, dtype=dynamics.dtype)
+        is_rows, is_every = mode == _ROWS, mode == _EVERY
         return Batch(
-            rows=rows._replace(log_probs=log_probs[picked]),
-            dynamics=jnp.asarray(sets.orders)[number] * jnp.prod(dynamics[picked]),
-            every=every._replace(log_probs=log_probs),
-            shares=jnp.where(mode == _EVERY, probabilities, single),
-            sampled=mode == _ROWS,
+            rows=jax.tree.map(lambda leaf: leaf[picked], every),
+            every=every,
+            shares=jnp.where(is_every, probabilities, single),
+            sampled=is_rows,
+            chance=jnp.where(
+                is_rows,
+                orders * jnp.prod(probabilities[picked]),
+                jnp.where(is_every, 1, single @ probabilities),
+            ),
         )
 
     def advantages(params: Params, data: Batch) -> Batch:
-        every = objective.advantages(params, data.every)
+        every = of_every.advantages(params, data.every)
         assert every.weights is not None
         shares = num_paths * data.shares[:, None]
         return data._replace(
@@ -247,7 +255,7 @@ def enumerated_problem(
         return jnp.where(
             data.sampled,
             objective.outer_loss(params, data.rows),
-            objective.outer_loss(params, data.every),
+            of_every.outer_loss(params, data.every),
         )
 
     def expected(data: Batch) -> jax.Array:
@@ -280,13 +288,13 @@ def _cannot_sample(*_: Any) -> Task:
 def likelihood(
     problem: Problem, keys: jax.Array, params: Params, task: Task, inner_lr: Any
 ) -> jax.Array:
-    """Probability that an inner loop meets the data sets of its keys.
+    """Probability that a learner meets the data of its keys.
 
-    Each is drawn by the parameters that the ones before have led to.
+    Each data set is drawn by the parameters that those before it have led to.
 
     Args:
         problem: an enumerated one.
-        keys: of the inner steps, `[N]`.
+        keys: of the inner steps and the outer one, `[N + 1]`.
         params: θ.
         task: parameters of the MDP.
         inner_lr: α.
@@ -294,15 +302,11 @@ def likelihood(
     Returns:
         Π_j P(𝒟_j; θ_j).
     """
-    _, seen = inner_steps(
-        problem, keys, params, task, inner_lr=inner_lr, first_order=True
+    adapted, seen = inner_steps(
+        problem, keys[:-1], params, task, inner_lr=inner_lr, first_order=True
     )
-    factors = [
-        step.data.dynamics
-        * jnp.exp(jnp.sum(problem.log_probs(step.params, step.data)))
-        for step in seen
-    ]
-    return jnp.stack(factors).prod()
+    last = problem.collect(keys[-1], adapted, task)
+    return jnp.stack([*(step.data.chance for step in seen), last.chance]).prod()
 
 
 def expected_return(
@@ -383,27 +387,18 @@ def objective_two(
     return jnp.sum(jax.vmap(after)(jnp.asarray(sets.rows), jnp.asarray(sets.orders)))
 
 
-class Moments(NamedTuple):
-    """Of an estimate: its mean, and the trace of its covariance."""
-
-    mean: jax.Array
-    variance: jax.Array
-
-
-def moments(
-    estimate: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
-    numbers: np.ndarray,
-    batch_size: int = 4096,
-) -> Moments:
-    """Sum an estimate over all data sets.
+def sum_over(
+    f: Callable[[jax.Array], PyTree], numbers: np.ndarray, batch_size: int = 4096
+) -> PyTree:
+    """Σ f(numbers) over the rows: of probability · value, an expectation.
 
     Args:
-        estimate: `(numbers) -> (probability, vector)` for one row of `numbers`.
+        f: of one row.
         numbers: every combination of data sets, `[m, …]`.
         batch_size: how many are looked at at a time.
 
     Returns:
-        Mean and variance; the probabilities must add up to 1.
+        The sum, shaped like f's value.
     """
     chex.assert_rank(numbers, 2)
     batch_size = min(batch_size, len(numbers))
@@ -411,28 +406,18 @@ def moments(
     padded = np.concatenate([numbers, np.repeat(numbers[:1], padding, axis=0)])
     counts = np.arange(len(padded)) < len(numbers)
 
-    def add(total: Any, batch: Any) -> tuple[Any, None]:
+    def of_batch(batch: tuple[jax.Array, jax.Array]) -> PyTree:
         rows, count = batch
-        chances, vectors = jax.vmap(estimate)(rows)
-        chances = jnp.where(count, chances, 0)
-        sums = (
-            jnp.sum(chances),
-            chances @ vectors,
-            chances @ jnp.sum(vectors**2, axis=1),
+        return jax.tree.map(
+            lambda x: jnp.tensordot(count.astype(x.dtype), x, axes=1), jax.vmap(f)(rows)
         )
-        return jax.tree.map(jnp.add, total, sums), None
 
-    shape = (-1, batch_size)
     batches = (
-        jnp.asarray(padded, jnp.uint32).reshape(*shape, numbers.shape[1]),
-        jnp.asarray(counts).reshape(shape),
+        jnp.asarray(padded, jnp.uint32).reshape(-1, batch_size, numbers.shape[1]),
+        jnp.asarray(counts).reshape(-1, batch_size),
     )
-    like = jax.eval_shape(estimate, batches[0][0, 0])[1]
-    zero = jnp.zeros((), like.dtype)
-    start = (zero, jnp.zeros(like.shape, like.dtype), zero)
-    (total, mean, square), _ = jax.lax.scan(add, start, batches)
-    mean = mean / total
-    return Moments(mean, square / total - jnp.sum(mean**2))
+    sums = jax.lax.map(of_batch, batches)
+    return jax.tree.map(lambda x: jnp.sum(x, axis=0), sums)
 
 
 def combinations(*sizes: int) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Pictures of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -54,6 +56,72 @@ def draw_curves(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
+    _save(figure, path)
+
+
+def draw_estimators(
+    rows: Sequence[Any], norms: dict[str, np.ndarray], path: Path, *, title: str
+) -> None:
+    """Draw bias and variance of estimators against K, and where following them leads.
+
+    Lines are sums over all data sets, points with standard errors are samples.
+
+    Args:
+        rows: an `estimators.Row` per estimator and K.
+        norms: by estimator, ‖∇J^II‖ along the ascent by its expectation.
+        path: of the PNG.
+        title: what was compared.
+    """
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(14, 5.2), dpi=130, layout="constrained"
+    )
+    names = list(dict.fromkeys(row.estimator for row in rows))
+    for index, name in enumerate(names):
+        own = [row for row in rows if row.estimator == name]
+        color = f"C{index}"
+        sizes = np.array([row.num_trajectories for row in own], float)
+        # Side by side, so that points that agree do not hide each other.
+        aside = sizes + 0.04 * (index - (len(names) - 1) / 2)
+        label = f"{name} (J {own[0].objective})"
+        left.plot(sizes, [row.error for row in own], color=color, label=label)
+        left.errorbar(
+            aside,
+            [row.sampled_error for row in own],
+            [row.sampled_error_stderr for row in own],
+            fmt="o",
+            markersize=3.5,
+            linewidth=1,
+            color=color,
+        )
+        middle.plot(sizes, [row.variance for row in own], color=color)
+        middle.plot(
+            aside, [row.sampled_variance for row in own], "o", ms=3.5, color=color
+        )
+        if name in norms:
+            steps = np.arange(1, len(norms[name]) + 1)
+            right.plot(steps, norms[name], color=color)
+    ticks = sorted({row.num_trajectories for row in rows})
+    for axes, label in (
+        (left, "bias: length of E g − ∇J"),
+        (middle, "variance of one task's g (trace)"),
+    ):
+        axes.set(xlabel="K, trajectories per data set", ylabel=label, xticks=ticks)
+    middle.set_yscale("log")
+    right.set(
+        xlabel="iterations of ascent by E g, K = 1, two opposite tasks",
+        ylabel="length of the exact ∇J II",
+        xscale="log",
+        yscale="log",
+    )
+    for axes in (left, middle, right):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{title}. Lines: sums over all data sets; points: sampled")
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     aside = path.with_name(f".{path.name}")
     figure.savefig(aside, format="png")
     plt.close(figure)

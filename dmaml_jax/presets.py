@@ -86,6 +86,69 @@ class TrainConfig:
     """Epochs between two looks of the host: metrics, progress, Ctrl-C."""
 
 
+@dataclasses.dataclass(frozen=True)
+class EstimatorsConfig:
+    """Every value of a comparison of estimators."""
+
+    states: int = 2
+    """S: states of the MDP."""
+    actions: int = 2
+    """A: actions in each."""
+    horizon: int = 2
+    """H: steps per episode."""
+    inner_steps: int = 1
+    """N: gradient steps of the inner loop."""
+    inner_lr: float = 0.7
+    """alpha: inner step size; large, so that biases show."""
+    discount: float = 0.9
+    """gamma: discount."""
+    max_trajectories: int = 4
+    """K from 1 to this many trajectories per data set."""
+    samples: int = 50_000
+    """Gradients that are sampled for each K."""
+    iterations: int = 1000
+    """Steps of ascent by the expected gradients."""
+    outer_lr: float = 1.0
+    """beta: step size of that ascent."""
+    seed: int = 1
+    """Of the MDP, the policy and the samples."""
+
+
+MOST_TERMS = 1_000_000
+"""Of a sum over all data sets."""
+
+
+def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
+    """The values, if they make sense and all data sets can be summed over.
+
+    Raises:
+        UsageError: the first value that is out of range, or too many data sets.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "seed":
+            holds, allowed = 0 <= value < 2**32 - 1, "a whole number from 0 below 2^32"
+        elif isinstance(field.default, int):
+            holds, allowed = _is_count(value), "a whole number, 1 or more"
+        elif field.name == "discount":
+            holds, allowed = 0 <= value <= 1, "a number from 0 to 1"
+        else:
+            holds = math.isfinite(value) and value >= 0
+            allowed = "a finite number, 0 or more"
+        _require(holds, field.name, config, allowed)
+    steps = config.horizon * (config.inner_steps + 1)
+    # By logarithms: the number itself may have more digits than fit a line.
+    digits = steps * math.log10(config.states * config.actions)
+    if digits > math.log10(MOST_TERMS) + 1e-9:
+        raise UsageError(
+            f"With {config.states} states, {config.actions} actions, horizon "
+            f"{config.horizon} and {config.inner_steps} inner steps there are about "
+            f"10^{digits:.0f} data sets at one trajectory each, but at most a million "
+            "can be summed over: make one of the four smaller."
+        )
+    return config
+
+
 PRESETS: dict[str, dict[str, Any]] = {"cartpole": {}}
 """What an environment's preset changes of the defaults."""
 
@@ -250,7 +313,7 @@ def _traced(value: Any) -> bool:
     return not isinstance(value, int | float)
 
 
-def _require(holds: bool, name: str, config: TrainConfig, allowed: str) -> None:
+def _require(holds: bool, name: str, config: Any, allowed: str) -> None:
     if not holds:
         flag = "--" + name.replace("_", "-")
         value = getattr(config, name)

@@ -33,24 +33,27 @@ COLUMNS = (
     "meta_grad_norm",
     "cos_medium_meta",
 )
-_FILES = ("config.json", "metrics.csv", "params.npz", "curves.png")
+_FILES = (
+    "config.json",
+    "metrics.csv",
+    "params.npz",
+    "curves.png",
+    "estimators.csv",
+    "estimators.png",
+)
 
 
-def describe_run(
-    values: dict[str, Any], objective: str, program: dict[str, Any]
-) -> dict[str, Any]:
+def describe_run(values: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """What config.json keeps: all that is needed to run the same again.
 
     Args:
         values: fields of the configuration.
-        objective: what the meta-gradient estimates.
-        program: devices, lanes and precision of the compiled program.
+        **parts: what else belongs there, such as the layout of the compiled program.
     """
     packages = ("dmaml-jax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
     return {
         "values": values,
-        "objective": objective,
-        "program": program,
+        **parts,
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in packages},
@@ -228,6 +231,14 @@ def write_params(folder: Path, params: Any, seeds: Sequence[int]) -> None:
 def json_values(config: Any) -> dict[str, Any]:
     """The fields of a configuration as JSON keeps them."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def shown(folder: Path) -> str:
+    """A path as short as it is unambiguous from here."""
+    try:
+        return str(folder.relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)
 
 
 def _cell(column: np.ndarray | None, index: int, lane: int) -> str:

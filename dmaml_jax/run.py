@@ -22,6 +22,7 @@ from dmaml_jax.records import (
     describe_run,
     json_values,
     read_metrics,
+    shown,
     write_params,
 )
 from dmaml_jax.statistics import ema, epochs_to_threshold
@@ -81,7 +82,9 @@ def train(config: TrainConfig, out: str | None) -> int:
     folder = create_run_folder(
         out,
         f"{config.env}-{config.algo}",
-        describe_run(json_values(config), objective(config), layout),
+        describe_run(
+            json_values(config), objective=objective(config), program=layout
+        ),
     )
     many = f"seeds {seeds[0]} to {seeds[-1]}"
     lanes = many if config.seeds > 1 else f"seed {seeds[0]}"
@@ -90,7 +93,7 @@ def train(config: TrainConfig, out: str | None) -> int:
         f"{program.seed_devices * program.task_devices} x {device.device_kind} "
         f"({device.platform})\n"
         f"objective {objective(config)}\n"
-        f"run folder: {_shown(folder)}\ncompiling ...",
+        f"run folder: {shown(folder)}\ncompiling ...",
         flush=True,
     )
     with _stopping_gently() as stop:
@@ -214,12 +217,4 @@ class _Run:
             f"{self.writer.env_steps.sum():,} environment steps"
         )
         names = ", ".join(sorted(p.name for p in self.folder.iterdir()))
-        print(f"in {_shown(self.folder)}: {names}")
-
-
-def _shown(folder: Path) -> str:
-    """A path as short as it is unambiguous from here."""
-    try:
-        return str(folder.relative_to(Path.cwd()))
-    except ValueError:
-        return str(folder)
+        print(f"in {shown(self.folder)}: {names}")
