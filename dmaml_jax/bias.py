@@ -72,7 +72,9 @@ def _maml(first_order: bool) -> Callable[..., Params]:
     return gradient
 
 
-def _scored(reduction: Any, baseline: Callable[..., jax.Array]) -> Callable[..., Params]:
+def _scored(
+    reduction: Any, baseline: Callable[..., jax.Array]
+) -> Callable[..., Params]:
     def gradient(problem, keys, params, task, inner_lr):
         info, _ = sg_mrl.task_gradient(
             problem,
@@ -90,9 +92,7 @@ def _scored(reduction: Any, baseline: Callable[..., jax.Array]) -> Callable[...,
 
 _others = partial(mean_of_others, num_tasks=_NUM_TASKS)
 ESTIMATORS = (
-    Estimator(
-        "sg-mrl", "score-function", "II", _scored("sum", _others), coupled=True
-    ),
+    Estimator("sg-mrl", "score-function", "II", _scored("sum", _others), coupled=True),
     Estimator(
         "sg-mrl", "score-function", "II", _scored("sum", jnp.zeros_like), "no baseline"
     ),
@@ -101,7 +101,9 @@ ESTIMATORS = (
     Estimator("fomaml", "score-function", "II", _maml(True)),
     Estimator("maml", "lvc", "I", _maml(False)),
     Estimator("maml", "dice", "I", _maml(False)),
-    Estimator("maml", "loaded-dice", "I", _maml(False), baseline=leave_one_out_time_mean),
+    Estimator(
+        "maml", "loaded-dice", "I", _maml(False), baseline=leave_one_out_time_mean
+    ),
 )
 
 
@@ -260,12 +262,13 @@ def sampled(
         Of each of an epoch's tasks, `[S, estimators, M, P]`.
     """
     env = TabularMDP(*setting.params.shape)
+    outer = setting.objective("score-function")
     problems = [
         make_problem(
             env,
             TaskDistribution(lambda key: setting.mdp, lambda: setting.mdp),
             setting.policy,
-            objective,
+            setting.objective(estimator.surrogate, estimator.baseline),
             horizon=setting.ways.actions.shape[1],
             num_trajectories=num_trajectories,
             discount=setting.discount,
@@ -275,7 +278,7 @@ def sampled(
                 params, outer.advantages(params, data)
             )
         )
-        for objective, outer in _objectives(setting, ESTIMATORS)
+        for estimator in ESTIMATORS
     ]
     # They differ in losses only; one `collect` is traced and compiled once.
     problems = [p._replace(collect=problems[0].collect) for p in problems]
@@ -349,27 +352,19 @@ def ascent(
     return np.asarray(run(start))
 
 
-def _objectives(
-    setting: Setting, estimators: Sequence[Estimator]
-) -> list[tuple[Objective, Objective]]:
-    """Of each estimator's inner step, and of the outer one, which has no baseline."""
-    outer = setting.objective("score-function")
-    return [(setting.objective(e.surrogate, e.baseline), outer) for e in estimators]
-
-
 def _enumerated_problems(
     setting: Setting, estimators: Sequence[Estimator], sets: DataSets
 ) -> list[Problem]:
     return [
         enumerated_problem(
             setting.policy,
-            objective,
+            setting.objective(estimator.surrogate, estimator.baseline),
             setting.ways,
             sets,
             discount=setting.discount,
-            outer=outer,
+            outer=setting.objective("score-function"),
         )
-        for objective, outer in _objectives(setting, estimators)
+        for estimator in estimators
     ]
 
 

@@ -197,9 +197,8 @@ def enumerated_problem(
 ) -> Problem:
     """A `Problem` on a tabular MDP whose `collect` returns the data set of its key.
 
-    Every loss is the objective's own. An inner step sees a data set; where the key asks
-    for every trajectory, the outer loss sees all of them, weighted by their
-    probabilities in place of 1/K, so that it is exact.
+    Every loss is the objective's own. Where the key asks for every trajectory, it sees
+    all of them, weighted by their probabilities in place of 1/K, and is exact.
 
     Args:
         policy: π_θ.
@@ -207,8 +206,8 @@ def enumerated_problem(
         ways: all paths of the MDP.
         sets: all data sets.
         discount: γ.
-        outer: another objective for the outer loss of every trajectory, where the first
-            one mixes trajectories (a baseline, normalisation).
+        outer: another objective for losses of every trajectory, where the first one
+            mixes trajectories (a baseline, normalisation).
 
     Returns:
         The problem; its tasks are parameters of a `TabularMDP`, and it cannot sample
@@ -251,6 +250,13 @@ def enumerated_problem(
             every=every._replace(weights=every.weights * shares),
         )
 
+    def inner_loss(params: Params, data: Batch) -> jax.Array:
+        return jnp.where(
+            data.sampled,
+            objective.inner_loss(params, data.rows),
+            of_every.inner_loss(params, data.every),
+        )
+
     def outer_loss(params: Params, data: Batch) -> jax.Array:
         return jnp.where(
             data.sampled,
@@ -272,7 +278,7 @@ def enumerated_problem(
         medium_task=_cannot_sample,
         collect=collect,
         advantages=advantages,
-        inner_loss=lambda params, data: objective.inner_loss(params, data.rows),
+        inner_loss=inner_loss,
         outer_loss=outer_loss,
         objective=expected,
         log_probs=lambda params, data: trajectory_log_probs(policy, params, data.rows),

@@ -113,7 +113,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
     with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time
         batches = [
             pool.submit(_at, setting, config, num)
-            for num in range(config.max_trajectories, 0, -1)
+            for num in sorted(set(config.num_trajectories), reverse=True)
         ]
         iterations = _affordable_iterations(setting, config)
         curves = pool.submit(bias.ascent, setting, free, iterations, config.outer_lr)
@@ -209,16 +209,17 @@ def _title(config: EstimatorsConfig) -> str:
 
 def _print(rows: list[Row], norms: dict[str, np.ndarray]) -> None:
     sizes = sorted({row.num_trajectories for row in rows})
+    width = max(len(row.estimator) for row in rows) + 2
     names = list(dict.fromkeys(row.estimator for row in rows))
     table = {(row.estimator, row.num_trajectories): row for row in rows}
 
     def block(title: str, value: Callable[[Row], str]) -> None:
         heads = "".join(f"{f'K = {size}':>10}" for size in sizes)
-        print(f"\n{title:<36}{heads}")
+        print(f"\n{title:<{width + 5}}{heads}")
         for name in names:
             row = table[name, sizes[0]]
             cells = "".join(f"{value(table[name, size]):>10}" for size in sizes)
-            print(f"{name:<31}{row.objective:<5}{cells}")
+            print(f"{name:<{width}}{row.objective:<5}{cells}")
 
     block("error of the expectation, against", lambda row: _number(row.error))
     block("variance of a task's gradient", lambda row: _number(row.variance))
@@ -228,7 +229,7 @@ def _print(rows: list[Row], norms: dict[str, np.ndarray]) -> None:
         f"{len(next(iter(norms.values())))} iterations: length of the gradient of J II"
     )
     for name, values in norms.items():
-        print(f"{name:<36}{_number(values[-1]):>10}")
+        print(f"{name:<{width + 5}}{_number(values[-1]):>10}")
     deviations = np.array([row.sampled_deviation for row in rows])
     print(
         f"\nsampling with the learners: off the sums by at most "

@@ -163,7 +163,7 @@ def learner_of(config: TrainConfig, problem: Problem) -> MetaLearner:
         inner_lr=config.inner_lr,
         meta_optimizer=_OPTIMIZERS[config.outer_optimizer](config.outer_lr),
         num_inner_steps=config.num_inner_steps,
-        **entry.options,
+        **dict(entry.options),
         **{name: getattr(config, name) for name in entry.takes},
     )
     if not registry.is_directed(config.algo):

@@ -81,7 +81,7 @@ def draw_estimators(
         color = f"C{index}"
         sizes = np.array([row.num_trajectories for row in own], float)
         # Side by side, so that points that agree do not hide each other.
-        aside = sizes + 0.04 * (index - (len(names) - 1) / 2)
+        aside = sizes + 0.02 * (index - (len(names) - 1) / 2)
         label = f"{name} (J {own[0].objective})"
         left.plot(sizes, [row.error for row in own], color=color, label=label)
         left.errorbar(

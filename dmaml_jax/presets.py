@@ -51,7 +51,7 @@ class TrainConfig:
     surrogate: Literal["score-function", "lvc", "dice", "loaded-dice"] = (
         "score-function"
     )
-    """What the inner step differentiates (Finn's code); the last three for maml only."""
+    """What the inner step differentiates (Finn's code); the last three with maml."""
     loaded_dice_lambda: float = 1.0
     """lambda of loaded-dice, 0 to 1; 1 is the whole Hessian."""
     score_baseline: Literal["others", "none"] = "others"
@@ -102,8 +102,8 @@ class EstimatorsConfig:
     """alpha: inner step size; large, so that biases show."""
     discount: float = 0.9
     """gamma: discount."""
-    max_trajectories: int = 4
-    """K from 1 to this many trajectories per data set."""
+    num_trajectories: tuple[int, ...] = (1, 2, 4)
+    """K: trajectories per data set, one or several numbers."""
     samples: int = 50_000
     """Gradients that are sampled for each K."""
     iterations: int = 1000
@@ -128,6 +128,9 @@ def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
         value = getattr(config, field.name)
         if field.name == "seed":
             holds, allowed = 0 <= value < 2**32 - 1, "a whole number from 0 below 2^32"
+        elif field.name == "num_trajectories":
+            holds = bool(value) and all(_is_count(size) for size in value)
+            allowed = "whole numbers, 1 or more each"
         elif isinstance(field.default, int):
             holds, allowed = _is_count(value), "a whole number, 1 or more"
         elif field.name == "discount":

@@ -82,9 +82,7 @@ def train(config: TrainConfig, out: str | None) -> int:
     folder = create_run_folder(
         out,
         f"{config.env}-{config.algo}",
-        describe_run(
-            json_values(config), objective=objective(config), program=layout
-        ),
+        describe_run(json_values(config), objective=objective(config), program=layout),
     )
     many = f"seeds {seeds[0]} to {seeds[-1]}"
     lanes = many if config.seeds > 1 else f"seed {seeds[0]}"

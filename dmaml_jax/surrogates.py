@@ -2,8 +2,8 @@
 
 With g_t = ∇log π(a_t|s_t) and Q_t the return to go, the Hessian of J is
 H1 + H2 + H12 + H12ᵀ, where H1 = E Σ γ^t g_t g_tᵀ Q_t, H2 = E Σ γ^t ∇²log π_t Q_t and
-H12 = E Σ γ^t g_t (∇Q_t)ᵀ. All surrogates here have the same gradient, an estimate of ∇J;
-they differ in which of these terms their second derivative estimates.
+H12 = E Σ γ^t g_t (∇Q_t)ᵀ. The surrogates here have the same gradient, an estimate of
+∇J; they differ in which of these terms their second derivative estimates.
 """
 
 from collections.abc import Callable

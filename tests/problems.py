@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dmaml_jax.types import Pieces, Problem
+from dmaml_jax.distributions import categorical
+from dmaml_jax.envs import TabularMDP
+from dmaml_jax.types import Pieces, Policy, Problem
 
 HESSIAN = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]])
 START = np.array([0.3, -1.2, 0.8])
@@ -43,6 +45,27 @@ def quadratic(pieces: bool = False) -> Problem:
         performance=lambda data: jnp.sum(data["target"]),
         num_steps=lambda data: jnp.int32(1),
         pieces=split if pieces else None,
+    )
+
+
+# A table of logits [states, actions]; observations are one-hot states.
+TABULAR = Policy(
+    init=lambda key, obs: jnp.zeros((obs.shape[-1], 2)),
+    apply=lambda params, obs: obs @ params,
+    distribution=categorical(),
+)
+
+
+def small_mdp(can_end: bool = False, other: bool = False) -> Any:
+    """Tables of 2 states and 2 actions; another task has other rewards and moves."""
+    mdp = TabularMDP().default_params
+    return mdp.replace(
+        start=jnp.array([0.6, 0.4]),
+        transitions=jnp.array([[[0.8, 0.2], [0.3, 0.7]], [[0.5, 0.5], [0.1, 0.9]]])[
+            :, :: -1 if other else 1
+        ],
+        rewards=jnp.array([[1.0, -0.5], [0.3, 2.0]]) * (-0.7 if other else 1),
+        termination=jnp.array([[0.1, 0.4], [0.25, 0.05]]) * float(can_end),
     )
 
 

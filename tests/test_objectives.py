@@ -6,18 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import TABULAR
 
 from dmaml_jax.baselines import leave_one_out_time_mean
-from dmaml_jax.distributions import categorical
 from dmaml_jax.objectives import normalize, policy_gradient, trajectory_log_probs
-from dmaml_jax.types import Policy, Trajectory
+from dmaml_jax.types import Trajectory
 
-# A table of logits [states, actions]; observations are one-hot states.
-TABULAR = Policy(
-    init=lambda key, obs: jnp.zeros((obs.shape[-1], 2)),
-    apply=lambda params, obs: obs @ params,
-    distribution=categorical(),
-)
 RAW = {"baseline": None, "normalize_advantages": False}
 
 
@@ -160,7 +154,9 @@ def test_the_gradient_is_unbiased_by_enumeration(baseline):
     np.testing.assert_allclose(chances.sum(), 1)
 
     gradients = jax.vmap(
-        lambda d: jax.grad(objective.inner_loss)(params, objective.advantages(params, d))
+        lambda d: jax.grad(objective.inner_loss)(
+            params, objective.advantages(params, d)
+        )
     )(stacked)
     mean = np.tensordot(chances, np.asarray(gradients), axes=1)
     np.testing.assert_allclose(mean, -jax.grad(expected_return)(params), rtol=1e-12)

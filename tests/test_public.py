@@ -30,11 +30,11 @@ FLOORS = {
     ],
     2: ["surrogates", "objectives"],
     3: ["problem"],
-    4: ["adapt"],
-    5: ["learners.common", "learners.maml", "learners.directed"],
+    4: ["adapt", "enumeration"],
+    5: ["learners.common", "learners.maml", "learners.sg_mrl", "learners.directed"],
     6: ["training", "statistics", "records", "devices"],
     7: ["plots", "progress"],
-    8: ["presets", "factory", "run", "cli", "__main__"],
+    8: ["presets", "factory", "run", "bias", "estimators", "cli", "__main__"],
 }
 MODULES = [module for modules in FLOORS.values() for module in modules]
 
@@ -103,7 +103,7 @@ def test_environments_import_nothing_of_the_package() -> None:
 
 
 @pytest.mark.float32
-@pytest.mark.parametrize("module", [*MODULES, "envs", "envs.cartpole"])
+@pytest.mark.parametrize("module", [*MODULES, "envs", "envs.cartpole", "envs.tabular"])
 def test_examples_in_docstrings_run(module: str) -> None:
     if module == "__main__":
         return

@@ -15,14 +15,14 @@ class Entry(NamedTuple):
         summary: one line for people.
         objectives: by the surrogates that the learner may take, what its meta-gradient
             then estimates.
-        options: further keyword arguments.
+        options: further keyword arguments, as pairs.
         takes: keyword arguments that are values of the configuration.
     """
 
     path: str
     summary: str
     objectives: dict[str, str]
-    options: dict[str, Any] = {}
+    options: tuple[tuple[str, Any], ...] = ()
     takes: tuple[str, ...] = ()
 
 
@@ -38,14 +38,12 @@ _NO_SECOND_ORDER = "neither: the second-order term is left out"
 _SCORED = "(II), adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
-    "maml": Entry(
-        "dmaml_jax.learners.maml:maml", "second-order MAML", _THROUGH_INNER
-    ),
+    "maml": Entry("dmaml_jax.learners.maml:maml", "second-order MAML", _THROUGH_INNER),
     "fomaml": Entry(
         "dmaml_jax.learners.maml:maml",
         "first-order MAML",
         {"score-function": _NO_SECOND_ORDER},
-        {"first_order": True},
+        (("first_order", True),),
     ),
     "sg-mrl": Entry(
         "dmaml_jax.learners.sg_mrl:sg_mrl",
@@ -57,7 +55,7 @@ LEARNERS: dict[str, Entry] = {
         "dmaml_jax.learners.sg_mrl:sg_mrl",
         "E-MAML, the score term averaged over steps as its authors do",
         {"score-function": _SCORED + " a mean over steps instead of a sum: biased"},
-        {"score_reduction": "mean"},
+        (("score_reduction", "mean"),),
         ("score_baseline",),
     ),
 }

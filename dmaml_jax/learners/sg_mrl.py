@@ -72,9 +72,7 @@ def sg_mrl(
         optimizer = meta_optimizer.init(params)
         return SGMRLState(params, optimizer, jnp.int32(0), jnp.zeros(()))
 
-    def step(
-        key: jax.Array, state: SGMRLState, tasks: Task
-    ) -> tuple[SGMRLState, Info]:
+    def step(key: jax.Array, state: SGMRLState, tasks: Task) -> tuple[SGMRLState, Info]:
         keys = collection_keys(key, tasks, num_inner_steps + 1)
         num_tasks = keys.shape[0]
 

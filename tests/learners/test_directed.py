@@ -83,7 +83,7 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
         np.testing.assert_allclose(info.loss, bare_info.loss, rtol=1e-12)
 
 
-@pytest.mark.parametrize("base", ["maml", "fomaml"])
+@pytest.mark.parametrize("base", ["maml", "fomaml", "sg-mrl", "e-maml"])
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     """Through the public train step, over four epochs."""
     trained = []
