@@ -26,7 +26,7 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow test-gpu lint bench
+.PHONY: help setup train estimators test test-slow test-gpu lint bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -50,6 +50,9 @@ $(READY): pyproject.toml requirements.lock
 
 train: $(READY)  ## train and write a run folder: ENV=cartpole ALGO=directed SEEDS=5 ...
 	@$(BIN)/dmaml-jax train $(FLAGS)
+
+estimators: $(READY)  ## bias and variance of every gradient estimator: SEED=1 INNER_LR=0.7 ...
+	@$(BIN)/dmaml-jax estimators $(FLAGS)
 
 test: $(READY)  ## all tests but the slow ones and those that need a GPU
 	$(PYTEST) -n 2 --dist loadfile

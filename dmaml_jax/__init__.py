@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     )
     from dmaml_jax.learners.directed import medium_task_exact as medium_task_exact
     from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
     from dmaml_jax.objectives import policy_gradient as policy_gradient
     from dmaml_jax.policies import mlp_categorical as mlp_categorical
     from dmaml_jax.presets import TrainConfig as TrainConfig
     from dmaml_jax.problem import make_problem as make_problem
+    from dmaml_jax.surrogates import Surrogate as Surrogate
+    from dmaml_jax.surrogates import surrogate as surrogate
     from dmaml_jax.tasks import TaskDistribution as TaskDistribution
     from dmaml_jax.tasks import uniform as uniform
     from dmaml_jax.training import Program as Program
@@ -39,10 +42,12 @@ _MODULES = {
     "factory": "make_train_step",
     "learners.directed": "directed medium_task_empirical medium_task_exact",
     "learners.maml": "maml",
+    "learners.sg_mrl": "sg_mrl",
     "objectives": "policy_gradient",
     "policies": "mlp_categorical",
     "presets": "TrainConfig",
     "problem": "make_problem",
+    "surrogates": "Surrogate surrogate",
     "tasks": "TaskDistribution uniform",
     "training": "Program train_step",
     "types": "Distribution Info MetaLearner Pieces Policy Problem Trajectory",

@@ -110,13 +110,15 @@ def _parse(arguments: list[str]) -> Train | Estimators:
 
 
 def _defaults(arguments: list[str]) -> Train:
-    """What flags override: the values of `--config`, or the preset of `--env`."""
+    """What flags override: `--config`'s values, or the preset of `--env`, `--algo`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--env")
+    parser.add_argument("--algo", default=TrainConfig.algo)
     parser.add_argument("--config", default="")
     given, _ = parser.parse_known_args(arguments)
     if not given.config:
-        return Train(**dataclasses.asdict(preset(given.env or TrainConfig.env)))
+        values = preset(given.env or TrainConfig.env, given.algo)
+        return Train(**dataclasses.asdict(values))
     from dmaml_jax.records import read_values
 
     values = dict(read_values(given.config))

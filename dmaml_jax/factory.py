@@ -16,7 +16,13 @@ from dmaml_jax.learners.directed import (
 )
 from dmaml_jax.objectives import policy_gradient
 from dmaml_jax.policies import mlp_categorical
-from dmaml_jax.presets import TrainConfig, parse_vary, preset, validated
+from dmaml_jax.presets import (
+    TrainConfig,
+    learner_preset,
+    parse_vary,
+    preset,
+    validated,
+)
 from dmaml_jax.problem import make_problem
 from dmaml_jax.surrogates import surrogate
 from dmaml_jax.tasks import TaskDistribution, uniform
@@ -67,7 +73,8 @@ def make_train_step(
                 f"There is no value {name!r}: choose from {', '.join(sorted(known))}."
             )
     named = isinstance(env, str)
-    base = preset(env) if named else TrainConfig(env=env.name)
+    own = learner_preset(algo)
+    base = preset(env, algo) if named else TrainConfig(env=env.name, **own)
     config = validated(dataclasses.replace(base, algo=algo, **values))
     problem, learner = build(
         config, env=None if named else env, tasks=tasks, policy=policy

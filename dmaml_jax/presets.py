@@ -155,12 +155,18 @@ def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
 PRESETS: dict[str, dict[str, Any]] = {"cartpole": {}}
 """What an environment's preset changes of the defaults."""
 
+# The score term is in units of return, and so must the gradient beside it be: with
+# normalised advantages its noise drowns what there is to learn.
+_UNBIASED = {"normalize_advantages": False, "discount_weighting": True}
+LEARNER_PRESETS: dict[str, dict[str, Any]] = {"sg-mrl": _UNBIASED}
+"""What a learner's preset, directed or not, changes of these."""
 
-def preset(env: str) -> TrainConfig:
-    """Default values of an environment.
+
+def preset(env: str, algo: str = TrainConfig.algo) -> TrainConfig:
+    """Default values of an environment and a learner.
 
     Raises:
-        UsageError: the name is unknown.
+        UsageError: the environment's name is unknown.
     """
     if env not in PRESETS:
         close = get_close_matches(env, PRESETS, n=1)
@@ -168,7 +174,12 @@ def preset(env: str) -> TrainConfig:
         raise UsageError(
             f"Unknown environment {env!r}: choose one of {', '.join(PRESETS)}.{hint}"
         )
-    return TrainConfig(env=env, **PRESETS[env])
+    return TrainConfig(env=env, algo=algo, **PRESETS[env], **learner_preset(algo))
+
+
+def learner_preset(algo: str) -> dict[str, Any]:
+    """What a learner's preset changes of the defaults, whatever the environment."""
+    return LEARNER_PRESETS.get(algo.removeprefix(registry.DIRECTED), {})
 
 
 def validated(config: TrainConfig) -> TrainConfig:

@@ -99,6 +99,26 @@ def test_continuous_actions_need_a_policy() -> None:
         make_train_step(env, "maml", tasks=uniform(params, g=(5.0, 15.0)))
 
 
+def test_a_learner_s_preset_is_its_default_and_no_more() -> None:
+    """SG-MRL's score term is in units of return, and so must its gradient be."""
+    for algo in ("sg-mrl", "directed-sg-mrl"):
+        values = preset("cartpole", algo)
+        assert not values.normalize_advantages and values.discount_weighting
+    assert preset("cartpole", "e-maml").normalize_advantages
+    given = {"horizon": 40, "num_tasks": 2, "hidden_sizes": (4,)}
+    norms = []
+    for values in (
+        {},
+        {"normalize_advantages": False, "discount_weighting": True},
+        {"normalize_advantages": True, "discount_weighting": False},
+    ):
+        init, step = make_train_step("cartpole", "sg-mrl", **given, **values)
+        state = init(jax.random.key(0))
+        _, info = jax.jit(step)(jax.random.key(1), state)
+        norms.append(float(info.loss))
+    assert norms[0] == norms[1] != norms[2]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [range(1, 6), range(101, 121)])
 def test_directed_maml_learns_cartpole(seeds: range) -> None:

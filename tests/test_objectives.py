@@ -10,6 +10,7 @@ from problems import TABULAR
 
 from dmaml_jax.baselines import leave_one_out_time_mean
 from dmaml_jax.objectives import normalize, policy_gradient, trajectory_log_probs
+from dmaml_jax.surrogates import surrogate
 from dmaml_jax.types import Trajectory
 
 RAW = {"baseline": None, "normalize_advantages": False}
@@ -205,6 +206,39 @@ def test_equal_episodes_give_zero_advantages_in_float32(num):
 def test_equal_values_normalise_to_zero_in_float32(value):
     values = normalize(jnp.full((10, 200), value), jnp.ones((10, 200)))
     np.testing.assert_allclose(values, np.zeros((10, 200)), atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["lvc", "dice", "loaded-dice"])
+@pytest.mark.parametrize("weighting", [False, True])
+def test_every_surrogate_has_the_same_gradient(name, weighting):
+    """That of the score function; DiCE's of raw rewards, with their γ^t."""
+    data, params = some_data(), some_params()
+    raw = name == "dice"
+    options = RAW if raw else {"normalize_advantages": True}
+    mine = policy_gradient(
+        TABULAR,
+        discount=0.9,
+        surrogate=surrogate(name),
+        discount_weighting=weighting,
+        **({} if raw else options),
+    )
+    plain = policy_gradient(
+        TABULAR, discount=0.9, discount_weighting=weighting or raw, **options
+    )
+    gradients = [
+        jax.grad(objective.inner_loss)(params, objective.advantages(params, data))
+        for objective in (mine, plain)
+    ]
+    np.testing.assert_allclose(*gradients, rtol=1e-10)
+    np.testing.assert_allclose(
+        jax.grad(mine.outer_loss)(params, mine.advantages(params, data)),
+        jax.grad(
+            policy_gradient(
+                TABULAR, discount=0.9, discount_weighting=weighting
+            ).inner_loss
+        )(params, mine.advantages(params, data)),
+        rtol=1e-10,
+    )
 
 
 def test_losses_need_advantages_first():

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from dmaml_jax.envs import CartPole
+from dmaml_jax.errors import UsageError
 from dmaml_jax.objectives import policy_gradient
 from dmaml_jax.policies import mlp_categorical
 from dmaml_jax.problem import make_problem
+from dmaml_jax.surrogates import surrogate
 from dmaml_jax.tasks import uniform
 from dmaml_jax.types import Problem, Trajectory
 
@@ -145,3 +147,11 @@ def test_a_piece_has_the_observation_after_its_last_step():
 
 def test_without_a_chunk_data_stay_whole():
     assert cartpole(chunk=0).pieces is None
+
+
+def test_a_loss_over_whole_trajectories_is_not_cut_into_pieces():
+    for name in ("dice", "loaded-dice"):
+        assert cartpole(chunk=None, surrogate=surrogate(name)).pieces is None
+        with pytest.raises(UsageError, match="no sum over single steps"):
+            cartpole(chunk=8, surrogate=surrogate(name))
+    assert cartpole(chunk=8, surrogate=surrogate("lvc")).pieces is not None

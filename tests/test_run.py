@@ -68,6 +68,7 @@ def test_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
     kept = json.loads((folder / "config.json").read_text())
     assert kept["values"]["inner_lr"] == 0.001
+    assert kept["objective"].startswith("(II)") and "biased" in kept["objective"]
     assert kept["program"]["platform"] == "cpu"
     assert kept["program"]["matmul_precision"] == "highest"
     assert kept["versions"]["jax"]
@@ -78,6 +79,7 @@ def test_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert png.startswith(b"\x89PNG") and len(png) > 5000
 
     printed = capsys.readouterr().out
+    assert printed.count(kept["objective"]) == 1
     assert "epochs to 9" in printed and "s compiling" in printed
     assert "params.npz" in printed
 

@@ -37,24 +37,21 @@ def gradient_of(tasks, state=None, key=1, **options):
 
 
 def by_hand(targets, key=1):
-    """First data, outer returns and scores of a step, task by task."""
+    """The first targets of a step, which are their own scores, and their returns."""
     problem = scored_quadratic()
     key_collections, _ = jax.random.split(jax.random.key(key))
     keys = jax.random.split(key_collections, (len(targets), 2))
-    first, last = (
-        np.stack(
-            [
-                problem.collect(k[i], None, jnp.asarray(t))["target"]
-                for k, t in zip(keys, targets, strict=True)
-            ]
-        )
-        for i in (0, 1)
+    first = np.stack(
+        [
+            problem.collect(k[0], None, jnp.asarray(t))["target"]
+            for k, t in zip(keys, targets, strict=True)
+        ]
     )
-    return first, first.sum(axis=1), last.sum(axis=1)
+    return first, first.sum(axis=1)
 
 
 def test_the_baseline_is_the_mean_of_the_others() -> None:
-    first, before, after = by_hand(TARGETS)
+    first, before = by_hand(TARGETS)
     _, none = gradient_of(TARGETS, score_baseline="none")
     _, others = gradient_of(TARGETS)
     b = (before.sum() - before) / 2
@@ -62,10 +59,6 @@ def test_the_baseline_is_the_mean_of_the_others() -> None:
     expected = np.mean(b[:, None] * first, axis=0)
     difference = np.asarray(others.meta_gradient) - np.asarray(none.meta_gradient)
     np.testing.assert_allclose(difference, expected, rtol=1e-10)
-    maml = learner(score_baseline="none")
-    assert int(maml.init(jax.random.key(0)).epoch) == 0
-    without = np.asarray(none.meta_gradient) + np.mean(after[:, None] * first, axis=0)
-    assert np.all(np.isfinite(without))
 
 
 def test_one_task_remembers_earlier_epochs() -> None:
@@ -76,7 +69,7 @@ def test_one_task_remembers_earlier_epochs() -> None:
     remembered = 0.0
     for epoch in range(3):
         key = jax.random.key(epoch)
-        first, before, _ = by_hand(task, key=epoch)
+        first, before = by_hand(task, key=epoch)
         after, info = algorithm.step(key, state, jnp.asarray(task))
         _, plain = bare.step(key, state, jnp.asarray(task))
         np.testing.assert_allclose(
