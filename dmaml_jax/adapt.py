@@ -18,12 +18,14 @@ class Adaptation(NamedTuple):
     Attributes:
         params: θ_j, which collected them.
         data: the trajectories of the step, advantages filled in.
+        gradient: of the inner loss on them.
         performance: their mean undiscounted return.
         num_steps: what they cost.
     """
 
     params: Params
     data: Data
+    gradient: Params
     performance: jax.Array
     num_steps: jax.Array
 
@@ -120,6 +122,7 @@ def inner_steps(
     *,
     inner_lr: Any,
     first_order: bool,
+    second_order_share: jax.Array | None = None,
 ) -> tuple[Params, list[Adaptation]]:
     r"""θ_{j+1} = θ_j − α ∇_θ loss(θ_j, 𝒟_j), one step per key (MAML, Eq. 2a).
 
@@ -130,25 +133,29 @@ def inner_steps(
         keys: one per step, `[N]`.
         params: θ_0 = θ.
         task: 𝒯_i.
-        inner_lr: α, a scalar or a pytree like θ.
+        inner_lr: α, a scalar or a pytree like θ; or a list of those, one per step.
         first_order: take the inner gradients as constants (FOMAML).
+        second_order_share: w of MAML++'s derivative-order annealing: the inner gradient
+            is w·g + (1 − w)·sg(g), the same at 0 as `first_order`; it may be traced.
 
     Returns:
         θ_N, and what was seen at each step.
     """
     inner_gradient = gradient(problem, problem.inner_loss)
     seen = []
-    for key in keys:
+    rates = inner_lr if isinstance(inner_lr, list) else [inner_lr] * len(keys)
+    for key, rate in zip(keys, rates, strict=True):
         data = problem.advantages(params, problem.collect(key, params, task))
-        seen.append(
-            Adaptation(params, data, problem.performance(data), problem.num_steps(data))
-        )
         step = inner_gradient(params, data)
+        performance, num_steps = problem.performance(data), problem.num_steps(data)
+        seen.append(Adaptation(params, data, step, performance, num_steps))
         if first_order:
             # FOMAML drops the second-order term: ∂θ'/∂θ = I.
             step = jax.lax.stop_gradient(step)
+        if second_order_share is not None:
+            step = _blended(step, second_order_share)
         params = jax.tree.map(
-            lambda p, a, g: p - a * g, params, _rates(inner_lr, params), step
+            lambda p, a, g: p - a * g, params, _rates(rate, params), step
         )
     return params, seen
 
@@ -170,7 +177,7 @@ def adaptation_curve(
         params: θ.
         task: 𝒯.
         num_steps: inner steps.
-        inner_lr: α.
+        inner_lr: α, as `inner_steps` takes it.
 
     Returns:
         The adapted parameters, and mean undiscounted returns `[num_steps + 1]`, each
@@ -182,6 +189,16 @@ def adaptation_curve(
     )
     last = problem.performance(problem.collect(keys[-1], adapted, task))
     return adapted, jnp.stack([step.performance for step in seen] + [last])
+
+
+def _blended(step: Params, share: jax.Array) -> Params:
+    """Of value `step`, and of derivative `share` times its own."""
+
+    def blend(g: jax.Array) -> jax.Array:
+        # What is constant here is FOMAML's part of the annealed derivative.
+        return share * g + (1 - share) * jax.lax.stop_gradient(g)
+
+    return jax.tree.map(blend, step)
 
 
 def _rates(inner_lr: Any, params: Params) -> PyTree:

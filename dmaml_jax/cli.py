@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, TypeVar
 
+from dmaml_jax.algos import table
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import (
     EstimatorsConfig,
@@ -48,7 +49,12 @@ class Estimators(EstimatorsConfig):
     """The folder for table and picture; runs/estimators-TIME if empty."""
 
 
-COMMANDS = {"train": Train, "estimators": Estimators}
+@dataclasses.dataclass(frozen=True)
+class Algos:
+    """List the learners: what they estimate, what they cost, who described them."""
+
+
+COMMANDS = {"train": Train, "algos": Algos, "estimators": Estimators}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +90,7 @@ def _leave_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _parse(arguments: list[str]) -> Train | Estimators:
+def _parse(arguments: list[str]) -> Train | Algos | Estimators:
     import tyro
 
     if arguments[:1] == ["--version"]:
@@ -165,7 +171,10 @@ def _gathered(arguments: list[str]) -> list[str]:
     return [*rest[:first], "--vary", *values, *rest[first:]]
 
 
-def _run(command: Train | Estimators) -> int:
+def _run(command: Train | Algos | Estimators) -> int:
+    if isinstance(command, Algos):
+        print(table())
+        return 0
     # XLA's own log lines, about caches and CPU features, are for its developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if isinstance(command, Estimators):

@@ -3,22 +3,30 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 
 from dmaml_jax import envs
-from dmaml_jax.baselines import leave_one_out_time_mean
+from dmaml_jax.baselines import leave_one_out_time_mean, linear_features
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
 from dmaml_jax.learners.directed import (
+    TaskRule,
     directed,
+    fresh_task,
+    given_task,
     medium_task_empirical,
     medium_task_exact,
+    task_of_batch,
 )
-from dmaml_jax.objectives import policy_gradient
-from dmaml_jax.policies import mlp_categorical
+from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
+from dmaml_jax.learners.maml import uniform_to_last, zero_to_one
+from dmaml_jax.objectives import Objective, actor_critic, policy_gradient
+from dmaml_jax.policies import mlp_actor_critic, mlp_categorical
 from dmaml_jax.presets import (
     TrainConfig,
     learner_preset,
+    parse_values,
     parse_vary,
     preset,
     validated,
@@ -30,7 +38,11 @@ from dmaml_jax.training import Init, Step, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
 
 _OPTIMIZERS = {"adam": optax.adam, "sgd": optax.sgd}
-_BASELINES = {"leave-one-out": leave_one_out_time_mean, "none": None}
+_BASELINES = {
+    "leave-one-out": leave_one_out_time_mean,
+    "linear": linear_features,
+    "none": None,
+}
 
 
 def make_train_step(
@@ -112,25 +124,43 @@ def build(
             "tasks=uniform(env.default_params, name=(low, high))."
         )
     policy = policy or _default_policy(env, tasks, config)
-    objective = policy_gradient(
-        policy,
-        discount=config.discount,
-        surrogate=surrogate(config.surrogate, config.loaded_dice_lambda),
-        baseline=_BASELINES[config.baseline],
-        normalize_advantages=config.normalize_advantages,
-        step_reduction=config.step_reduction,
-        discount_weighting=config.discount_weighting,
-    )
     problem = make_problem(
         env,
         tasks,
         policy,
-        objective,
+        _objective(policy, config),
         horizon=config.horizon,
         num_trajectories=config.num_trajectories,
         discount=config.discount,
     )
-    return problem, learner_of(config, problem)
+    pre_step = problem
+    if config.directed_reduction != "same":
+        reduction = config.directed_reduction
+        other = dataclasses.replace(config, step_reduction=reduction)
+        objective = _objective(policy, other)
+        pre_step = problem._replace(
+            advantages=objective.advantages, outer_loss=objective.outer_loss
+        )
+    return problem, learner_of(config, problem, pre_step=pre_step)
+
+
+def _objective(policy: Policy, config: TrainConfig) -> Objective:
+    common = {
+        "discount": config.discount,
+        "surrogate": surrogate(config.surrogate, config.loaded_dice_lambda),
+        "normalize_advantages": config.normalize_advantages,
+        "step_reduction": config.step_reduction,
+        "discount_weighting": config.discount_weighting,
+    }
+    if config.method == "pg":
+        return policy_gradient(policy, baseline=_BASELINES[config.baseline], **common)
+    return actor_critic(
+        policy,
+        gae_lambda=config.gae_lambda,
+        value_coefficient=config.value_coefficient,
+        entropy_coefficient=config.entropy_coefficient,
+        **common,
+    )
 
 
 def _named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
@@ -152,34 +182,106 @@ def _default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> P
             f"The actions of {env.name} are not discrete, so there is no default "
             "policy: pass policy=Policy(init, apply, distribution)."
         )
-    return mlp_categorical(
-        actions, config.hidden_sizes, precision=config.matmul_precision
-    )
+    shape = {"hidden_sizes": config.hidden_sizes, "precision": config.matmul_precision}
+    if config.method == "ac":
+        return mlp_actor_critic(actions, **shape, shared_trunk=config.shared_trunk)
+    return mlp_categorical(actions, **shape)
 
 
-def learner_of(config: TrainConfig, problem: Problem) -> MetaLearner:
+def learner_of(
+    config: TrainConfig, problem: Problem, *, pre_step: Problem | None = None
+) -> MetaLearner:
     """The learner that a validated configuration names, on any problem.
 
     Args:
         config: values, as `validated` returns them.
         problem: what it learns.
+        pre_step: the same problem with another loss for the directed pre-step.
+
+    Raises:
+        UsageError: the given medium task has a parameter that tasks do not have.
     """
     entry = registry.entry(config.algo)
+    values = _learner_values(config)
     learner = registry.find(config.algo)(
         problem,
         inner_lr=config.inner_lr,
-        meta_optimizer=_OPTIMIZERS[config.outer_optimizer](config.outer_lr),
+        meta_optimizer=_meta_optimizer(config),
         num_inner_steps=config.num_inner_steps,
         **dict(entry.options),
-        **{name: getattr(config, name) for name in entry.takes},
+        **{name: values[name] for name in entry.takes},
     )
     if not registry.is_directed(config.algo):
         return learner
-    exact = config.medium_task == "exact"
     return directed(
         learner,
-        problem,
-        directed_lr=config.directed_lr,
-        task_rule=medium_task_exact(problem) if exact else medium_task_empirical,
+        pre_step or problem,
+        directed_lr=_scheduled(config.directed_lr, config.directed_schedule, config),
+        task_rule=_task_rule(config, problem),
         directed_optimizer=_OPTIMIZERS[config.directed_optimizer],
+        placement=config.directed_placement,
+        gate=_gate(config),
     )
+
+
+def _learner_values(config: TrainConfig) -> dict[str, Any]:
+    """What learners take beyond the common arguments, by its name."""
+    multi, order = config.multi_step_epochs, config.second_order_epochs
+    return {
+        "score_baseline": config.score_baseline,
+        "rates": config.rates,
+        "step_weights": uniform_to_last(config.num_inner_steps, multi)
+        if multi
+        else None,
+        "second_order_share": zero_to_one(order) if order else None,
+    }
+
+
+def _meta_optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    rate = _scheduled(config.outer_lr, config.outer_schedule, config)
+    optimizer = _OPTIMIZERS[config.outer_optimizer](rate)
+    # A traced norm is one that a caller varies, and so one that clips.
+    if isinstance(config.clip_norm, int | float) and config.clip_norm == 0:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def _scheduled(rate: Any, schedule: str, config: TrainConfig) -> Any:
+    if schedule == "constant":
+        return rate
+    return optax.cosine_decay_schedule(rate, config.epochs)
+
+
+def _gate(config: TrainConfig) -> Gate:
+    return {
+        "always": always,
+        "until-plateau": lambda: until_plateau(config.plateau_patience),
+        "unless-opposed": unless_opposed,
+    }[config.directed_gate]()
+
+
+def _task_rule(config: TrainConfig, problem: Problem) -> TaskRule:
+    if config.medium_task == "given":
+        return given_task(_given_task(config, problem))
+    return {
+        "exact": medium_task_exact(problem),
+        "empirical": medium_task_empirical,
+        "one-of-batch": task_of_batch,
+        "fresh": fresh_task(problem),
+    }[config.medium_task]
+
+
+def _given_task(config: TrainConfig, problem: Problem) -> Any:
+    task = problem.medium_task()
+    fields = vars(task)
+    values = parse_values(config.medium_values)
+    for name in values:
+        if name not in fields:
+            raise UsageError(
+                f"--medium-values names {name!r}, but a task has no such parameter: "
+                f"choose from {', '.join(fields)}."
+            )
+    given = {
+        name: jnp.asarray(value, fields[name].dtype) for name, value in values.items()
+    }
+    return task.replace(**given)

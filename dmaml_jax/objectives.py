@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from dmaml_jax.baselines import leave_one_out_time_mean
 from dmaml_jax.errors import UsageError
-from dmaml_jax.returns import discount_powers, discounted_returns
+from dmaml_jax.returns import discount_powers, discounted_returns, gae
 from dmaml_jax.surrogates import Surrogate, score_function
 from dmaml_jax.types import Params, Policy, Trajectory
 
-Baseline = Callable[[jax.Array, jax.Array], jax.Array]
+Baseline = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Reduction = Literal["sum", "mean"]
 
 
 _SCORE_FUNCTION = Surrogate(score_function)
@@ -42,7 +43,7 @@ def policy_gradient(
     surrogate: Surrogate = _SCORE_FUNCTION,
     baseline: Baseline | None = leave_one_out_time_mean,
     normalize_advantages: bool = True,
-    step_reduction: Literal["sum", "mean"] = "sum",
+    step_reduction: Reduction = "sum",
     discount_weighting: bool = False,
 ) -> Objective:
     r"""REINFORCE: −Ĵ = −(1/K) Σ_k Σ_t log π_θ(a|s) A_{k,t}.
@@ -60,7 +61,7 @@ def policy_gradient(
         policy: π_θ.
         discount: γ.
         surrogate: of the inner step.
-        baseline: `(returns, alive) -> [K, H]`, or None.
+        baseline: `(returns, alive, obs) -> [K, H]`, or None.
         normalize_advantages: to mean 0 and standard deviation 1 over living steps.
         step_reduction: "sum" over the steps and mean over the trajectories, which is
             ∇J as the paper writes it; "mean" over all living steps, about H times
@@ -73,24 +74,17 @@ def policy_gradient(
     Raises:
         UsageError: `step_reduction` is neither of the two.
     """
-    if step_reduction not in ("sum", "mean"):
-        raise UsageError(f"step_reduction is {step_reduction!r}: choose sum or mean.")
+    _check(step_reduction)
 
     def advantages(params: Params, data: Trajectory) -> Trajectory:
         del params  # no value head
         mask = data.alive.astype(data.rewards.dtype)
-        returns = jax.vmap(discounted_returns, in_axes=(0, None))(
-            data.rewards, discount
-        )
-        values = (
-            returns if baseline is None else returns - baseline(returns, data.alive)
-        )
+        values = jax.vmap(discounted_returns, in_axes=(0, None))(data.rewards, discount)
+        if baseline is not None:
+            values = values - baseline(values, data.alive, data.obs)
         if normalize_advantages:
             values = normalize(values, mask)
-        share = data.alive.shape[0] if step_reduction == "sum" else jnp.sum(mask)
-        weights = mask / share
-        if discount_weighting:
-            weights = weights * discount_powers(discount, mask.shape[1], mask.dtype)
+        weights = _weights(mask, step_reduction, discount_weighting, discount)
         return data._replace(advantages=values * mask, weights=weights)
 
     def outer_loss(params: Params, data: Trajectory) -> jax.Array:
@@ -111,6 +105,122 @@ def policy_gradient(
     return Objective(advantages, inner_loss, outer_loss, surrogate.additive)
 
 
+def actor_critic(
+    policy: Policy,
+    *,
+    discount: float | jax.Array,
+    gae_lambda: float | jax.Array = 0.99,
+    value_coefficient: float | jax.Array = 0.5,
+    entropy_coefficient: float | jax.Array = 0.0,
+    surrogate: Surrogate = _SCORE_FUNCTION,
+    normalize_advantages: bool = True,
+    step_reduction: Reduction = "sum",
+    discount_weighting: bool = False,
+) -> Objective:
+    r"""Advantage actor-critic: −Ĵ + c_v mean ½ (V_θ(s_t) − V̂_t)² − c_e Σ_t w_t H(π_t).
+
+    A is GAE(λ) with the value bootstrapped at truncations only, V̂_t = A_t + V(s_t).
+    Both are functions of the θ that `advantages` is given: constants for the gradient
+    of the loss, while the meta-gradient flows through them into the value head that the
+    inner step started from. The critic's loss is a mean over living steps whatever the
+    reduction, as its curvature grows with the number of steps.
+
+    Args:
+        policy: π_θ with a value.
+        discount: γ.
+        gae_lambda: λ; 1 has the least bias, 0 the least variance.
+        value_coefficient: c_v.
+        entropy_coefficient: c_e; the entropy has the policy's weights.
+        surrogate: of the inner step's policy term; it takes advantages.
+        normalize_advantages: to mean 0 and standard deviation 1 over living steps.
+        step_reduction: "sum" over the steps and mean over the trajectories, or "mean"
+            over all living steps.
+        discount_weighting: whether step t of the policy's terms weighs γ^t.
+
+    Returns:
+        The objective.
+
+    Raises:
+        UsageError: the policy has no value, the surrogate takes rewards, or
+            `step_reduction` is neither of the two.
+    """
+    _check(step_reduction)
+    if policy.value is None:
+        raise UsageError(
+            "The actor-critic needs a policy with a value: pass "
+            "Policy(init, apply, distribution, value), or use method pg."
+        )
+    if surrogate.of_rewards:
+        raise UsageError(
+            "The actor-critic's inner step has advantages, and DiCE takes raw rewards: "
+            "choose score-function, lvc or loaded-dice, or method pg."
+        )
+    value = policy.value
+
+    def advantages(params: Params, data: Trajectory) -> Trajectory:
+        mask = data.alive.astype(data.rewards.dtype)
+        values = value(params, data.obs)
+        estimates = jax.vmap(gae, in_axes=(0, 0, 0, 0, None, None))(
+            data.rewards, values, data.alive, data.terminated, discount, gae_lambda
+        )
+        targets = (estimates + values[:, :-1]) * mask
+        if normalize_advantages:
+            estimates = normalize(estimates, mask)
+        return data._replace(
+            advantages=estimates * mask,
+            weights=_weights(mask, step_reduction, discount_weighting, discount),
+            value_targets=targets,
+            value_weights=mask / jnp.sum(mask),
+        )
+
+    def with_critic(
+        term: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    ) -> Callable[[Params, Trajectory], jax.Array]:
+        def loss(params: Params, data: Trajectory) -> jax.Array:
+            signal, weights = _filled(data)
+            assert data.value_weights is not None
+            action_params = policy.apply(params, data.obs[:, :-1])
+            distribution = policy.distribution
+            log_probs = distribution.log_prob(action_params, data.actions)
+            log_probs = jnp.where(data.alive, log_probs, 0)
+            error = value(params, data.obs[:, :-1]) - data.value_targets
+            squares = jnp.sum(data.value_weights * error**2) / 2
+            entropy = jnp.sum(weights * distribution.entropy(action_params))
+            return (
+                value_coefficient * squares
+                - term(log_probs, signal, weights)
+                - entropy_coefficient * entropy
+            )
+
+        return loss
+
+    return Objective(
+        advantages,
+        with_critic(surrogate.value),
+        with_critic(score_function),
+        surrogate.additive,
+    )
+
+
+def _check(step_reduction: str) -> None:
+    if step_reduction not in ("sum", "mean"):
+        raise UsageError(f"step_reduction is {step_reduction!r}: choose sum or mean.")
+
+
+def _weights(
+    mask: jax.Array,
+    step_reduction: Reduction,
+    discount_weighting: bool,
+    discount: float | jax.Array,
+) -> jax.Array:
+    """The share of each step in a policy's loss, `[K, H]`."""
+    share = mask.shape[0] if step_reduction == "sum" else jnp.sum(mask)
+    weights = mask / share
+    if discount_weighting:
+        weights = weights * discount_powers(discount, mask.shape[1], mask.dtype)
+    return weights
+
+
 def _filled(data: Trajectory) -> tuple[jax.Array, jax.Array]:
     assert data.advantages is not None, "call advantages(params, data) first"
     assert data.weights is not None
@@ -126,9 +236,10 @@ def normalize(values: jax.Array, mask: jax.Array) -> jax.Array:
     count = jnp.sum(mask)
     centred = values - jnp.sum(values * mask) / count
     centred = centred - jnp.sum(centred * mask) / count
-    deviation = jnp.sqrt(jnp.sum(centred**2 * mask) / count)
+    variance = jnp.sum(centred**2 * mask) / count
     rounding = jnp.finfo(values.dtype).eps ** 0.5 * jnp.max(jnp.abs(values) * mask)
-    return centred / jnp.maximum(deviation, jnp.maximum(rounding, 1e-8))
+    # The root of what is never 0: its derivative, for a value head, stays finite.
+    return centred / jnp.sqrt(jnp.maximum(variance, jnp.maximum(rounding, 1e-8) ** 2))
 
 
 def trajectory_log_probs(policy: Policy, params: Params, data: Trajectory) -> jax.Array:

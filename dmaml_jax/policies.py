@@ -75,3 +75,68 @@ def mlp_categorical(
         return logits
 
     return Policy(init, apply, categorical())
+
+
+def mlp_actor_critic(
+    num_actions: int,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
+    precision: str = "highest",
+    *,
+    shared_trunk: bool = False,
+) -> Policy:
+    """`mlp_categorical` with a critic V_θ(s).
+
+    Args:
+        num_actions: number of actions A.
+        hidden_sizes: widths of the hidden layers.
+        activation: between the layers.
+        precision: of the matrix products.
+        shared_trunk: one network with A + 1 outputs, instead of two networks.
+
+    Returns:
+        A `Policy` with a value.
+
+    Example:
+        >>> import jax
+        >>> policy = mlp_actor_critic(2)
+        >>> params = policy.init(jax.random.key(0), jax.numpy.zeros(4))
+        >>> policy.value(params, jax.numpy.zeros((7, 4))).shape
+        (7,)
+    """
+    rest = (tuple(hidden_sizes), activation, precision)
+    if shared_trunk:
+        both = MLP(num_actions + 1, *rest)
+
+        def outputs(params: Params, obs: jax.Array) -> jax.Array:
+            outputs = both.apply({"params": params}, obs)
+            assert isinstance(outputs, jax.Array)
+            return outputs
+
+        return Policy(
+            init=lambda key, obs: both.init(key, obs)["params"],
+            apply=lambda params, obs: outputs(params, obs)[..., :-1],
+            distribution=categorical(),
+            value=lambda params, obs: outputs(params, obs)[..., -1],
+        )
+    actor = mlp_categorical(num_actions, *rest)
+    critic = MLP(1, *rest)
+
+    def init(key: jax.Array, obs: jax.Array) -> Params:
+        key_actor, key_critic = jax.random.split(key)
+        return {
+            "actor": actor.init(key_actor, obs),
+            "critic": critic.init(key_critic, obs)["params"],
+        }
+
+    def value(params: Params, obs: jax.Array) -> jax.Array:
+        values = critic.apply({"params": params["critic"]}, obs)
+        assert isinstance(values, jax.Array)
+        return values[..., 0]
+
+    return Policy(
+        init=init,
+        apply=lambda params, obs: actor.apply(params["actor"], obs),
+        distribution=actor.distribution,
+        value=value,
+    )

@@ -23,9 +23,9 @@ class TrainConfig:
     env: str = "cartpole"
     """Environment."""
     algo: str = "directed-maml"
-    """Learner: maml, fomaml, sg-mrl, e-maml, or directed-... (directed: of maml)."""
-    method: Literal["pg"] = "pg"
-    """Gradient of the return: pg, policy gradient."""
+    """Learner; dmaml-jax algos lists them (directed is short for directed-maml)."""
+    method: Literal["pg", "ac"] = "pg"
+    """Gradient of the return: pg, policy gradient, or ac, actor-critic."""
     seeds: int = 1
     """Number of seeds, trained side by side."""
     seed: int = 1
@@ -58,16 +58,48 @@ class TrainConfig:
     """Subtracted in the score term of sg-mrl, e-maml: other tasks' mean return."""
     vary: tuple[str, ...] = ("gravity=5:15",)
     """phi: what varies over tasks, NAME=LOW:HIGH ..., uniformly (the paper's)."""
-    medium_task: Literal["exact", "empirical"] = "exact"
-    """phi_med: mean of the distribution (Eq. 3) or of the sampled tasks (Eq. 4)."""
+    medium_task: Literal["exact", "empirical", "one-of-batch", "fresh", "given"] = (
+        "exact"
+    )
+    """Pre-step's task: mean of rho (Eq. 3) or of the batch (Eq. 4), or a control."""
+    medium_values: tuple[str, ...] = ()
+    """NAME=VALUE ... of the task of --medium-task given; the others are at the mean."""
+    directed_placement: Literal["epoch", "inner-and-outer"] = "epoch"
+    """Once per epoch (Algorithm 1), or again before the outer step (section IV)."""
+    directed_schedule: Literal["constant", "cosine"] = "constant"
+    """delta over the epochs: constant (Algorithm 1) or falling to 0."""
+    directed_gate: Literal["always", "until-plateau", "unless-opposed"] = "always"
+    """Leave the pre-step out after a plateau, or against the last meta-gradient."""
+    plateau_patience: int = 20
+    """Epochs without a rise that make a plateau (ours)."""
+    directed_reduction: Literal["same", "sum", "mean"] = "same"
+    """--step-reduction of the pre-step, if it is to be another."""
     step_reduction: Literal["sum", "mean"] = "sum"
     """How a gradient adds up an episode's steps (ours; mean is H times smaller)."""
     outer_optimizer: Literal["adam", "sgd"] = "adam"
     """Optimiser of the outer step (ours)."""
+    outer_schedule: Literal["constant", "cosine"] = "constant"
+    """beta over the epochs: constant or falling to 0."""
+    clip_norm: float = 0.0
+    """Longest meta-gradient that the outer optimiser gets; 0: any."""
     directed_optimizer: Literal["adam", "sgd"] = "sgd"
     """Optimiser of the pre-step (ours: plain gradient ascent)."""
-    baseline: Literal["leave-one-out", "none"] = "leave-one-out"
-    """Subtracted from returns: the mean of the other trajectories, or none (ours)."""
+    baseline: Literal["leave-one-out", "linear", "none"] = "leave-one-out"
+    """pg: subtracted from returns; the other trajectories' mean, or a fit (ours)."""
+    gae_lambda: float = 0.99
+    """ac: lambda of the advantages, 0 to 1 (ours)."""
+    value_coefficient: float = 0.5
+    """ac: weight of the critic's loss (ours)."""
+    entropy_coefficient: float = 0.0
+    """ac: weight of the policy's entropy (ours)."""
+    shared_trunk: bool = False
+    """ac: one network for policy and value, instead of two (ours)."""
+    rates: Literal["parameter", "layer-and-step"] = "parameter"
+    """meta-sgd: a step size per parameter, or per layer and inner step (MAML++)."""
+    multi_step_epochs: int = 0
+    """maml: epochs until only the last inner step's loss counts; 0: always (MAML++)."""
+    second_order_epochs: int = 0
+    """maml: epochs over which the second order comes in; 0: at once (MAML++)."""
     normalize_advantages: bool = True
     """Whether advantages get mean 0 and deviation 1 per task (ours)."""
     discount_weighting: bool = False
@@ -158,7 +190,10 @@ PRESETS: dict[str, dict[str, Any]] = {"cartpole": {}}
 # The score term is in units of return, and so must the gradient beside it be: with
 # normalised advantages its noise drowns what there is to learn.
 _UNBIASED = {"normalize_advantages": False, "discount_weighting": True}
-LEARNER_PRESETS: dict[str, dict[str, Any]] = {"sg-mrl": _UNBIASED}
+LEARNER_PRESETS: dict[str, dict[str, Any]] = {
+    "sg-mrl": _UNBIASED,
+    "reptile": {"num_inner_steps": 2},
+}
 """What a learner's preset, directed or not, changes of these."""
 
 
@@ -214,18 +249,15 @@ def validated(config: TrainConfig) -> TrainConfig:
         config,
         "a number from 0 to 1",
     )
-    _require(
-        _traced(config.loaded_dice_lambda) or 0 <= config.loaded_dice_lambda <= 1,
-        "loaded_dice_lambda",
-        config,
-        "a number from 0 to 1",
-    )
-    _require(
-        _is_count(config.cpu_devices + 1),
-        "cpu_devices",
-        config,
-        "a whole number from 0",
-    )
+    for name in ("loaded_dice_lambda", "gae_lambda"):
+        value = getattr(config, name)
+        _require(
+            _traced(value) or 0 <= value <= 1, name, config, "a number from 0 to 1"
+        )
+    for name in ("cpu_devices", "multi_step_epochs", "second_order_epochs"):
+        _require(
+            _is_count(getattr(config, name) + 1), name, config, "a whole number from 0"
+        )
     _require(math.isfinite(config.threshold), "threshold", config, "a finite number")
     _require(
         all(_is_count(size) for size in config.hidden_sizes),
@@ -248,7 +280,29 @@ def validated(config: TrainConfig) -> TrainConfig:
         registry.objective(config.algo, config.surrogate)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    _check_pairs(config)
     return config
+
+
+def _check_pairs(config: TrainConfig) -> None:
+    """Values that make no sense together."""
+    least = registry.entry(config.algo).min_inner_steps
+    if config.num_inner_steps < least:
+        raise UsageError(
+            f"--num-inner-steps is {config.num_inner_steps}, but {config.algo} needs "
+            f"{least} or more: with one it is no meta-learner."
+        )
+    if config.method == "ac" and config.surrogate == "dice":
+        raise UsageError(
+            "--surrogate dice takes raw rewards and does not go with --method ac: "
+            "choose score-function, lvc or loaded-dice, or --method pg."
+        )
+    if (config.medium_task == "given") != bool(config.medium_values):
+        raise UsageError(
+            "--medium-task given and --medium-values NAME=VALUE go together: give both "
+            "or neither."
+        )
+    parse_values(config.medium_values)
 
 
 def objective(config: TrainConfig) -> str:
@@ -307,6 +361,31 @@ def parse_vary(vary: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     return ranges
 
 
+def parse_values(values: tuple[str, ...]) -> dict[str, float]:
+    """Read `NAME=VALUE` items.
+
+    Raises:
+        UsageError: an item is no such thing, or its value is not finite.
+
+    Example:
+        >>> parse_values(("gravity=9.8",))
+        {'gravity': 9.8}
+    """
+    found = {}
+    for item in values:
+        name, _, value = str(item).partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = math.nan
+        if not math.isfinite(found[name]):
+            raise UsageError(
+                f"--medium-values takes NAME=VALUE, such as gravity=9.8, and not "
+                f"{item!r}."
+            )
+    return found
+
+
 _COUNTS = (
     "seeds",
     "epochs",
@@ -315,8 +394,16 @@ _COUNTS = (
     "num_trajectories",
     "num_inner_steps",
     "chunk_epochs",
+    "plateau_patience",
 )
-_STEP_SIZES = ("inner_lr", "outer_lr", "directed_lr")
+_STEP_SIZES = (
+    "inner_lr",
+    "outer_lr",
+    "directed_lr",
+    "clip_norm",
+    "value_coefficient",
+    "entropy_coefficient",
+)
 
 
 def _is_count(value: Any) -> bool:

@@ -28,6 +28,9 @@ class Trajectory(NamedTuple):
         advantages: A_t, filled in by `Problem.advantages`, `[K, H]`.
         weights: the share of the step in a loss (alive, 1/K, perhaps γ^t), so that
             a loss is a plain sum over steps; filled in with `advantages`, `[K, H]`.
+        value_targets: what a critic's V(s_t) should be, filled in where there is one,
+            `[K, H]`.
+        value_weights: the share of the step in the critic's loss, likewise.
     """
 
     obs: jax.Array
@@ -38,6 +41,8 @@ class Trajectory(NamedTuple):
     terminated: jax.Array
     advantages: jax.Array | None = None
     weights: jax.Array | None = None
+    value_targets: jax.Array | None = None
+    value_weights: jax.Array | None = None
 
 
 class Distribution(NamedTuple):
@@ -69,11 +74,13 @@ class Policy(NamedTuple):
         apply: `(θ, obs) -> ` parameters of the action distribution, for one
             observation or any number of them on leading axes.
         distribution: what those parameters are the parameters of.
+        value: `(θ, obs) -> V(s)` likewise, where there is a critic.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
     apply: Callable[[Params, jax.Array], Any]
     distribution: Distribution
+    value: Callable[[Params, jax.Array], jax.Array] | None = None
 
 
 class Pieces(NamedTuple):

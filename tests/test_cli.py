@@ -92,7 +92,6 @@ WRONG = {
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
     "--algo sg-mrl --surrogate dice": ["legal pairs", "maml with score-function, lvc"],
     "--algo directed-fomaml --surrogate lvc": ["fomaml, sg-mrl, e-maml with score"],
-    "--algo maml --surrogate dicee": ["surrogate"],
     "--loaded-dice-lambda 1.5": ["--loaded-dice-lambda is 1.5", "from 0 to 1"],
     "--algo mamml": ["mamml", "Did you mean 'maml'", "fomaml"],
     "--algo directed-reptil": ["directed-reptil", "choose one of"],

@@ -31,10 +31,18 @@ FLOORS = {
     2: ["surrogates", "objectives"],
     3: ["problem"],
     4: ["adapt", "enumeration"],
-    5: ["learners.common", "learners.maml", "learners.sg_mrl", "learners.directed"],
+    5: [
+        "learners.common",
+        "learners.maml",
+        "learners.sg_mrl",
+        "learners.reptile",
+        "learners.meta_sgd",
+        "learners.gates",
+        "learners.directed",
+    ],
     6: ["training", "statistics", "records", "devices"],
     7: ["plots", "progress"],
-    8: ["presets", "factory", "run", "bias", "estimators", "cli", "__main__"],
+    8: ["presets", "factory", "run", "bias", "estimators", "algos", "cli", "__main__"],
 }
 MODULES = [module for modules in FLOORS.values() for module in modules]
 

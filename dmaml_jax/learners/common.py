@@ -1,16 +1,74 @@
-"""What learners share: their keys and the optimiser's step."""
+"""What learners share: their keys, the tasks' axis, the outer optimiser's step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.types import Info, Params, PyTree, Task
+from dmaml_jax.adapt import adaptation_curve
+from dmaml_jax.types import Info, MetaLearner, Params, Problem, PyTree, Task
 
 TASK_AXIS = "task"
 _LANE_AXIS = "lane of the task"
+
+
+class LearnerState(NamedTuple):
+    """θ, the outer optimiser's state, and the epochs done."""
+
+    params: Params
+    optimizer: Any
+    epoch: jax.Array
+
+
+def gradient_learner(
+    problem: Problem,
+    task_gradient: Callable[[jax.Array, LearnerState, Task], Info],
+    *,
+    num_collections: int,
+    inner_lr: Any,
+    meta_optimizer: optax.GradientTransformation,
+) -> MetaLearner:
+    """A learner that is told by what one task contributes to the meta-gradient.
+
+    Args:
+        problem: what is learned.
+        task_gradient: `(keys, state, task) -> info`, keys one per collection; the outer
+            optimiser gets the mean of `info.meta_gradient` over the tasks.
+        num_collections: how often a task is sampled per epoch.
+        inner_lr: α, with which the learner adapts to a new task.
+        meta_optimizer: an Optax transformation.
+
+    Returns:
+        The learner.
+    """
+
+    def init(key: jax.Array) -> LearnerState:
+        params = problem.init(key)
+        return LearnerState(params, meta_optimizer.init(params), jnp.int32(0))
+
+    def step(
+        key: jax.Array, state: LearnerState, tasks: Task
+    ) -> tuple[LearnerState, Info]:
+        keys = collection_keys(key, tasks, num_collections)
+        infos = over_tasks(
+            lambda keys, task: task_gradient(keys, state, task), keys, tasks
+        )
+        info = over_all(infos)
+        params, optimizer = optimizer_step(
+            meta_optimizer, info.meta_gradient, state.optimizer, state.params
+        )
+        return LearnerState(params, optimizer, state.epoch + 1), info
+
+    def adapt(
+        key: jax.Array, state: LearnerState, task: Task, num_steps: int
+    ) -> tuple[Params, jax.Array]:
+        return adaptation_curve(
+            problem, key, state.params, task, num_steps, inner_lr=inner_lr
+        )
+
+    return MetaLearner(init, step, adapt)
 
 
 def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:

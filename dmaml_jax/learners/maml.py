@@ -1,27 +1,17 @@
 """MAML and FOMAML (Finn, Abbeel and Levine 2017)."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.adapt import adaptation_curve, inner_steps, value_and_gradient
-from dmaml_jax.learners.common import (
-    collection_keys,
-    optimizer_step,
-    over_all,
-    over_tasks,
-)
+from dmaml_jax.adapt import inner_steps, value_and_gradient
+from dmaml_jax.learners.common import LearnerState, gradient_learner
 from dmaml_jax.types import Info, MetaLearner, Params, Problem, Task
 
-
-class MAMLState(NamedTuple):
-    """θ, the outer optimiser's state, and the epochs done."""
-
-    params: Params
-    optimizer: Any
-    epoch: jax.Array
+Schedule = Callable[[jax.Array], jax.Array]
 
 
 def maml(
@@ -31,6 +21,8 @@ def maml(
     meta_optimizer: optax.GradientTransformation,
     num_inner_steps: int = 1,
     first_order: bool = False,
+    step_weights: Schedule | None = None,
+    second_order_share: Schedule | None = None,
 ) -> MetaLearner:
     r"""Model-agnostic meta-learning.
 
@@ -45,6 +37,10 @@ def maml(
         meta_optimizer: takes the meta-gradient; an Optax transformation.
         num_inner_steps: N, gradient steps of the inner loop.
         first_order: FOMAML: the inner gradient is a constant.
+        step_weights: MAML++: from the epochs done to the weights `[N]` of the outer
+            losses after each inner step, such as `uniform_to_last`.
+        second_order_share: MAML++: from the epochs done to the share of the second
+            order, 0 is FOMAML's derivative and 1 MAML's, such as `zero_to_one`.
 
     Returns:
         The learner.
@@ -52,40 +48,28 @@ def maml(
     References:
         Finn, Abbeel, Levine: Model-Agnostic Meta-Learning for Fast Adaptation of Deep
         Networks, ICML 2017.
+        Antoniou, Edwards, Storkey: How to train your MAML, ICLR 2019.
     """
 
-    def init(key: jax.Array) -> MAMLState:
-        params = problem.init(key)
-        return MAMLState(params, meta_optimizer.init(params), jnp.int32(0))
-
-    def step(key: jax.Array, state: MAMLState, tasks: Task) -> tuple[MAMLState, Info]:
-        keys = collection_keys(key, tasks, num_inner_steps + 1)
-        infos = over_tasks(
-            lambda keys, task: task_gradient(
-                problem,
-                keys,
-                state.params,
-                task,
-                inner_lr=inner_lr,
-                first_order=first_order,
-            ),
+    def gradient(keys: jax.Array, state: LearnerState, task: Task) -> Info:
+        return task_gradient(
+            problem,
             keys,
-            tasks,
-        )
-        info = over_all(infos)
-        params, optimizer = optimizer_step(
-            meta_optimizer, info.meta_gradient, state.optimizer, state.params
-        )
-        return MAMLState(params, optimizer, state.epoch + 1), info
-
-    def adapt(
-        key: jax.Array, state: MAMLState, task: Task, num_steps: int
-    ) -> tuple[Params, jax.Array]:
-        return adaptation_curve(
-            problem, key, state.params, task, num_steps, inner_lr=inner_lr
+            state.params,
+            task,
+            inner_lr=inner_lr,
+            first_order=first_order,
+            step_weights=step_weights and step_weights(state.epoch),
+            second_order_share=second_order_share and second_order_share(state.epoch),
         )
 
-    return MetaLearner(init, step, adapt)
+    return gradient_learner(
+        problem,
+        gradient,
+        num_collections=num_inner_steps + 1,
+        inner_lr=inner_lr,
+        meta_optimizer=meta_optimizer,
+    )
 
 
 def task_gradient(
@@ -96,10 +80,13 @@ def task_gradient(
     *,
     inner_lr: Any,
     first_order: bool,
+    step_weights: jax.Array | None = None,
+    second_order_share: jax.Array | None = None,
 ) -> Info:
     r"""One task's share of the meta-gradient, by the chain rule.
 
-    ∇_θ loss(θ'(θ)) = (∂θ'/∂θ)ᵀ ∇loss(θ').
+    ∇_θ Σ_j w_j loss(θ_j(θ)) = Σ_j w_j (∂θ_j/∂θ)ᵀ ∇loss(θ_j), j = 1 … N; without weights
+    the last alone. For j < N the trajectories are those that step j + 1 adapts with.
 
     Args:
         problem: what is learned.
@@ -108,26 +95,67 @@ def task_gradient(
         task: 𝒯_i.
         inner_lr: α.
         first_order: whether ∂θ'/∂θ is taken for the identity.
+        step_weights: w, `[N]`.
+        second_order_share: as `inner_steps` takes it.
 
     Returns:
         The task's gradient, loss, returns and cost.
     """
-    adapted, pullback, seen = jax.vjp(
-        lambda p: inner_steps(
-            problem, keys[:-1], p, task, inner_lr=inner_lr, first_order=first_order
-        ),
-        params,
-        has_aux=True,
-    )
-    data = problem.advantages(adapted, problem.collect(keys[-1], adapted, task))
-    loss, outer_gradient = value_and_gradient(problem, problem.outer_loss)(
-        adapted, data
-    )
-    (meta_gradient,) = pullback(outer_gradient)
+
+    def adapt(params: Params) -> Any:
+        adapted, seen = inner_steps(
+            problem,
+            keys[:-1],
+            params,
+            task,
+            inner_lr=inner_lr,
+            first_order=first_order,
+            second_order_share=second_order_share,
+        )
+        between = [] if step_weights is None else seen[1:]
+        return [*(step.params for step in between), adapted], (between, seen)
+
+    points, pullback, (between, seen) = jax.vjp(adapt, params, has_aux=True)
+    last = problem.advantages(points[-1], problem.collect(keys[-1], points[-1], task))
+    weights = jnp.ones(1) if step_weights is None else step_weights
+    of_loss = value_and_gradient(problem, problem.outer_loss)
+    losses, gradients = [], []
+    for point, data, weight in zip(
+        points, [*(step.data for step in between), last], weights, strict=True
+    ):
+        loss, gradient = of_loss(point, data)
+        losses.append(weight * loss)
+        gradients.append(jax.tree.map(lambda g, w=weight: w * g, gradient))
+    (meta_gradient,) = pullback(gradients)
     return Info(
         meta_gradient=meta_gradient,
-        loss=loss,
+        loss=jnp.stack(losses).sum(),
         return_before=seen[0].performance,
-        return_after=problem.performance(data),
-        num_steps=sum((s.num_steps for s in seen), problem.num_steps(data)),
+        return_after=problem.performance(last),
+        num_steps=sum((s.num_steps for s in seen), problem.num_steps(last)),
     )
+
+
+def uniform_to_last(num_inner_steps: int, num_epochs: int) -> Schedule:
+    """MAML++'s weights of the steps' losses: 1/N each at first, (0, …, 0, 1) at last.
+
+    Args:
+        num_inner_steps: N.
+        num_epochs: after which only the last step counts.
+    """
+
+    def weights(epoch: jax.Array) -> jax.Array:
+        late = zero_to_one(num_epochs)(epoch)
+        last = jnp.arange(num_inner_steps) == num_inner_steps - 1
+        return late * last.astype(late.dtype) + (1 - late) / num_inner_steps
+
+    return weights
+
+
+def zero_to_one(num_epochs: int) -> Schedule:
+    """Linearly from 0 to 1 in so many epochs, and 1 from then on."""
+
+    def share(epoch: jax.Array) -> jax.Array:
+        return jnp.minimum(epoch.astype(jnp.result_type(float)) / num_epochs, 1)
+
+    return share

@@ -13,17 +13,25 @@ class Entry(NamedTuple):
         path: `module:function`; called with `problem`, `inner_lr`, `meta_optimizer`
             and `num_inner_steps`.
         summary: one line for people.
+        paper: who described it.
+        order: of the meta-gradient, 1 or 2.
         objectives: by the surrogates that the learner may take, what its meta-gradient
             then estimates.
         options: further keyword arguments, as pairs.
         takes: keyword arguments that are values of the configuration.
+        min_inner_steps: the least N that makes sense.
+        measures_apart: whether the return after adaptation takes episodes of its own.
     """
 
     path: str
     summary: str
+    paper: str
+    order: int
     objectives: dict[str, str]
     options: tuple[tuple[str, Any], ...] = ()
     takes: tuple[str, ...] = ()
+    min_inner_steps: int = 1
+    measures_apart: bool = False
 
 
 _EXACT_INNER = "(I), adaptation by the exact gradient; biased by few trajectories"
@@ -34,26 +42,66 @@ _THROUGH_INNER = {
     "dice": _EXACT_INNER,
     "loaded-dice": _EXACT_INNER,
 }
-_NO_SECOND_ORDER = "neither: the second-order term is left out"
+_NO_SECOND_ORDER = {"score-function": "neither: the second-order term is left out"}
 _SCORED = "(II), adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
-    "maml": Entry("dmaml_jax.learners.maml:maml", "second-order MAML", _THROUGH_INNER),
+    "maml": Entry(
+        "dmaml_jax.learners.maml:maml",
+        "through the inner gradient",
+        "Finn et al. 2017",
+        2,
+        _THROUGH_INNER,
+        takes=("step_weights", "second_order_share"),
+    ),
     "fomaml": Entry(
         "dmaml_jax.learners.maml:maml",
-        "first-order MAML",
-        {"score-function": _NO_SECOND_ORDER},
+        "MAML with the inner gradient a constant",
+        "Finn et al. 2017",
+        1,
+        _NO_SECOND_ORDER,
         (("first_order", True),),
+        ("step_weights",),
+    ),
+    "reptile": Entry(
+        "dmaml_jax.learners.reptile:reptile",
+        "towards where plain gradient steps lead",
+        "Nichol et al. 2018",
+        1,
+        _NO_SECOND_ORDER,
+        min_inner_steps=2,
+        measures_apart=True,
+    ),
+    "meta-sgd": Entry(
+        "dmaml_jax.learners.meta_sgd:meta_sgd",
+        "MAML with learned inner step sizes",
+        "Li et al. 2017",
+        2,
+        _THROUGH_INNER,
+        takes=("rates",),
+    ),
+    "fo-meta-sgd": Entry(
+        "dmaml_jax.learners.meta_sgd:meta_sgd",
+        "Meta-SGD with the inner gradient a constant",
+        "Li et al. 2017",
+        1,
+        _NO_SECOND_ORDER,
+        (("first_order", True),),
+        ("rates",),
     ),
     "sg-mrl": Entry(
         "dmaml_jax.learners.sg_mrl:sg_mrl",
-        "debiased MAML",
+        "MAML with the score term, unbiased",
+        "Fallah et al. 2021",
+        2,
         {"score-function": _SCORED},
         takes=("score_baseline",),
     ),
     "e-maml": Entry(
         "dmaml_jax.learners.sg_mrl:sg_mrl",
-        "E-MAML, the score term averaged over steps as its authors do",
+        "the score term as a mean over steps",
+        "Stadie et al. 2018",
+        2,
         {"score-function": _SCORED + " a mean over steps instead of a sum: biased"},
         (("score_reduction", "mean"),),
         ("score_baseline",),
@@ -109,6 +157,19 @@ def objective(algo: str, surrogate: str) -> str:
             f"are {legal}, directed or not."
         )
     return objectives[surrogate]
+
+
+def episodes_per_epoch(
+    algo: str,
+    num_tasks: int,
+    num_trajectories: int,
+    num_inner_steps: int,
+    placement: str = "epoch",
+) -> int:
+    """K trajectories for each collection of each task, and for each pre-step."""
+    collections = num_inner_steps + (not entry(algo).measures_apart)
+    pre_steps = (1 + (placement != "epoch")) * is_directed(algo)
+    return (collections * num_tasks + pre_steps) * num_trajectories
 
 
 def find(algo: str) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from problems import (
 from dmaml_jax.adapt import gradient
 from dmaml_jax.factory import build, make_train_step
 from dmaml_jax.learners.common import collection_keys
-from dmaml_jax.learners.maml import MAMLState, maml, task_gradient
+from dmaml_jax.learners.maml import LearnerState, maml, task_gradient
 from dmaml_jax.presets import TrainConfig, validated
 
 ALPHA = 0.3
@@ -252,7 +252,7 @@ def test_several_inner_steps_train() -> None:
         "cartpole", "maml", num_inner_steps=3, horizon=10, num_tasks=2
     )
     state, info = jax.jit(step)(jax.random.key(1), init(jax.random.key(0)))
-    assert isinstance(state, MAMLState)
+    assert isinstance(state, LearnerState)
     # Four collections of two tasks, ten trajectories, ten steps at most.
     assert 0 < int(info.num_steps) <= 4 * 2 * 10 * 10
     assert np.isfinite(float(info.loss))

@@ -1,0 +1,46 @@
+"""The algos command: a table of the learners."""
+
+import textwrap
+
+from dmaml_jax.learners import registry
+from dmaml_jax.presets import preset
+
+_HEADS = ("--algo", "order", "episodes", "paper", "")
+
+
+def table() -> str:
+    """Every learner with its order, cost, paper, and what its pairs estimate.
+
+    Episodes are those of an epoch with the learner's preset on CartPole.
+    """
+    rows = [_HEADS]
+    for name, entry in registry.LEARNERS.items():
+        values = preset("cartpole", name)
+        shape = (values.num_tasks, values.num_trajectories, values.num_inner_steps)
+        episodes = [
+            registry.episodes_per_epoch(algo, *shape)
+            for algo in (name, registry.DIRECTED + name)
+        ]
+        cost = f"{episodes[0]} ({episodes[1]})"
+        rows.append((name, str(entry.order), cost, entry.paper, entry.summary))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join(
+            [*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]]
+        ).rstrip()
+        for row in rows
+    ]
+    lines += [
+        "",
+        "Any of them directed: directed-NAME (directed is short for directed-maml).",
+        "Episodes: of an epoch with the preset, and in brackets directed.",
+        "",
+        "What a meta-gradient estimates, by --surrogate:",
+    ]
+    by_text: dict[str, list[str]] = {}
+    for name, entry in registry.LEARNERS.items():
+        for surrogate, text in entry.objectives.items():
+            by_text.setdefault(text, []).append(f"{name} {surrogate}")
+    for text, pairs in by_text.items():
+        lines += [f"  {text}", textwrap.indent("\n".join(pairs), "    ")]
+    return "\n".join(lines)
