@@ -1,10 +1,11 @@
-"""The leave-one-out baseline against a loop."""
+"""Baselines: leave-one-out against a loop, linear features against NumPy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from dmaml_jax.baselines import leave_one_out_time_mean
+from dmaml_jax.baselines import leave_one_out_time_mean, linear_features
 
 RETURNS = np.random.default_rng(0).normal(size=(4, 6))
 ALIVE = np.arange(6) < np.array([[6], [2], [4], [1]])
@@ -34,3 +35,63 @@ def test_a_baseline_depends_on_the_others_only():
         np.testing.assert_array_equal(jacobian[k, :, k, :], 0)
     np.testing.assert_allclose(jacobian[1, 0, :, 0], [1 / 3, 0, 1 / 3, 1 / 3])
     np.testing.assert_array_equal(jacobian[1, 3, :, 3], [0.5, 0, 0.5, 0])
+
+
+def ragged(seed=0, lengths=(9, 4, 7, 1)):
+    """Returns, alive mask and observations of four episodes."""
+    rng = np.random.default_rng(seed)
+    alive = np.arange(9) < np.array(lengths)[:, None]
+    returns = 5 + rng.normal(size=alive.shape) * alive
+    return returns * alive, alive, rng.normal(size=(4, 10, 3))
+
+
+def by_numpy(returns, alive, obs, ridge):
+    """The same least squares by a dense solve over the living steps alone."""
+    time = np.broadcast_to(np.arange(9) / 100, alive.shape)[..., None]
+    states = obs[:, :-1]
+    features = np.concatenate(
+        [states, states**2, time, time**2, time**3, np.ones_like(time)], axis=2
+    )[alive]
+    scale = np.sqrt(np.mean(features**2, axis=0))
+    features = features / np.where(scale > 0, scale, 1)
+    gram = features.T @ features / len(features) + ridge * np.eye(features.shape[1])
+    weights = np.linalg.solve(gram, features.T @ returns[alive] / len(features))
+    found = np.zeros(alive.shape)
+    found[alive] = features @ weights
+    return found
+
+
+@pytest.mark.parametrize("lengths", [(9, 9, 9, 9), (9, 4, 7, 1)])
+@pytest.mark.parametrize("ridge", [1e-5, 1e-2])
+def test_linear_features_are_numpy_s_least_squares(lengths, ridge):
+    """What lies after the end does not count, whatever is written there."""
+    returns, alive, obs = ragged(lengths=lengths)
+    found = linear_features(*map(jnp.asarray, (returns, alive, obs)), ridge)
+    expected = by_numpy(returns, alive, obs, ridge)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+    obs = np.where(np.pad(alive, ((0, 0), (0, 1)))[..., None], obs, 99.0)
+    again = linear_features(*map(jnp.asarray, (returns, alive, obs)), ridge)
+    np.testing.assert_allclose(again, found, rtol=1e-12, atol=1e-12)
+
+
+def test_linear_features_are_batched_over_tasks_and_fit_what_is_linear():
+    batches = [ragged(seed) for seed in (1, 2)]
+    stacked = [jnp.stack(column) for column in zip(*batches, strict=True)]
+    both = jax.vmap(linear_features)(*stacked)
+    for row, batch in zip(both, batches, strict=True):
+        np.testing.assert_allclose(
+            row, linear_features(*map(jnp.asarray, batch)), rtol=1e-9, atol=1e-10
+        )
+    _, alive, obs = batches[0]
+    linear = (3 + obs[:, :-1, 0] - 2 * obs[:, :-1, 1] ** 2) * alive
+    found = linear_features(jnp.asarray(linear), jnp.asarray(alive), jnp.asarray(obs))
+    np.testing.assert_allclose(found, linear, atol=1e-3)
+
+
+@pytest.mark.float32
+def test_linear_features_in_float32():
+    returns, alive, obs = ragged()
+    found = linear_features(*map(jnp.asarray, (returns, alive, obs)))
+    expected = by_numpy(returns, alive, obs, 1e-5)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, atol=0.02)

@@ -11,10 +11,15 @@ from dmaml_jax.factory import make_train_step
 from dmaml_jax.learners.common import modifier_key
 from dmaml_jax.learners.directed import (
     directed,
+    fresh_task,
+    given_task,
     medium_task_empirical,
     medium_task_exact,
+    task_of_batch,
 )
+from dmaml_jax.learners.gates import unless_opposed
 from dmaml_jax.learners.maml import maml
+from dmaml_jax.learners.registry import LEARNERS
 
 ALPHA, BETA, DELTA = 0.3, 0.1, 0.05
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
@@ -83,7 +88,7 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
         np.testing.assert_allclose(info.loss, bare_info.loss, rtol=1e-12)
 
 
-@pytest.mark.parametrize("base", ["maml", "fomaml", "sg-mrl", "e-maml"])
+@pytest.mark.parametrize("base", list(LEARNERS))
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     """Through the public train step, over four epochs."""
     trained = []
@@ -138,3 +143,115 @@ def test_empirical_rule_keeps_what_cannot_be_averaged() -> None:
     task = medium_task_empirical(jax.random.key(0), tasks)
     assert float(task["gravity"]) == 6.5
     assert task["limit"].dtype == tasks["limit"].dtype
+
+
+def outer_gradient(params: np.ndarray) -> np.ndarray:
+    """MAML's on the quadratic, the mean over the targets."""
+    contraction = np.eye(3) - ALPHA * HESSIAN
+    matrix = contraction @ HESSIAN @ contraction
+    return np.mean([matrix @ (params - t) for t in TARGETS], axis=0)
+
+
+def epoch(**options):
+    """One epoch from the start on the quadratic."""
+    algorithm = learner(quadratic(), **options)
+    state = algorithm.init(jax.random.key(0))
+    return algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+
+
+def test_a_second_pre_step_before_the_outer_one() -> None:
+    """Section IV's text: its gradient is taken where the inner steps started from."""
+    state, info = epoch(placement="inner-and-outer")
+    moved = START - DELTA * numpy_gradient(START, np.zeros(3))
+    again = moved - DELTA * numpy_gradient(moved, np.zeros(3))
+    expected = again - BETA * outer_gradient(moved)
+    np.testing.assert_allclose(state.params, expected, rtol=1e-12)
+    assert int(info.num_steps) == 2 * len(TARGETS) + 2
+
+
+def test_controls_of_the_pre_step_s_task() -> None:
+    """One of the batch, a fresh one, a given one: each by hand."""
+
+    def expected(task: np.ndarray) -> np.ndarray:
+        moved = START - DELTA * numpy_gradient(START, task)
+        return moved - BETA * outer_gradient(moved)
+
+    given = np.array([3.0, -1.0, 0.5])
+    state, _ = epoch(task_rule=given_task(jnp.asarray(given)))
+    np.testing.assert_allclose(state.params, expected(given), rtol=1e-12)
+
+    state, _ = epoch(task_rule=task_of_batch)
+    matches = [np.allclose(state.params, expected(t), rtol=1e-12) for t in TARGETS]
+    assert sum(matches) == 1
+
+    key_rule = jax.random.split(modifier_key(jax.random.key(1)), 3)[0]
+    fresh = np.asarray(quadratic().sample_tasks(key_rule, 1)[0])
+    state, _ = epoch(task_rule=fresh_task(quadratic()))
+    np.testing.assert_allclose(state.params, expected(fresh), rtol=1e-12)
+
+
+def test_every_task_of_the_batch_is_drawn_equally_often() -> None:
+    keys = jax.random.split(jax.random.key(0), 4000)
+    drawn = jax.vmap(lambda key: task_of_batch(key, jnp.arange(4)))(keys)
+    np.testing.assert_allclose(np.bincount(np.asarray(drawn)) / 4000, 0.25, atol=0.03)
+
+
+def test_a_schedule_of_delta() -> None:
+    """Cosine to 0 in four epochs: δ (1 + cos(π e/4))/2 in epoch e."""
+    schedule = optax.cosine_decay_schedule(DELTA, 4)
+    problem = quadratic()
+    base = maml(problem, inner_lr=ALPHA, meta_optimizer=optax.sgd(BETA))
+    algorithm = directed(base, problem, directed_lr=schedule)
+    state = algorithm.init(jax.random.key(0))
+    params = START
+    for number in range(6):
+        state, _ = algorithm.step(jax.random.key(number), state, jnp.asarray(TARGETS))
+        delta = DELTA * (1 + np.cos(np.pi * min(number, 4) / 4)) / 2
+        params = params - delta * numpy_gradient(params, np.zeros(3))
+        params = params - BETA * outer_gradient(params)
+        np.testing.assert_allclose(state.params, params, rtol=1e-6)
+
+
+def test_a_shut_gate_leaves_the_base_learner_alone() -> None:
+    """What points against the last meta-gradient is left out, and nothing else."""
+    far = given_task(jnp.asarray(100 * START))  # its gradient points away from 0
+    algorithm = learner(quadratic(), task_rule=far, gate=unless_opposed())
+    state = algorithm.init(jax.random.key(0))
+    params, last = START, np.zeros(3)
+    skipped = []
+    for number in range(3):
+        state, _ = algorithm.step(jax.random.key(number), state, jnp.asarray(TARGETS))
+        pre = numpy_gradient(params, 100 * START)
+        skipped.append(pre @ last < 0)
+        if not skipped[-1]:
+            params = params - DELTA * pre
+        last = outer_gradient(params)
+        params = params - BETA * last
+        np.testing.assert_allclose(state.params, params, rtol=1e-10)
+    assert len(set(skipped)) == 2
+
+
+def test_what_is_not_finite_does_not_pass_a_shut_gate() -> None:
+    nowhere = given_task(jnp.full(3, jnp.nan))
+    shut = unless_opposed()._replace(is_open=lambda memory, g: jnp.array(False))
+    state, info = epoch(task_rule=nowhere, gate=shut)
+    expected = START - BETA * outer_gradient(START)
+    np.testing.assert_allclose(state.params, expected, rtol=1e-12)
+    assert np.isnan(info.return_medium)
+
+
+def test_the_pre_step_may_reduce_steps_otherwise() -> None:
+    """A mean over steps in the pre-step alone: shorter by the episodes' mean length."""
+    moves = []
+    values = {"directed_lr": 0.01, "outer_lr": 0.0, "outer_optimizer": "sgd", **SMALL}
+    for reduction in ("same", "sum", "mean"):
+        init, step = make_train_step(
+            "cartpole", "directed-maml", directed_reduction=reduction, **values
+        )
+        state = init(jax.random.key(0))
+        after, info = jax.jit(step)(jax.random.key(1), state)
+        flat = [jax.flatten_util.ravel_pytree(s.params)[0] for s in (state, after)]
+        moves.append(np.asarray(flat[1] - flat[0]))
+    np.testing.assert_allclose(moves[0], moves[1], rtol=1e-12)
+    length = float(info.return_medium)  # reward 1 per step
+    np.testing.assert_allclose(moves[1], moves[2] * length, rtol=1e-8, atol=1e-12)

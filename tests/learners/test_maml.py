@@ -16,8 +16,13 @@ from problems import (
 
 from dmaml_jax.adapt import gradient
 from dmaml_jax.factory import build, make_train_step
-from dmaml_jax.learners.common import collection_keys
-from dmaml_jax.learners.maml import LearnerState, maml, task_gradient
+from dmaml_jax.learners.common import LearnerState, collection_keys
+from dmaml_jax.learners.maml import (
+    maml,
+    task_gradient,
+    uniform_to_last,
+    zero_to_one,
+)
 from dmaml_jax.presets import TrainConfig, validated
 
 ALPHA = 0.3
@@ -105,6 +110,59 @@ def test_adapt_shows_the_return_after_every_step() -> None:
         last, by_hand = by_hand, by_hand - ALPHA * numpy_gradient(by_hand, target)
     np.testing.assert_allclose(params, last, rtol=1e-12)
     np.testing.assert_allclose(curve, returns, rtol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_second_order_comes_in_by_its_share(share: float) -> None:
+    """(I − wαH)ⁿ in the pullback; 0 is FOMAML's gradient and 1 MAML's."""
+    learner = maml(
+        quadratic(),
+        inner_lr=ALPHA,
+        meta_optimizer=optax.sgd(0.1),
+        num_inner_steps=2,
+        second_order_share=lambda epoch: jnp.asarray(share),
+    )
+    state = learner.init(jax.random.key(0))
+    _, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+    forward = np.linalg.matrix_power(np.eye(3) - ALPHA * HESSIAN, 2)
+    back = np.linalg.matrix_power(np.eye(3) - share * ALPHA * HESSIAN, 2)
+    expected = np.mean(
+        [back @ HESSIAN @ forward @ (START - target) for target in TARGETS], axis=0
+    )
+    np.testing.assert_allclose(info.meta_gradient, expected, rtol=1e-10)
+    if share in (0.0, 1.0):
+        np.testing.assert_allclose(
+            info.meta_gradient, meta_gradient(share == 0.0, 2, False), rtol=1e-12
+        )
+
+
+def test_losses_of_every_step_weighed() -> None:
+    """Σ_j w_j (I − αH)ʲ H (I − αH)ʲ (θ − t)."""
+    weights = np.array([0.2, 0.3, 0.5])
+    learner = maml(
+        quadratic(),
+        inner_lr=ALPHA,
+        meta_optimizer=optax.sgd(0.1),
+        num_inner_steps=3,
+        step_weights=lambda epoch: jnp.asarray(weights),
+    )
+    state = learner.init(jax.random.key(0))
+    _, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+    powers = [np.linalg.matrix_power(np.eye(3) - ALPHA * HESSIAN, j) for j in (1, 2, 3)]
+    matrix = sum(w * p @ HESSIAN @ p for w, p in zip(weights, powers, strict=True))
+    expected = np.mean([matrix @ (START - target) for target in TARGETS], axis=0)
+    np.testing.assert_allclose(info.meta_gradient, expected, rtol=1e-10)
+    assert int(info.num_steps) == 4 * len(TARGETS)
+
+
+def test_annealing_schedules_at_their_ends() -> None:
+    weights, share = uniform_to_last(4, 10), zero_to_one(10)
+    np.testing.assert_allclose(weights(jnp.int32(0)), np.full(4, 0.25))
+    np.testing.assert_allclose(weights(jnp.int32(5)), [0.125, 0.125, 0.125, 0.625])
+    for epoch in (10, 99):
+        np.testing.assert_allclose(weights(jnp.int32(epoch)), [0, 0, 0, 1], atol=1e-15)
+        assert share(jnp.int32(epoch)) == 1
+    assert share(jnp.int32(0)) == 0 and share(jnp.int32(5)) == 0.5
 
 
 # CartPole with a small policy: the same, with everything in it that training has.
