@@ -26,7 +26,7 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators test test-slow test-gpu lint bench
+.PHONY: help setup train estimators turbulence test test-slow test-gpu lint bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -74,6 +74,9 @@ lint: $(READY)  ## ruff and basedpyright
 	@rm -rf build && $(BIN)/python -m pip install -q --disable-pip-version-check \
 	  --no-deps --no-build-isolation --target build/installed .
 	$(BIN)/basedpyright
+
+turbulence: $(READY)  ## steadiness after convergence, remedies compared, write docs/turbulence.md
+	@$(BIN)/python experiments/turbulence.py
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     )
     from dmaml_jax.learners.directed import medium_task_exact as medium_task_exact
     from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.meta_sgd import meta_sgd as meta_sgd
+    from dmaml_jax.learners.reptile import reptile as reptile
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
+    from dmaml_jax.objectives import actor_critic as actor_critic
     from dmaml_jax.objectives import policy_gradient as policy_gradient
+    from dmaml_jax.policies import mlp_actor_critic as mlp_actor_critic
     from dmaml_jax.policies import mlp_categorical as mlp_categorical
     from dmaml_jax.presets import TrainConfig as TrainConfig
     from dmaml_jax.problem import make_problem as make_problem
@@ -42,9 +46,11 @@ _MODULES = {
     "factory": "make_train_step",
     "learners.directed": "directed medium_task_empirical medium_task_exact",
     "learners.maml": "maml",
+    "learners.meta_sgd": "meta_sgd",
+    "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
-    "objectives": "policy_gradient",
-    "policies": "mlp_categorical",
+    "objectives": "actor_critic policy_gradient",
+    "policies": "mlp_actor_critic mlp_categorical",
     "presets": "TrainConfig",
     "problem": "make_problem",
     "surrogates": "Surrogate surrogate",

@@ -12,6 +12,7 @@ import pytest
 from conftest import CACHE
 
 from dmaml_jax import cli, devices
+from dmaml_jax.learners import registry
 
 COMMAND = [sys.executable, "-m", "dmaml_jax"]
 TINY = (
@@ -88,10 +89,37 @@ def test_help_names_every_value_with_its_symbol(capsys) -> None:
         assert flag in text and word in text, (flag, word)
 
 
+def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["algos"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    table = {line.split()[0]: line for line in lines[: lines.index("")]}
+    for name, entry in registry.LEARNERS.items():
+        assert entry.paper in table[name] and entry.summary in table[name]
+        for surrogate in entry.objectives:
+            assert f"    {name} {surrogate}" in lines
+    assert "100 (110)" in table["maml"]
+
+
 WRONG = {
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
-    "--algo sg-mrl --surrogate dice": ["legal pairs", "maml with score-function, lvc"],
-    "--algo directed-fomaml --surrogate lvc": ["fomaml, sg-mrl, e-maml with score"],
+    "--algo sg-mrl --surrogate dice": [
+        "legal pairs",
+        "maml, meta-sgd with score-function, lvc",
+    ],
+    "--algo directed-fomaml --surrogate lvc": ["sg-mrl, e-maml with score-function"],
+    "--algo meta-sgd --surrogate dice --method ac": ["raw rewards", "--method pg"],
+    "--algo directed-reptile --num-inner-steps 1": ["reptile needs 2 or more"],
+    "--medium-task given": ["--medium-values", "both or neither"],
+    "--medium-values gravity=9": ["both or neither"],
+    "--medium-task given --medium-values gravity": ["NAME=VALUE", "gravity=9.8"],
+    "--medium-task given --medium-values gravty=9": [
+        "gravty",
+        "choose from",
+        "gravity",
+    ],
+    "--clip-norm -1": ["--clip-norm is -1", "0 or more"],
+    "--gae-lambda 2": ["--gae-lambda is 2.0", "from 0 to 1"],
+    "--second-order-epochs -1": ["--second-order-epochs is -1"],
     "--loaded-dice-lambda 1.5": ["--loaded-dice-lambda is 1.5", "from 0 to 1"],
     "--algo mamml": ["mamml", "Did you mean 'maml'", "fomaml"],
     "--algo directed-reptil": ["directed-reptil", "choose one of"],

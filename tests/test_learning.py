@@ -10,6 +10,7 @@ from dmaml_jax.distributions import categorical
 from dmaml_jax.envs import make
 from dmaml_jax.errors import UsageError
 from dmaml_jax.factory import make_train_step
+from dmaml_jax.learners.registry import LEARNERS
 from dmaml_jax.presets import preset
 from dmaml_jax.statistics import ema, epochs_to_threshold
 from dmaml_jax.tasks import uniform
@@ -117,6 +118,81 @@ def test_a_learner_s_preset_is_its_default_and_no_more() -> None:
         _, info = jax.jit(step)(jax.random.key(1), state)
         norms.append(float(info.loss))
     assert norms[0] == norms[1] != norms[2]
+
+
+@pytest.mark.parametrize("algo", list(LEARNERS))
+def test_every_learner_takes_a_step_with_the_actor_critic(algo: str) -> None:
+    """Directed, at a toy size: finite, and both networks move."""
+    values = {"horizon": 8, "num_tasks": 2, "num_trajectories": 2, "hidden_sizes": (4,)}
+    init, step = make_train_step(
+        "cartpole", f"directed-{algo}", method="ac", inner_lr=0.01, **values
+    )
+    state = init(jax.random.key(0))
+    after, info = jax.jit(step)(jax.random.key(1), state)
+    assert jnp.isfinite(info.loss) and jnp.isfinite(info.cos_medium_meta)
+    for network in ("actor", "critic"):
+        moves = jax.tree.map(
+            lambda a, b: jnp.max(jnp.abs(a - b)),
+            after.params[network],
+            state.params[network],
+        )
+        assert 0 < max(jax.tree.leaves(moves)) < 1
+
+
+def test_controls_reach_the_program_by_their_names() -> None:
+    """Each changes the first epochs, and none of them the cost by accident."""
+    values = {
+        "horizon": 40,
+        "num_tasks": 2,
+        "num_trajectories": 2,
+        "hidden_sizes": (4,),
+    }
+
+    def trained(**options):
+        init, step = make_train_step(
+            "cartpole", "directed-maml", inner_lr=0.05, epochs=2, **values, **options
+        )
+        state, jitted = init(jax.random.key(0)), jax.jit(step)
+        for key in jax.random.split(jax.random.key(1), 3):
+            state, _ = jitted(key, state)
+        return np.asarray(jax.flatten_util.ravel_pytree(state.params)[0])
+
+    plain = trained()
+    for options in (
+        {"medium_task": "one-of-batch"},
+        {"medium_task": "fresh"},
+        {"medium_task": "given", "medium_values": ("gravity=14",)},
+        {"directed_placement": "inner-and-outer"},
+        {"directed_schedule": "cosine"},
+        {"outer_schedule": "cosine"},
+        {"clip_norm": 0.01, "outer_optimizer": "sgd", "outer_lr": 0.1},
+        {"baseline": "linear"},
+        {"second_order_epochs": 4},
+        {"multi_step_epochs": 4, "num_inner_steps": 2},
+    ):
+        assert np.max(np.abs(trained(**options) - plain)) > 1e-9, options
+
+
+def test_clipping_bounds_what_the_outer_optimiser_gets() -> None:
+    values = {
+        "horizon": 40,
+        "num_tasks": 2,
+        "num_trajectories": 2,
+        "hidden_sizes": (4,),
+    }
+    init, step = make_train_step(
+        "cartpole",
+        "maml",
+        outer_optimizer="sgd",
+        outer_lr=0.5,
+        clip_norm=0.01,
+        **values,
+    )
+    state = init(jax.random.key(0))
+    after, _ = jax.jit(step)(jax.random.key(1), state)
+    moves = jax.tree.map(lambda a, b: a - b, after.params, state.params)
+    length = jnp.linalg.norm(jax.flatten_util.ravel_pytree(moves)[0])
+    np.testing.assert_allclose(length, 0.005, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -19,7 +19,6 @@ from dmaml_jax.learners.directed import (
 )
 from dmaml_jax.learners.gates import unless_opposed
 from dmaml_jax.learners.maml import maml
-from dmaml_jax.learners.registry import LEARNERS
 
 ALPHA, BETA, DELTA = 0.3, 0.1, 0.05
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
@@ -88,7 +87,7 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
         np.testing.assert_allclose(info.loss, bare_info.loss, rtol=1e-12)
 
 
-@pytest.mark.parametrize("base", list(LEARNERS))
+@pytest.mark.parametrize("base", ["maml", "reptile", "meta-sgd", "sg-mrl"])
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     """Through the public train step, over four epochs."""
     trained = []
