@@ -26,7 +26,7 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators turbulence test test-slow test-gpu lint bench
+.PHONY: help setup train estimators turbulence family test test-slow test-gpu lint bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -77,6 +77,9 @@ lint: $(READY)  ## ruff and basedpyright
 
 turbulence: $(READY)  ## steadiness after convergence, remedies compared, write docs/turbulence.md
 	@$(BIN)/python experiments/turbulence.py
+
+family: $(READY)  ## every learner with both methods on CartPole, write docs/family.md
+	@$(BIN)/python experiments/family.py
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py

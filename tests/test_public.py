@@ -10,9 +10,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 import dmaml_jax
+from dmaml_jax.learners import registry
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dmaml_jax"
@@ -123,6 +126,32 @@ def test_examples_in_docstrings_run(module: str) -> None:
 def test_the_readme_s_example_runs() -> None:
     found = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert found.attempted >= 5 and found.failed == 0
+
+
+def test_the_learner_in_contributing_is_one_file_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As written there: it learns by both methods, directed too."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    assert code.count("\n") <= 32
+    (tmp_path / "joint_learner.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = registry.Entry(
+        "joint_learner:joint", "no meta-learning", "here", 1, {"score-function": "J"}
+    )
+    monkeypatch.setitem(registry.LEARNERS, "joint", entry)
+    values = {"horizon": 40, "num_tasks": 2, "num_trajectories": 2, "directed_lr": 0.0}
+    trained = []
+    for algo, method in (("joint", "pg"), ("directed-joint", "pg"), ("joint", "ac")):
+        init, step = dmaml_jax.make_train_step(
+            "cartpole", algo, method=method, hidden_sizes=(4,), **values
+        )
+        state = init(jax.random.key(0))
+        after, info = jax.jit(step)(jax.random.key(1), state)
+        assert int(after.epoch) == 1 and float(info.loss) != 0
+        trained.append(jax.flatten_util.ravel_pytree(after.params)[0])
+    np.testing.assert_allclose(trained[0], trained[1], rtol=1e-12)
 
 
 def test_version_is_the_changelog_s() -> None:
