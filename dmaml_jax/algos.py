@@ -13,7 +13,7 @@ def table() -> str:
 
     Episodes are those of an epoch with the learner's preset on CartPole.
     """
-    rows = [_HEADS]
+    rows: list[tuple[str, ...]] = [_HEADS]
     for name, entry in registry.LEARNERS.items():
         values = preset("cartpole", name)
         shape = (values.num_tasks, values.num_trajectories, values.num_inner_steps)

@@ -80,6 +80,9 @@ def linear_features(
         return jnp.dot(gram, weights, precision="highest") + ridge * weights
 
     weights, _ = jax.scipy.sparse.linalg.cg(
-        normal, moments, tol=jnp.finfo(returns.dtype).eps, maxiter=10 * len(moments)
+        normal,
+        moments,
+        tol=float(jnp.finfo(returns.dtype).eps),
+        maxiter=10 * len(moments),
     )
     return jnp.dot(features, weights, precision="highest")

@@ -179,6 +179,7 @@ def actor_critic(
         def loss(params: Params, data: Trajectory) -> jax.Array:
             signal, weights = _filled(data)
             assert data.value_weights is not None
+            assert data.value_targets is not None
             action_params = policy.apply(params, data.obs[:, :-1])
             distribution = policy.distribution
             log_probs = distribution.log_prob(action_params, data.actions)
