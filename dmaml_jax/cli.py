@@ -155,20 +155,19 @@ def _defaults(arguments: list[str]) -> Train:
 
 def _gathered(arguments: list[str]) -> list[str]:
     """`--vary a --vary b` as `--vary a b`, so that both ways of writing it work."""
-    first, rest, values = None, [], []
-    open_flag = False
+    several: dict[str, list[str]] = {"--vary": [], "--medium-values": []}
+    given, rest = [], []
+    current = None
     for word in arguments:
-        if word == "--vary":
-            first = len(rest) if first is None else first
-            open_flag = True
-        elif open_flag and not word.startswith("--"):
-            values.append(word)
+        if word in several:
+            current = word
+            given += [word] if word not in given else []
+        elif current and not word.startswith("--"):
+            several[current].append(word)
         else:
-            open_flag = False
+            current = None
             rest.append(word)
-    if first is None:
-        return arguments
-    return [*rest[:first], "--vary", *values, *rest[first:]]
+    return [*rest, *(word for flag in given for word in (flag, *several[flag]))]
 
 
 def _run(command: Train | Algos | Estimators) -> int:

@@ -196,7 +196,7 @@ def _row(
 
 def _affordable_iterations(setting: bias.Setting, config: EstimatorsConfig) -> int:
     terms = len(setting.ways.lengths) ** (config.inner_steps + 1)
-    return max(min(config.iterations, 10 * MOST_TERMS // terms), 2)
+    return max(min(config.iterations, 10 * MOST_TERMS // terms), 1)
 
 
 def _title(config: EstimatorsConfig) -> str:
@@ -231,6 +231,9 @@ def _print(rows: list[Row], norms: dict[str, np.ndarray]) -> None:
     for name, values in norms.items():
         print(f"{name:<{width + 5}}{_number(values[-1]):>10}")
     deviations = np.array([row.sampled_deviation for row in rows])
+    if not np.isfinite(deviations).any():
+        print("\nsampled only: at these K there are too many data sets to sum over")
+        return
     print(
         f"\nsampling with the learners: off the sums by at most "
         f"{np.nanmax(deviations):.1f} standard errors, in "

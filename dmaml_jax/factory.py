@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
 import optax
 
 from dmaml_jax import envs
@@ -62,7 +61,7 @@ def make_train_step(
         policy: π_θ; an MLP by default.
         **values: any field of `TrainConfig`, such as `inner_lr` or `num_tasks`. The
             step sizes and the discount may be traced, so that a caller can vmap
-            over them.
+            over them; cosine schedules end after `epochs`.
 
     Returns:
         `init(key) -> state` and `step(key, state) -> (state, info)`; `step` samples
@@ -216,7 +215,12 @@ def learner_of(
     return directed(
         learner,
         pre_step or problem,
-        directed_lr=_scheduled(config.directed_lr, config.directed_schedule, config),
+        directed_lr=_scheduled(
+            config.directed_lr,
+            config.directed_schedule,
+            # The schedule counts pre-steps.
+            config.epochs * (1 if config.directed_placement == "epoch" else 2),
+        ),
         task_rule=_task_rule(config, problem),
         directed_optimizer=_OPTIMIZERS[config.directed_optimizer],
         placement=config.directed_placement,
@@ -238,7 +242,7 @@ def _learner_values(config: TrainConfig) -> dict[str, Any]:
 
 
 def _meta_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    rate = _scheduled(config.outer_lr, config.outer_schedule, config)
+    rate = _scheduled(config.outer_lr, config.outer_schedule, config.epochs)
     optimizer = _OPTIMIZERS[config.outer_optimizer](rate)
     # A traced norm is one that a caller varies, and so one that clips.
     if isinstance(config.clip_norm, int | float) and config.clip_norm == 0:
@@ -246,10 +250,10 @@ def _meta_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
 
 
-def _scheduled(rate: Any, schedule: str, config: TrainConfig) -> Any:
+def _scheduled(rate: Any, schedule: str, num_steps: int) -> Any:
     if schedule == "constant":
         return rate
-    return optax.cosine_decay_schedule(rate, config.epochs)
+    return optax.cosine_decay_schedule(rate, num_steps)
 
 
 def _gate(config: TrainConfig) -> Gate:
@@ -272,16 +276,11 @@ def _task_rule(config: TrainConfig, problem: Problem) -> TaskRule:
 
 
 def _given_task(config: TrainConfig, problem: Problem) -> Any:
-    task = problem.medium_task()
-    fields = vars(task)
-    values = parse_values(config.medium_values)
-    for name in values:
-        if name not in fields:
-            raise UsageError(
-                f"--medium-values names {name!r}, but a task has no such parameter: "
-                f"choose from {', '.join(fields)}."
-            )
-    given = {
-        name: jnp.asarray(value, fields[name].dtype) for name, value in values.items()
+    points = {
+        name: (value, value)
+        for name, value in parse_values(config.medium_values).items()
     }
-    return task.replace(**given)
+    try:
+        return uniform(problem.medium_task(), **points).mean()
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"--medium-values: {error}") from None

@@ -173,10 +173,16 @@ def actor_critic(
             value_weights=mask / jnp.sum(mask),
         )
 
+    # Objective (I), which LVC and Loaded DiCE estimate, does not look at the value
+    # head: they take the advantages as given.
+    given = surrogate.value is not score_function
+
     def with_critic(
         term: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
     ) -> Callable[[Params, Trajectory], jax.Array]:
         def loss(params: Params, data: Trajectory) -> jax.Array:
+            if given:
+                data = jax.lax.stop_gradient(data)
             signal, weights = _filled(data)
             assert data.value_weights is not None
             assert data.value_targets is not None

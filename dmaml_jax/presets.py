@@ -51,7 +51,7 @@ class TrainConfig:
     surrogate: Literal["score-function", "lvc", "dice", "loaded-dice"] = (
         "score-function"
     )
-    """What the inner step differentiates (Finn's code); the last three with maml."""
+    """What the inner step differentiates; the last three with maml and meta-sgd."""
     loaded_dice_lambda: float = 1.0
     """lambda of loaded-dice, 0 to 1; 1 is the whole Hessian."""
     score_baseline: Literal["others", "none"] = "others"
@@ -158,7 +158,9 @@ def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.name == "seed":
+        if field.name == "samples":
+            holds, allowed = _is_count(value - 1), "a whole number, 2 or more"
+        elif field.name == "seed":
             holds, allowed = 0 <= value < 2**32 - 1, "a whole number from 0 below 2^32"
         elif field.name == "num_trajectories":
             holds = bool(value) and all(_is_count(size) for size in value)
@@ -172,6 +174,12 @@ def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
             allowed = "a finite number, 0 or more"
         _require(holds, field.name, config, allowed)
     steps = config.horizon * (config.inner_steps + 1)
+    _require(
+        config.states * config.actions > 1,
+        "states",
+        config,
+        "such that there is more than one state or action",
+    )
     # By logarithms: the number itself may have more digits than fit a line.
     digits = steps * math.log10(config.states * config.actions)
     if digits > math.log10(MOST_TERMS) + 1e-9:
@@ -209,7 +217,7 @@ def preset(env: str, algo: str = TrainConfig.algo) -> TrainConfig:
         raise UsageError(
             f"Unknown environment {env!r}: choose one of {', '.join(PRESETS)}.{hint}"
         )
-    return TrainConfig(env=env, algo=algo, **PRESETS[env], **learner_preset(algo))
+    return TrainConfig(env=env, algo=algo, **{**PRESETS[env], **learner_preset(algo)})
 
 
 def learner_preset(algo: str) -> dict[str, Any]:
@@ -292,6 +300,35 @@ def _check_pairs(config: TrainConfig) -> None:
             f"--num-inner-steps is {config.num_inner_steps}, but {config.algo} needs "
             f"{least} or more: with one it is no meta-learner."
         )
+    defaults, takes = TrainConfig(), registry.entry(config.algo).takes
+    for argument, name in (
+        ("step_weights", "multi_step_epochs"),
+        ("second_order_share", "second_order_epochs"),
+        ("rates", "rates"),
+        ("score_baseline", "score_baseline"),
+    ):
+        value = getattr(config, name)
+        if value != getattr(defaults, name) and argument not in takes:
+            able = [n for n, e in registry.LEARNERS.items() if argument in e.takes]
+            raise UsageError(
+                f"--{name.replace('_', '-')} {value} has no effect on {config.algo}: "
+                f"leave it out, or choose {' or '.join(able)}."
+            )
+    if config.multi_step_epochs and config.num_inner_steps == 1:
+        raise UsageError(
+            "--multi-step-epochs weighs the losses of several inner steps: give "
+            "--num-inner-steps 2 or more, or leave it out."
+        )
+    if config.directed_schedule == "cosine" and config.directed_gate != "always":
+        raise UsageError(
+            "--directed-schedule cosine counts the pre-steps taken, and --directed-gate "
+            f"{config.directed_gate} leaves some out: choose one of them."
+        )
+    if config.medium_values and not registry.is_directed(config.algo):
+        raise UsageError(
+            f"--medium-values has no effect on {config.algo}: leave it out, or choose "
+            f"directed-{config.algo}."
+        )
     if config.method == "ac" and config.surrogate == "dice":
         raise UsageError(
             "--surrogate dice takes raw rewards and does not go with --method ac: "
@@ -311,6 +348,11 @@ def objective(config: TrainConfig) -> str:
     departures = [
         flag
         for flag, departs in (
+            ("--method pg", config.method != "pg"),
+            (
+                "--baseline leave-one-out",
+                config.method == "pg" and config.baseline == "linear",
+            ),
             ("--normalize-advantages False", config.normalize_advantages),
             ("--discount-weighting True", not config.discount_weighting),
             ("--step-reduction sum", config.step_reduction != "sum"),
@@ -374,6 +416,10 @@ def parse_values(values: tuple[str, ...]) -> dict[str, float]:
     found = {}
     for item in values:
         name, _, value = str(item).partition("=")
+        if name in found:
+            raise UsageError(
+                f"--medium-values names {name!r} twice: give it one value."
+            )
         try:
             found[name] = float(value)
         except ValueError:

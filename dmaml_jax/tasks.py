@@ -86,6 +86,11 @@ def _check(env_params: Any, name: str, low: float, high: float) -> None:
             f"Parameter {name!r} is not a float, so it cannot vary continuously: "
             "choose a float parameter."
         )
+    if jnp.ndim(getattr(env_params, name)) > 0:
+        raise ValueError(
+            f"Parameter {name!r} is an array, so one number cannot stand for it: "
+            "choose a parameter that is a single number."
+        )
     if not -float("inf") < low <= high < float("inf"):
         raise ValueError(
             f"The range of {name!r} is {low:g}:{high:g}, but it must be LOW:HIGH with "

@@ -178,6 +178,24 @@ def test_the_value_head_receives_its_adaptation_gradient(num_inner_steps: int) -
     np.testing.assert_allclose(expected(first_order)["values"], 0, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("name", "looks"),
+    [("score-function", True), ("lvc", False), ("loaded-dice", False)],
+)
+def test_who_looks_at_the_value_head(name: str, looks: bool) -> None:
+    """Objective (II)'s inner policy gradient is a function of it, (I)'s is not."""
+    objective = actor_critic(
+        CRITIC, discount=GAMMA, surrogate=surrogate(name), normalize_advantages=False
+    )
+
+    def length(params):
+        filled = objective.advantages(params, two_episodes())
+        return jnp.sum(jax.grad(objective.inner_loss)(params, filled)["logits"] ** 2)
+
+    moved = jnp.max(jnp.abs(jax.grad(length)(theta())["values"]))
+    assert (moved > 1e-3) if looks else (moved == 0)
+
+
 def test_refusals() -> None:
     with pytest.raises(UsageError, match="needs a policy with a value"):
         actor_critic(TABULAR, discount=GAMMA)

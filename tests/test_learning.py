@@ -140,7 +140,7 @@ def test_every_learner_takes_a_step_with_the_actor_critic(algo: str) -> None:
 
 
 def test_controls_reach_the_program_by_their_names() -> None:
-    """Each changes the first epochs, and none of them the cost by accident."""
+    """Each changes what is learned in the first epochs."""
     values = {
         "horizon": 40,
         "num_tasks": 2,
@@ -171,6 +171,35 @@ def test_controls_reach_the_program_by_their_names() -> None:
         {"multi_step_epochs": 4, "num_inner_steps": 2},
     ):
         assert np.max(np.abs(trained(**options) - plain)) > 1e-9, options
+
+
+def test_delta_s_cosine_ends_with_the_epochs_wherever_pre_steps_are_placed() -> None:
+    """Two epochs of it: then no pre-step moves anything, and before that it does."""
+    values = {
+        "horizon": 40,
+        "num_tasks": 2,
+        "num_trajectories": 2,
+        "hidden_sizes": (4,),
+    }
+    for placement in ("epoch", "inner-and-outer"):
+        init, step = make_train_step(
+            "cartpole",
+            "directed-maml",
+            directed_schedule="cosine",
+            directed_placement=placement,
+            outer_optimizer="sgd",
+            outer_lr=0.0,
+            epochs=2,
+            **values,
+        )
+        state, jitted = init(jax.random.key(0)), jax.jit(step)
+        moves = []
+        for key in jax.random.split(jax.random.key(1), 3):
+            before = jax.flatten_util.ravel_pytree(state.params)[0]
+            state, _ = jitted(key, state)
+            after = jax.flatten_util.ravel_pytree(state.params)[0]
+            moves.append(float(jnp.max(jnp.abs(after - before))))
+        assert moves[0] > 0 and moves[1] > 0 and moves[2] == 0, (placement, moves)
 
 
 def test_clipping_bounds_what_the_outer_optimiser_gets() -> None:
