@@ -321,8 +321,8 @@ def _check_pairs(config: TrainConfig) -> None:
         )
     if config.directed_schedule == "cosine" and config.directed_gate != "always":
         raise UsageError(
-            "--directed-schedule cosine counts the pre-steps taken, and --directed-gate "
-            f"{config.directed_gate} leaves some out: choose one of them."
+            "--directed-schedule cosine counts the pre-steps taken, and "
+            f"--directed-gate {config.directed_gate} leaves some out: choose one."
         )
     if config.medium_values and not registry.is_directed(config.algo):
         raise UsageError(

@@ -121,7 +121,9 @@ WRONG = {
     "--medium-task given --medium-values max_steps_in_episode=9": ["not a float"],
     "--algo reptile --second-order-epochs 5": ["no effect on reptile", "choose maml"],
     "--multi-step-epochs 5": ["--num-inner-steps 2 or more"],
-    "--directed-schedule cosine --directed-gate until-plateau": ["choose one of them"],
+    "--directed-schedule cosine --directed-gate until-plateau": [
+        "leaves some out: choose one"
+    ],
     "--algo maml --medium-task given --medium-values length=1": ["no effect on maml"],
     "--clip-norm -1": ["--clip-norm is -1", "0 or more"],
     "--gae-lambda 2": ["--gae-lambda is 2.0", "from 0 to 1"],
