@@ -58,7 +58,7 @@ def test_keys_of_init_and_of_ten_epochs_differ() -> None:
 def test_all_learners_start_alike_and_see_the_same_tasks() -> None:
     starts, tasks = [], []
     for name in registry.names():
-        config = validated(TrainConfig(algo=name, **SMALL))
+        config = validated(TrainConfig(algo=name, num_inner_steps=2, **SMALL))
         problem, learner = build(config)
         starts.append(flat(learner.init(jax.random.key(0)).params))
 
