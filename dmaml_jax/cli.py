@@ -156,18 +156,18 @@ def _defaults(arguments: list[str]) -> Train:
 def _gathered(arguments: list[str]) -> list[str]:
     """`--vary a --vary b` as `--vary a b`, so that both ways of writing it work."""
     several: dict[str, list[str]] = {"--vary": [], "--medium-values": []}
-    given, rest = [], []
+    rest: list[str] = []
     current = None
     for word in arguments:
         if word in several:
             current = word
-            given += [word] if word not in given else []
+            rest += [word] if word not in rest else []
         elif current and not word.startswith("--"):
             several[current].append(word)
         else:
             current = None
             rest.append(word)
-    return [*rest, *(word for flag in given for word in (flag, *several[flag]))]
+    return [part for word in rest for part in (word, *several.get(word, ()))]
 
 
 def _run(command: Train | Algos | Estimators) -> int:
