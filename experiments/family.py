@@ -19,36 +19,6 @@ GAIN_ALPHA, GAIN_EPOCHS = 0.01, 120
 TARGET = Path(__file__).parent.parent / "docs" / "family.md"
 
 
-def metrics_of(config: TrainConfig) -> dict[str, Any]:
-    """Returns before and after adaptation, `[epochs, seeds]`, and seconds per epoch."""
-    import time
-
-    import jax
-    import numpy as np
-
-    from dmaml_jax.factory import build
-    from dmaml_jax.training import Program, train_step
-
-    problem, learner = build(config)
-    seeds = range(config.seed, config.seed + config.seeds)
-    program = Program(
-        *train_step(problem, learner, config.num_tasks),
-        seeds=seeds,
-        chunk_epochs=config.chunk_epochs,
-        devices=jax.devices(),
-    )
-    program.compile()
-    start = time.perf_counter()
-    chunks = [
-        program.run(first, min(config.chunk_epochs, config.epochs - first))
-        for first in range(0, config.epochs, config.chunk_epochs)
-    ]
-    seconds = time.perf_counter() - start
-    names = ("return_before", "return_after")
-    rows = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in names}
-    return {**rows, "seconds": seconds / config.epochs}
-
-
 def gain(metrics: dict[str, Any]) -> tuple[float, float]:
     """Mean of after − before while learning, and half of its 95 % interval over seeds.
 
@@ -76,18 +46,19 @@ def gain(metrics: dict[str, Any]) -> tuple[float, float]:
 def row_of(algo: str, method: Any) -> str:
     """A learner's line of the table."""
     import numpy as np
+    from training import trained
 
     from dmaml_jax.statistics import ema, epochs_to_threshold
 
     base = dataclasses.replace(
         preset("cartpole", algo), method=method, seed=SEED, seeds=SEEDS
     )
-    metrics = metrics_of(validated(base))
+    metrics = trained(validated(base))
     smoothed = ema(metrics["return_after"])
     reached = epochs_to_threshold(smoothed, base.threshold)
     found = sorted(int(epoch) for epoch in reached if epoch)
     adapting = dataclasses.replace(base, inner_lr=GAIN_ALPHA, epochs=GAIN_EPOCHS)
-    mean, half = gain(metrics_of(validated(adapting)))
+    mean, half = gain(trained(validated(adapting)))
     epochs = f"{found[0]} to {found[-1]}" if found else "-"
     return (
         f"| {algo} | {method} | {len(found)} of {SEEDS} | {epochs} "

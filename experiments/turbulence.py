@@ -33,32 +33,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 TARGET = Path(__file__).parent.parent / "docs" / "turbulence.md"
 
 
-def returns_of(config: TrainConfig) -> Any:
-    """Return after adaptation, `[epochs, seeds]`."""
-    import jax
-    import numpy as np
-
-    from dmaml_jax.factory import build
-    from dmaml_jax.training import Program, train_step
-
-    problem, learner = build(config)
-    seeds = range(config.seed, config.seed + config.seeds)
-    program = Program(
-        *train_step(problem, learner, config.num_tasks),
-        seeds=seeds,
-        chunk_epochs=config.chunk_epochs,
-        devices=jax.devices(),
-    )
-    program.compile()
-    rows = [
-        program.run(first, min(config.chunk_epochs, config.epochs - first))[
-            "return_after"
-        ]
-        for first in range(0, config.epochs, config.chunk_epochs)
-    ]
-    return np.concatenate(rows)
-
-
 def row_of(name: str, returns: Any) -> str:
     """One line of the table; the worst over the seeds beside the median."""
     import numpy as np
@@ -86,6 +60,9 @@ def row_of(name: str, returns: Any) -> str:
 def main() -> int:
     """Run every variant and write the table."""
     devices.configure("cpu", min(devices.usable_cores(), BASE.seeds))
+    # Only now: what imports gymnax starts JAX.
+    from training import trained
+
     lines = [
         "# Turbulence after convergence",
         "",
@@ -103,7 +80,7 @@ def main() -> int:
     ]
     for name, change in VARIANTS.items():
         config = validated(dataclasses.replace(BASE, **change))
-        lines.append(row_of(name, returns_of(config)))
+        lines.append(row_of(name, trained(config)["return_after"]))
         print(lines[-1], flush=True)
         TARGET.write_text("\n".join(lines) + "\n")
     return 0
