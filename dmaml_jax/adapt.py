@@ -10,6 +10,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from dmaml_jax.types import Data, Params, Problem, PyTree, Task
 
 Loss = Callable[[Params, Data], jax.Array]
+Cut = Callable[[Data], Data]
 
 
 class Adaptation(NamedTuple):
@@ -39,7 +40,11 @@ def value_and_gradient(problem: Problem, loss: Loss) -> Callable[..., Any]:
     whole = jax.value_and_grad(loss)
     if problem.pieces is None:
         return whole
-    return _in_turn(lambda params, data: _sum_over_pieces(problem, whole, params, data))
+    return _in_turn(
+        lambda params, data: _sum_over_pieces(
+            problem, lambda cut: whole(params, cut(data)), data
+        )
+    )
 
 
 def value(problem: Problem, loss: Loss) -> Callable[[Params, Data], jax.Array]:
@@ -73,42 +78,38 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
         along = jax.jvp(lambda p: loss(p, data), (params,), (direction,))
         return along[1]
 
-    def hessian_vector(params: Params, data: Data, direction: Params) -> Params:
-        if problem.pieces is None:
-            return jax.grad(slope)(params, data, direction)
-        product = _in_turn(
-            lambda params, data, direction: _sum_over_pieces(
-                problem,
-                lambda p, piece: jax.grad(slope)(p, piece, direction),
-                params,
-                data,
-            )
+    def pullback(
+        params: Params, varied: dict[int, jax.Array], data: Data, direction: Params
+    ) -> tuple[Params, dict[int, jax.Array]]:
+        """∇ of the slope in θ and in those leaves of the data that depend on it."""
+
+        def of(p: Params, v: dict[int, jax.Array], cut: Cut) -> jax.Array:
+            return slope(p, cut(_with_leaves(data, v)), direction)
+
+        return _sum_over_pieces(
+            problem, lambda cut: jax.grad(of, (0, 1))(params, varied, cut), data
         )
-        return product(params, data, direction)
 
     @jax.custom_vjp
     def differentiable(params: Params, data: Data) -> Params:
         return first_order(params, data)[1]
 
     def forward(params: Any, data: Any) -> Any:
-        perturbed = any(
-            leaf.perturbed for leaf in jax.tree.leaves(data, is_leaf=_is_primal)
-        )
+        leaves = jax.tree.leaves(data, is_leaf=_is_primal)
+        varied = {i: leaf.value for i, leaf in enumerate(leaves) if leaf.perturbed}
         params, data = jax.tree.map(
             lambda leaf: leaf.value, (params, data), is_leaf=_is_primal
         )
-        # An empty tuple or None: the structure of the residuals is static, a Python
-        # bool among them would become an array.
-        through_data = () if perturbed else None
-        return first_order(params, data)[1], (params, data, through_data)
+        return first_order(params, data)[1], (params, varied, data)
 
     def backward(residuals: Any, direction: Params) -> Any:
-        params, data, through_data = residuals
         direction = jax.tree.map(_instantiated, direction, is_leaf=_is_symbolic_zero)
-        if through_data is None:
-            return hessian_vector(params, data, direction), None
-        _, pullback = jax.vjp(lambda p, d: slope(p, d, direction), params, data)
-        return pullback(jnp.ones(()))
+        run = pullback if problem.pieces is None else _in_turn(pullback)
+        in_params, in_data = run(*residuals, direction)
+        leaves, structure = jax.tree.flatten(residuals[-1])
+        return in_params, jax.tree.unflatten(
+            structure, [in_data.get(i) for i in range(len(leaves))]
+        )
 
     differentiable.defvjp(forward, backward, symbolic_zeros=True)
     return differentiable
@@ -219,16 +220,23 @@ def _instantiated(leaf: Any) -> jax.Array:
     return jnp.zeros(leaf.shape, leaf.dtype) if _is_symbolic_zero(leaf) else leaf
 
 
+def _with_leaves(data: Data, leaves: dict[int, jax.Array]) -> Data:
+    """`data` with some of its leaves, by their number, replaced."""
+    old, structure = jax.tree.flatten(data)
+    return structure.unflatten([leaves.get(i, leaf) for i, leaf in enumerate(old)])
+
+
 def _sum_over_pieces(
-    problem: Problem, f: Callable[[Params, Data], PyTree], params: Params, data: Data
+    problem: Problem, f: Callable[[Cut], PyTree], data: Data
 ) -> PyTree:
-    """Σ f(θ, piece) over the pieces that hold anything."""
-    assert problem.pieces is not None
-    pieces = problem.pieces(data)
+    """Σ f(cut) over the pieces that hold anything; `cut(data)` is the piece."""
+    cut_at = problem.pieces
+    if cut_at is None:
+        return f(lambda data: data)
 
     @jax.jit  # traced once, for its shapes and for the loop
     def of_piece(index: jax.Array) -> PyTree:
-        return f(params, pieces.pick(index))
+        return f(lambda data: cut_at(data).pick(index))
 
     def add(index: jax.Array, total: PyTree) -> PyTree:
         return jax.tree.map(jnp.add, total, of_piece(index))
@@ -236,7 +244,7 @@ def _sum_over_pieces(
     start = jnp.int32(0)
     like = jax.eval_shape(of_piece, start)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-    return jax.lax.fori_loop(start, pieces.num, add, zeros)
+    return jax.lax.fori_loop(start, cut_at(data).num, add, zeros)
 
 
 def _in_turn(f: Callable[..., PyTree]) -> Callable[..., PyTree]:

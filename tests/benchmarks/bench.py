@@ -40,7 +40,7 @@ from measure import (
 
 OUT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 TASKS, TRAJECTORIES, HORIZON = 5, 10, 200
-COLLECTIONS = {"directed-maml": 1 + 2 * TASKS, "maml": 2 * TASKS, "fomaml": 2 * TASKS}
+CHUNK = 20  # steps between two looks at who is alive, and of a piece of a gradient
 FORMS = ("sync", "list", "vector")
 PACKAGES = ("dmaml-jax", "jax", "jaxlib", "torch", "gymnasium", "numpy")
 INTRODUCTION = """# Benchmarks
@@ -56,6 +56,11 @@ Gymnasium's SyncVectorEnv (*sync*), in a Python loop (*list*: the strongest that
 could write for any environment) or with Gymnasium's NumPy CartPole (*vector*), on one
 thread or two, whichever is faster (`tests/benchmarks/torch_baseline.py`)."""
 
+COSTS = """Row 10; with its preset, so Reptile takes two inner steps. *ac*: actor-critic
+with two networks. GFLOP: the matrix products of an epoch, counted in its program with
+loops as often as they turn. MiB: XLA's temporary memory of a chunk of epochs, by which
+it peaks above its arguments and results."""
+
 
 @dataclasses.dataclass
 class Bench:
@@ -67,6 +72,7 @@ class Bench:
     folder: Path
     lines: list[Sequence[Any]] = dataclasses.field(default_factory=list)
     times: list[Sequence[Any]] = dataclasses.field(default_factory=list)
+    costs: list[Sequence[Any]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     wrong: list[str] = dataclasses.field(default_factory=list)
     loads: list[Sequence[Any]] = dataclasses.field(default_factory=list)
@@ -107,8 +113,7 @@ class Bench:
             cells = took.text(1e3), f"{steps.median:,.0f}", speed, f"{loss:.2g}"
             self.times.append((self.row, f"{candidate.name}, {kind}", *cells))
             medians.append((steps.median / candidate.seeds, loss))
-            slots = COLLECTIONS[candidate.algo] * TRAJECTORIES * HORIZON
-            expected = slots * candidate.seeds
+            expected = env_steps(candidate.algo) * candidate.seeds
             if full and not steps.low == steps.high == expected:
                 self.wrong.append(f"{candidate.name}: {steps}, not {expected} steps")
             elif not full and not (
@@ -180,6 +185,37 @@ def second_order(bench: Bench) -> None:
         learners(bench, "maml", "fomaml", {1: "≤ 1.5", 64: "≤ 1.8"}, seeds)
 
 
+def family(bench: Bench) -> None:
+    """Every learner with both methods against MAML: time, memory and arithmetic."""
+    from dmaml_jax.learners import registry
+
+    algos = ["maml", "fomaml"] if bench.quick else [*registry.LEARNERS, "directed-maml"]
+    everyone = [
+        bench.ours(algo, 1, True, method) for method in ("pg", "ac") for algo in algos
+    ]
+    samples = bench.take(everyone)
+    for candidate in everyone:
+        value = ratio(samples[candidate.name], samples[everyone[0].name])
+        bench.costs.append(
+            (
+                candidate.name.split(", ")[1],
+                value.text(),
+                f"{env_steps(candidate.algo):,}",
+                f"{candidate.flops(HORIZON // CHUNK) / 1e9:.3g}",
+                f"{candidate.temporary_bytes() / 2**20:.3g}",
+            )
+        )
+
+
+def env_steps(algo: str) -> int:
+    """Environment steps of an epoch in which nobody terminates."""
+    from dmaml_jax.learners import registry
+    from dmaml_jax.presets import preset
+
+    steps = preset("cartpole", algo).num_inner_steps
+    return HORIZON * registry.episodes_per_epoch(algo, TASKS, TRAJECTORIES, steps)
+
+
 def starts(bench: Bench) -> None:
     """First starts with an empty compilation cache, second ones with what they left."""
     for seeds, target in ((1, "≤ 10"), (8, "≤ 16")):
@@ -219,7 +255,7 @@ def roofline(bench: Bench) -> None:
     forward = first + 2 * (64 * 64 + 64 * 2)
     gradient, product = 3 * forward - first, 8 * forward - 5 * first
     inner = TASKS * TRAJECTORIES * HORIZON
-    steps = COLLECTIONS["directed-maml"] * TRAJECTORIES * HORIZON
+    steps = env_steps("directed-maml")
     flops = steps * (forward + gradient) + inner * product
     # Observation, action, log-probability, reward, advantage and two booleans are
     # written once and read by a gradient; those before adaptation once more.
@@ -261,6 +297,7 @@ ROWS: dict[int, Callable[[Bench], None]] = {
     7: starts,
     8: overhead,
     9: roofline,
+    10: family,
 }
 
 
@@ -292,11 +329,15 @@ def report(bench: Bench, versions: dict[str, str]) -> str:
     steps = ("environment steps", "steps/s", "abs(loss)")
     times = ("row", "candidate", "ms per epoch of all seeds", *steps)
     loads = ("row", "wall s", "CPU s", "cores busy with other work", "load average")
+    costs = ("learner", "epoch / MAML's", "environment steps", "GFLOP", "MiB")
     return "\n\n".join(
         [
             INTRODUCTION,
             "\n".join(f"- {item}" for item in about + wrong),
             markdown(ratios, bench.lines),
+            "## Every learner, one seed, full",
+            COSTS,
+            markdown(costs, bench.costs),
             "## Seconds behind the ratios",
             markdown(times, bench.times),
             "\n".join(f"- {note}" for note in bench.notes),

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flops import matrix_flops
+
 _HERE = Path(__file__).parent
 _WARM_UP_BELOW = 0.5  # seconds
 
@@ -79,8 +81,13 @@ def say(message: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
 
 
-def make_program(algo: str, seeds: int, full: bool) -> Any:
-    """The program that `dmaml-jax train` runs; with `full`, nobody terminates."""
+def make_program(
+    algo: str, seeds: int, full: bool, method: Any = "pg"
+) -> tuple[Any, tuple[Any, Any]]:
+    """The program that `dmaml-jax train` runs, and its init and step.
+
+    With `full`, nobody terminates.
+    """
     import jax
 
     from dmaml_jax import envs
@@ -89,28 +96,31 @@ def make_program(algo: str, seeds: int, full: bool) -> Any:
     from dmaml_jax.tasks import uniform
     from dmaml_jax.training import Program, devices_per_seed, train_step
 
-    config = validated(dataclasses.replace(preset("cartpole"), algo=algo, seeds=seeds))
+    values = {"algo": algo, "method": method, "seeds": seeds}
+    config = validated(dataclasses.replace(preset("cartpole", algo), **values))
     env, ranges = envs.make("cartpole")
     limits = {"theta_threshold": math.inf, "x_threshold": math.inf} if full else {}
     tasks = uniform(env.default_params.replace(**limits), **ranges)
     problem, learner = build(config, env=env, tasks=tasks)
     devices = jax.devices()
-    return Program(
-        *train_step(problem, learner, config.num_tasks),
+    pair = train_step(problem, learner, config.num_tasks)
+    program = Program(
+        *pair,
         seeds=range(1, seeds + 1),
         chunk_epochs=config.chunk_epochs,
         devices=devices,
         task_devices=devices_per_seed(len(devices), seeds, config.num_tasks),
     )
+    return program, pair
 
 
 class Ours:
     """A compiled program; called, it runs another epoch from its first parameters."""
 
-    def __init__(self, algo: str, seeds: int, full: bool) -> None:
+    def __init__(self, algo: str, seeds: int, full: bool, method: str = "pg") -> None:
         self.name, self.algo, self.seeds = f"ours, {algo}", algo, seeds
-        self.name += f", {plural(seeds, 'seed')}"
-        self.program = make_program(algo, seeds, full)
+        self.name += " ac" * (method == "ac") + f", {plural(seeds, 'seed')}"
+        self.program, self._pair = make_program(algo, seeds, full, method)
         say(f"  {self.name}: compiled in {self.program.compile():.1f} s")
         self._start, self._epoch = self.program.state, 0
 
@@ -128,6 +138,18 @@ class Ours:
             raise MeasurementError(f"{self.name}: numbers are no longer finite")
         loss = float(metrics["loss"].mean())
         return Sample(took, int(metrics["env_steps"].sum()), loss)
+
+    def flops(self, loop_turns: int) -> float:
+        """Of the matrix products in an epoch of one seed."""
+        import jax
+
+        init, step = self._pair
+        key = jax.random.key(0)
+        return matrix_flops(step, key, init(key), loop_turns=loop_turns)
+
+    def temporary_bytes(self) -> int:
+        """What the compiled chunk needs beside its arguments and results."""
+        return self.program._compiled.memory_analysis().temp_size_in_bytes
 
 
 class TorchWorkers:
@@ -258,7 +280,7 @@ def _start(seeds: int) -> dict[str, float]:
     import dmaml_jax.run  # noqa: F401
 
     begin = time.perf_counter()
-    program = make_program("directed-maml", seeds, full=False)
+    program, _ = make_program("directed-maml", seeds, full=False)
     compiling = program.compile()
     program.run(0, 1)
     return {"compile": compiling, "start": time.perf_counter() - begin}
