@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dmaml_jax.distributions import categorical as categorical
+    from dmaml_jax.distributions import clipped_normal as clipped_normal
+    from dmaml_jax.distributions import diagonal_normal as diagonal_normal
+    from dmaml_jax.distributions import squashed_normal as squashed_normal
     from dmaml_jax.errors import UsageError as UsageError
     from dmaml_jax.factory import make_train_step as make_train_step
     from dmaml_jax.learners.directed import directed as directed
@@ -22,13 +25,17 @@ if TYPE_CHECKING:
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
     from dmaml_jax.objectives import actor_critic as actor_critic
     from dmaml_jax.objectives import policy_gradient as policy_gradient
-    from dmaml_jax.policies import mlp_actor_critic as mlp_actor_critic
     from dmaml_jax.policies import mlp_categorical as mlp_categorical
+    from dmaml_jax.policies import mlp_normal as mlp_normal
     from dmaml_jax.presets import TrainConfig as TrainConfig
     from dmaml_jax.problem import make_problem as make_problem
     from dmaml_jax.surrogates import Surrogate as Surrogate
     from dmaml_jax.surrogates import surrogate as surrogate
     from dmaml_jax.tasks import TaskDistribution as TaskDistribution
+    from dmaml_jax.tasks import finite as finite
+    from dmaml_jax.tasks import independent as independent
+    from dmaml_jax.tasks import mixture as mixture
+    from dmaml_jax.tasks import on_circle as on_circle
     from dmaml_jax.tasks import uniform as uniform
     from dmaml_jax.training import Program as Program
     from dmaml_jax.training import train_step as train_step
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
     from dmaml_jax.types import Trajectory as Trajectory
 
 _MODULES = {
-    "distributions": "categorical",
+    "distributions": "categorical clipped_normal diagonal_normal squashed_normal",
     "errors": "UsageError",
     "factory": "make_train_step",
     "learners.directed": "directed medium_task_empirical medium_task_exact",
@@ -50,11 +57,11 @@ _MODULES = {
     "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
     "objectives": "actor_critic policy_gradient",
-    "policies": "mlp_actor_critic mlp_categorical",
+    "policies": "mlp_categorical mlp_normal",
     "presets": "TrainConfig",
     "problem": "make_problem",
     "surrogates": "Surrogate surrogate",
-    "tasks": "TaskDistribution uniform",
+    "tasks": "TaskDistribution finite independent mixture on_circle uniform",
     "training": "Program train_step",
     "types": "Distribution Info MetaLearner Pieces Policy Problem Trajectory",
 }

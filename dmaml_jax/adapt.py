@@ -104,9 +104,10 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
 
     def backward(residuals: Any, direction: Params) -> Any:
         direction = jax.tree.map(_instantiated, direction, is_leaf=_is_symbolic_zero)
+        params, varied, data = residuals
         run = pullback if problem.pieces is None else _in_turn(pullback)
-        in_params, in_data = run(*residuals, direction)
-        leaves, structure = jax.tree.flatten(residuals[-1])
+        in_params, in_data = run(params, varied, data, direction)
+        leaves, structure = jax.tree.flatten(data)
         return in_params, jax.tree.unflatten(
             structure, [in_data.get(i) for i in range(len(leaves))]
         )

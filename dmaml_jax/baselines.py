@@ -56,16 +56,16 @@ def linear_features(
     Args:
         returns: R_{k,t}, `[K, H]`.
         alive: `[K, H]`.
-        obs: s_{k,t}, vectors, one step longer, `[K, H + 1, S]`.
+        obs: s_{k,t}, arrays of any shape, one step longer, `[K, H + 1, …]`.
         ridge: λ.
 
     Returns:
         b_{k,t}, 0 where not alive, `[K, H]`.
     """
-    chex.assert_rank([returns, alive, obs], [2, 2, 3])
+    chex.assert_rank([returns, alive], 2)
     chex.assert_equal_shape([returns, alive])
     mask = alive.astype(returns.dtype)
-    states = obs[:, :-1].astype(returns.dtype)
+    states = obs[:, :-1].reshape(*returns.shape, -1).astype(returns.dtype)
     time = jnp.arange(returns.shape[1]).astype(returns.dtype)[:, None] / 100
     powers = jnp.concatenate([time, time**2, time**3, jnp.ones_like(time)], axis=1)
     powers = jnp.broadcast_to(powers, (*returns.shape, 4))

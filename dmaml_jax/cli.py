@@ -137,6 +137,7 @@ def _defaults(arguments: list[str]) -> Train:
             )
         kept = tuple(value) if isinstance(value, list) else value
         number = isinstance(defaults[name], float) and type(value) is int
+        number |= name == "threshold" and value is None
         if not number and type(kept) is not type(defaults[name]):
             raise UsageError(
                 f"--config {given.config}: {name} is {value!r}, but it must be like "

@@ -5,7 +5,6 @@ from typing import Any
 
 import optax
 
-from dmaml_jax import envs
 from dmaml_jax.baselines import leave_one_out_time_mean, linear_features
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
@@ -21,12 +20,9 @@ from dmaml_jax.learners.directed import (
 from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
 from dmaml_jax.learners.maml import uniform_to_last, zero_to_one
 from dmaml_jax.objectives import Objective, actor_critic, policy_gradient
-from dmaml_jax.policies import mlp_actor_critic, mlp_categorical
 from dmaml_jax.presets import (
     TrainConfig,
     learner_preset,
-    parse_values,
-    parse_vary,
     preset,
     validated,
 )
@@ -35,6 +31,8 @@ from dmaml_jax.surrogates import surrogate
 from dmaml_jax.tasks import TaskDistribution, uniform
 from dmaml_jax.training import Init, Step, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
+from dmaml_jax.varying import parse_values
+from dmaml_jax.worlds import default_policy, named_environment, named_tasks
 
 _OPTIMIZERS = {"adam": optax.adam, "sgd": optax.sgd}
 _BASELINES = {
@@ -115,20 +113,20 @@ def build(
         UsageError: the environment and the values do not fit each other.
     """
     if env is None:
-        env, _ = envs.make(config.env)
-        tasks = tasks or _named_tasks(env, config)
+        env = named_environment(config.env)
+        tasks = tasks or named_tasks(env, config)
     if tasks is None:
         raise UsageError(
             "An environment given as an object needs its task distribution: pass "
             "tasks=uniform(env.default_params, name=(low, high))."
         )
-    policy = policy or _default_policy(env, tasks, config)
+    policy = policy or default_policy(env, tasks, config)
     problem = make_problem(
         env,
         tasks,
         policy,
         _objective(policy, config),
-        horizon=config.horizon,
+        horizon=config.horizon or int(env.default_params.max_steps_in_episode),
         num_trajectories=config.num_trajectories,
         discount=config.discount,
     )
@@ -160,31 +158,6 @@ def _objective(policy: Policy, config: TrainConfig) -> Objective:
         entropy_coefficient=config.entropy_coefficient,
         **common,
     )
-
-
-def _named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
-    # The environment's own limit gives way where the horizon is longer.
-    params = env.default_params
-    limit = max(params.max_steps_in_episode, config.horizon)
-    try:
-        return uniform(
-            params.replace(max_steps_in_episode=limit), **parse_vary(config.vary)
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Policy:
-    actions = getattr(env.action_space(tasks.mean()), "n", None)
-    if actions is None:
-        raise UsageError(
-            f"The actions of {env.name} are not discrete, so there is no default "
-            "policy: pass policy=Policy(init, apply, distribution)."
-        )
-    shape = {"hidden_sizes": config.hidden_sizes, "precision": config.matmul_precision}
-    if config.method == "ac":
-        return mlp_actor_critic(actions, **shape, shared_trunk=config.shared_trunk)
-    return mlp_categorical(actions, **shape)
 
 
 def learner_of(

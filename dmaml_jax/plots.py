@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 
 
 def draw_curves(
-    metrics: dict[str, np.ndarray], path: Path, *, title: str, threshold: float
+    metrics: dict[str, np.ndarray], path: Path, *, title: str, threshold: float | None
 ) -> None:
     """Draw smoothed returns after adaptation against epochs.
 
@@ -25,7 +25,7 @@ def draw_curves(
         metrics: as `records.read_metrics` returns them.
         path: of the PNG.
         title: what was run.
-        threshold: in units of return.
+        threshold: in units of return, if there is one.
     """
     smoothed = ema(metrics["return_after"])
     epochs = np.arange(1, len(smoothed) + 1)
@@ -39,20 +39,23 @@ def draw_curves(
         linewidth=2.2,
         label="interquartile mean",
     )
-    axes.axhline(
-        threshold,
-        color="tab:gray",
-        linestyle="--",
-        linewidth=1,
-        label=f"threshold {threshold:g}",
-    )
+    if threshold is not None:
+        axes.axhline(
+            threshold,
+            color="tab:gray",
+            linestyle="--",
+            linewidth=1,
+            label=f"threshold {threshold:g}",
+        )
     axes.set(
         title=title,
         xlabel="epoch",
         ylabel="return after adaptation (EMA 0.9)",
         xlim=(1, max(len(epochs), 2)),
     )
-    axes.set_ylim(bottom=min(0.0, float(np.nanmin(smoothed, initial=0.0))))
+    # Returns above 0 are shown from 0 on; costs, below it, fill the picture.
+    if np.nanmin(smoothed, initial=np.inf) >= 0:
+        axes.set_ylim(bottom=0.0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")

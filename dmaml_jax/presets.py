@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
+from dmaml_jax.varying import parse_values, parse_vary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class TrainConfig:
     epochs: int = 300
     """E: epochs (ours)."""
     horizon: int = 200
-    """H: steps per episode at most (the paper's cap for CartPole)."""
+    """H: steps per episode at most (the paper's for CartPole); 0: the env's limit."""
     num_tasks: int = 5
     """M: tasks per epoch (Table I)."""
     num_trajectories: int = 10
@@ -57,7 +58,9 @@ class TrainConfig:
     score_baseline: Literal["others", "none"] = "others"
     """Subtracted in the score term of sg-mrl, e-maml: other tasks' mean return."""
     vary: tuple[str, ...] = ("gravity=5:15",)
-    """phi: what varies over tasks, NAME=LOW:HIGH ..., uniformly (the paper's)."""
+    """phi: what varies over tasks, NAME=LOW:HIGH ... (the paper's), or other forms."""
+    held_out: float = 0.0
+    """Share of a listed parameter's values that is kept for evaluation."""
     medium_task: Literal["exact", "empirical", "one-of-batch", "fresh", "given"] = (
         "exact"
     )
@@ -106,8 +109,14 @@ class TrainConfig:
     """Whether step t of a gradient weighs gamma^t; unbiased ones must (ours: no)."""
     hidden_sizes: tuple[int, ...] = (64, 64)
     """Widths of the policy's hidden layers, tanh between them (ours)."""
-    threshold: float = 190.0
-    """Smoothed return after adaptation that counts as solved (ours)."""
+    obs_scale: float = 1.0
+    """What the policy multiplies observations by (ours)."""
+    bounds: Literal["squash", "clip"] = "squash"
+    """Continuous actions: squashed into their bounds, or clipped by the environment."""
+    initial_std: float = 1.0
+    """Continuous actions: deviation of the normal at first, before squashing (ours)."""
+    threshold: float | None = 190.0
+    """Smoothed return after adaptation that counts as solved, or None (ours)."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to run; auto takes a GPU where JAX finds one."""
     cpu_devices: int = 0
@@ -192,8 +201,32 @@ def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
     return config
 
 
-PRESETS: dict[str, dict[str, Any]] = {"cartpole": {}}
+GYMNAX = "gymnax:"
+"""Before the id of one of gymnax's environments."""
+
+_POINT = {
+    "vary": ("goal_x=-0.5:0.5", "goal_y=-0.5:0.5"),
+    "horizon": 100,
+    "num_tasks": 20,
+    "num_trajectories": 20,
+    "inner_lr": 0.1,
+    "step_reduction": "mean",
+    "bounds": "clip",
+    "threshold": None,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "cartpole": {},
+    "intersection": {
+        "vary": ("u=5:15",),
+        "obs_scale": 0.1,
+        "threshold": None,
+    },
+    "point": _POINT,
+    "point-distance": _POINT,
+    "point-sparse": _POINT,
+}
 """What an environment's preset changes of the defaults."""
+_OF_GYMNAX = {"vary": (), "horizon": 0, "threshold": None}
 
 # The score term is in units of return, and so must the gradient beside it be: with
 # normalised advantages its noise drowns what there is to learn.
@@ -211,13 +244,15 @@ def preset(env: str, algo: str = TrainConfig.algo) -> TrainConfig:
     Raises:
         UsageError: the environment's name is unknown.
     """
-    if env not in PRESETS:
+    known = _OF_GYMNAX if env.startswith(GYMNAX) else PRESETS.get(env)
+    if known is None:
         close = get_close_matches(env, PRESETS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UsageError(
-            f"Unknown environment {env!r}: choose one of {', '.join(PRESETS)}.{hint}"
+            f"Unknown environment {env!r}: choose one of {', '.join(PRESETS)}, or "
+            f"{GYMNAX}ID for one of gymnax's.{hint}"
         )
-    return TrainConfig(env=env, algo=algo, **{**PRESETS[env], **learner_preset(algo)})
+    return TrainConfig(env=env, algo=algo, **{**known, **learner_preset(algo)})
 
 
 def learner_preset(algo: str) -> dict[str, Any]:
@@ -262,11 +297,30 @@ def validated(config: TrainConfig) -> TrainConfig:
         _require(
             _traced(value) or 0 <= value <= 1, name, config, "a number from 0 to 1"
         )
-    for name in ("cpu_devices", "multi_step_epochs", "second_order_epochs"):
+    for name in ("horizon", "cpu_devices", "multi_step_epochs", "second_order_epochs"):
         _require(
             _is_count(getattr(config, name) + 1), name, config, "a whole number from 0"
         )
-    _require(math.isfinite(config.threshold), "threshold", config, "a finite number")
+    _require(
+        config.threshold is None or math.isfinite(config.threshold),
+        "threshold",
+        config,
+        "a finite number, or None",
+    )
+    for name in ("obs_scale", "initial_std"):
+        value = getattr(config, name)
+        _require(
+            _traced(value) or (math.isfinite(value) and value > 0),
+            name,
+            config,
+            "a finite number above 0",
+        )
+    _require(
+        _traced(config.held_out) or 0 <= config.held_out < 1,
+        "held_out",
+        config,
+        "a number from 0 below 1",
+    )
     _require(
         all(_is_count(size) for size in config.hidden_sizes),
         "hidden_sizes",
@@ -282,7 +336,13 @@ def validated(config: TrainConfig) -> TrainConfig:
                 config,
                 f"one of {', '.join(allowed)}",
             )
-    parse_vary(config.vary)
+    if config.env.startswith(GYMNAX) and not config.vary:
+        raise UsageError(
+            f"{config.env} has no task distribution of its own: give --vary "
+            "NAME=LOW:HIGH with a parameter that dmaml-jax envs lists."
+        )
+    if config.vary:
+        parse_vary(config.vary)
     try:
         config = dataclasses.replace(config, algo=registry.full_name(config.algo))
         registry.objective(config.algo, config.surrogate)
@@ -367,75 +427,9 @@ def objective(config: TrainConfig) -> str:
     return text
 
 
-def parse_vary(vary: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """Read `NAME=LOW:HIGH` items.
-
-    Raises:
-        UsageError: an item is no such thing, or its range is reversed or not finite.
-
-    Example:
-        >>> parse_vary(("gravity=5:15",))
-        {'gravity': (5.0, 15.0)}
-    """
-    ranges = {}
-    for item in vary:
-        name, _, bounds = str(item).partition("=")
-        if name in ranges:
-            raise UsageError(f"--vary names {name!r} twice: give it one range.")
-        low, _, high = bounds.partition(":")
-        try:
-            ranges[name] = (float(low), float(high))
-        except ValueError:
-            raise UsageError(
-                f"--vary takes NAME=LOW:HIGH, such as gravity=5:15, and not {item!r}."
-            ) from None
-        if not -math.inf < ranges[name][0] <= ranges[name][1] < math.inf:
-            raise UsageError(
-                f"--vary {item}: the range must be finite with LOW <= HIGH; "
-                f"write {name}={high}:{low} if the two are swapped."
-                if ranges[name][0] > ranges[name][1]
-                else f"--vary {item}: the range must be finite with LOW <= HIGH."
-            )
-    if not ranges:
-        raise UsageError(
-            "--vary needs at least one NAME=LOW:HIGH, so that tasks differ."
-        )
-    return ranges
-
-
-def parse_values(values: tuple[str, ...]) -> dict[str, float]:
-    """Read `NAME=VALUE` items.
-
-    Raises:
-        UsageError: an item is no such thing, or its value is not finite.
-
-    Example:
-        >>> parse_values(("gravity=9.8",))
-        {'gravity': 9.8}
-    """
-    found = {}
-    for item in values:
-        name, _, value = str(item).partition("=")
-        if name in found:
-            raise UsageError(
-                f"--medium-values names {name!r} twice: give it one value."
-            )
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = math.nan
-        if not math.isfinite(found[name]):
-            raise UsageError(
-                f"--medium-values takes NAME=VALUE, such as gravity=9.8, and not "
-                f"{item!r}."
-            )
-    return found
-
-
 _COUNTS = (
     "seeds",
     "epochs",
-    "horizon",
     "num_tasks",
     "num_trajectories",
     "num_inner_steps",

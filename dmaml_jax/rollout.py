@@ -81,7 +81,10 @@ def rollout(
         log_prob = policy.distribution.log_prob(action_params, action)
         with jax.numpy_dtype_promotion("standard"):
             obs, state, reward, terminated, _ = env.step_env(
-                env_keys[t], walk.env_state, action, env_params
+                env_keys[t],
+                walk.env_state,
+                policy.distribution.action(action),
+                env_params,
             )
             truncated = env.is_truncated(state, env_params)
         alive = walk.alive

@@ -201,15 +201,18 @@ class _Run:
 
     def _print_table(self, compile_seconds: float) -> None:
         smoothed = ema(read_metrics(self.folder)["return_after"], _EMA_FACTOR)
-        reached = epochs_to_threshold(smoothed, self.config.threshold)
-        print(
-            f"\n{'seed':>6}  {f'epochs to {self.config.threshold:g}':>13}  final return"
-        )
+        threshold = self.config.threshold
+        reached, head = [""] * len(self.seeds), ""
+        if threshold is not None:
+            first = epochs_to_threshold(smoothed, threshold)
+            reached = [str(epoch or "never") for epoch in first]
+            head = f"epochs to {threshold:g}"
+        print(f"\n{'seed':>6}  {head:>13}  final return")
         for lane, seed in enumerate(self.seeds):
             final = smoothed[-1, lane]
             failed = self.failed_at[lane]
             end = f"frozen at epoch {failed}" if failed else f"{final:.1f}"
-            print(f"{seed:>6}  {reached[lane] or 'never':>13}  {end:>12}")
+            print(f"{seed:>6}  {reached[lane]:>13}  {end:>12}")
         print(
             f"\n{self.seconds:.1f} s training, {compile_seconds:.1f} s compiling, "
             f"{self.writer.env_steps.sum():,} environment steps"

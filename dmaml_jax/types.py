@@ -19,7 +19,7 @@ class Trajectory(NamedTuple):
 
     Attributes:
         obs: observations before each step and after the last, `[K, H+1, …]`.
-        actions: the actions as sampled, `[K, H, …]`.
+        actions: the actions as sampled, before `Distribution.action`, `[K, H, …]`.
         log_probs: log π_old(a|s) of the sampling policy, `[K, H]`.
         rewards: `[K, H]`.
         alive: whether the episode was still running before the step, `[K, H]`.
@@ -45,25 +45,33 @@ class Trajectory(NamedTuple):
     value_weights: jax.Array | None = None
 
 
+def _as_sampled(sample: jax.Array) -> jax.Array:
+    return sample
+
+
 class Distribution(NamedTuple):
     """A family of action distributions, as functions of its parameters.
 
     `sample` is a function of noise drawn beforehand, so that a rollout draws all of
-    its randomness in one call outside of its loop.
+    its randomness in one call outside of its loop. What is sampled is also what is
+    stored and asked `log_prob` of; `action` makes of it what an environment takes.
 
     Attributes:
         noise: `(key, params_like, num) -> noise` for `num` samples, stacked on
             axis 0; `params_like` gives the shape of one sample's parameters. The
             first of them must not depend on how many follow.
-        sample: `(params, noise) -> action`.
-        log_prob: `(params, action) -> log π(a|s)`.
+        sample: `(params, noise) -> sample`.
+        log_prob: `(params, sample) -> log π(a|s)`, of the action that it stands for.
         entropy: `(params) -> H(π(·|s))`.
+        action: `(sample) -> action`, one to one wherever `log_prob` is meant as the
+            action's density; by default the sample itself.
     """
 
     noise: Callable[[jax.Array, Any, int], jax.Array]
     sample: Callable[[Any, jax.Array], jax.Array]
     log_prob: Callable[[Any, jax.Array], jax.Array]
     entropy: Callable[[Any], jax.Array]
+    action: Callable[[jax.Array], jax.Array] = _as_sampled
 
 
 class Policy(NamedTuple):

@@ -62,6 +62,9 @@ class CartPole(environment.Environment[EnvState, EnvParams]):
     the time limit.
     """
 
+    # Parameters whose values must be above 0.
+    positive = ("masscart", "masspole", "length", "tau")
+
     @property
     def default_params(self) -> EnvParams:
         """Gymnasium's constants, and the paper's limit of 200 steps."""

@@ -23,7 +23,7 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.maml import task_gradient
 from dmaml_jax.learners.sg_mrl import task_gradient as scored_gradient
 from dmaml_jax.objectives import actor_critic, policy_gradient, trajectory_log_probs
-from dmaml_jax.policies import mlp_actor_critic
+from dmaml_jax.policies import mlp_categorical
 from dmaml_jax.surrogates import surrogate
 from dmaml_jax.types import Policy, Trajectory
 
@@ -208,7 +208,7 @@ def test_refusals() -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_networks(shared: bool) -> None:
     """Logits and values for any leading axes; one trunk or two."""
-    policy = mlp_actor_critic(3, (5,), shared_trunk=shared)
+    policy = mlp_categorical(3, (5,), critic="shared" if shared else "separate")
     params = policy.init(jax.random.key(0), jnp.zeros(4))
     obs = jax.random.normal(jax.random.key(1), (2, 7, 4))
     assert policy.apply(params, obs).shape == (2, 7, 3)

@@ -21,11 +21,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dmaml_jax"
 # What may be imported, floor by floor from the ground up (CONTRIBUTING.md).
 FLOORS = {
-    0: ["types", "errors"],
+    0: ["types", "errors", "laws", "varying"],
     1: [
         "distributions",
         "policies",
         "tasks",
+        "probe",
         "returns",
         "baselines",
         "rollout",
@@ -45,8 +46,21 @@ FLOORS = {
     ],
     6: ["training", "statistics", "records", "devices"],
     7: ["plots", "progress"],
-    8: ["presets", "factory", "run", "bias", "estimators", "algos", "cli", "__main__"],
+    8: [
+        "presets",
+        "worlds",
+        "factory",
+        "run",
+        "bias",
+        "estimators",
+        "algos",
+        "cli",
+        "__main__",
+    ],
 }
+ENVIRONMENTS = ["envs"] + [
+    f"envs.{path.stem}" for path in (ROOT / "envs").glob("[a-z]*.py")
+]
 MODULES = [module for modules in FLOORS.values() for module in modules]
 
 
@@ -114,7 +128,7 @@ def test_environments_import_nothing_of_the_package() -> None:
 
 
 @pytest.mark.float32
-@pytest.mark.parametrize("module", [*MODULES, "envs", "envs.cartpole", "envs.tabular"])
+@pytest.mark.parametrize("module", [*MODULES, *ENVIRONMENTS])
 def test_examples_in_docstrings_run(module: str) -> None:
     if module == "__main__":
         return

@@ -45,7 +45,7 @@ def test_a_range_of_one_point_is_that_point():
     ("name", "bounds", "message"),
     [
         ("gravitiy", (5.0, 15.0), "no parameter 'gravitiy'.*gravity"),
-        ("max_steps_in_episode", (100, 200), "not a float"),
+        ("max_steps_in_episode", (100, 200), "time limit"),
         ("gravity", (15.0, 5.0), "15:5.*LOW <= HIGH"),
         ("gravity", (5.0, float("inf")), "finite"),
         ("gravity", (-float("inf"), 5.0), "finite"),

@@ -1,0 +1,130 @@
+"""How tasks vary, as people write it: `NAME=5:15`, `NAME=1,2,3`, mixtures and more.
+
+Pure Python, so that a wrong flag answers without importing JAX.
+"""
+
+import math
+from typing import NamedTuple
+
+from dmaml_jax.errors import UsageError
+
+FORMS = (
+    "NAME=LOW:HIGH, NAME=log:LOW:HIGH, NAME=normal:MEAN:DEVIATION:LOW:HIGH, "
+    "NAME=VALUE,VALUE,..., a mixture of those as NAME=5:7|13:15 with weights as "
+    "NAME=0.8*5:7|0.2*13:15, or NAME,NAME=circle:RADIUS"
+)
+_LENGTHS = {"uniform": 2, "log": 2, "normal": 4, "circle": 1}
+
+
+class Varied(NamedTuple):
+    """How one parameter varies (of a circle: two).
+
+    Attributes:
+        kind: uniform, log, normal, list, mixture or circle.
+        numbers: bounds, moments or values; of a mixture the weights.
+        parts: of a mixture.
+    """
+
+    kind: str
+    numbers: tuple[float, ...]
+    parts: tuple["Varied", ...] = ()
+
+
+def parse_vary(vary: tuple[str, ...]) -> dict[tuple[str, ...], Varied]:
+    """Read `NAME=…` items.
+
+    Returns:
+        Names (two of a circle, else one) to how they vary.
+
+    Raises:
+        UsageError: an item is no such thing, or its range is reversed or not finite.
+
+    Example:
+        >>> parse_vary(("gravity=5:15",))
+        {('gravity',): Varied(kind='uniform', numbers=(5.0, 15.0), parts=())}
+    """
+    found: dict[tuple[str, ...], Varied] = {}
+    for item in vary:
+        left, _, right = str(item).partition("=")
+        names = tuple(left.split(","))
+        for name in names:
+            if any(name in others for others in found) or names.count(name) > 1:
+                raise UsageError(f"--vary names {name!r} twice: give it one range.")
+        parts = [_law(item, part) for part in right.split("|")]
+        laws = [law for law, _ in parts]
+        if (len(names) == 2) != (laws[0].kind == "circle") or len(names) > 2:
+            raise _wrong(item)
+        if len(laws) == 1 and parts[0][1] == 1:
+            found[names] = laws[0]
+        elif any(law.kind == "circle" for law in laws):
+            raise _wrong(item)
+        else:
+            weights = tuple(weight for _, weight in parts)
+            found[names] = Varied("mixture", weights, tuple(laws))
+    if not found:
+        raise UsageError(
+            "--vary needs at least one NAME=LOW:HIGH, so that tasks differ."
+        )
+    return found
+
+
+def parse_values(values: tuple[str, ...]) -> dict[str, float]:
+    """Read `NAME=VALUE` items.
+
+    Raises:
+        UsageError: an item is no such thing, or its value is not finite.
+
+    Example:
+        >>> parse_values(("gravity=9.8",))
+        {'gravity': 9.8}
+    """
+    found = {}
+    for item in values:
+        name, _, value = str(item).partition("=")
+        if name in found:
+            raise UsageError(
+                f"--medium-values names {name!r} twice: give it one value."
+            )
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = math.nan
+        if not math.isfinite(found[name]):
+            raise UsageError(
+                f"--medium-values takes NAME=VALUE, such as gravity=9.8, and not "
+                f"{item!r}."
+            )
+    return found
+
+
+def _law(item: str, text: str) -> tuple[Varied, float]:
+    """One part of a mixture and its weight; the whole of anything else."""
+    weight, star, text = text.rpartition("*")
+    words = text.split(":")
+    kind = words.pop(0) if words[0] in ("log", "normal", "circle") else "uniform"
+    if len(words) == 1 and kind == "uniform":
+        kind, words = "list", words[0].split(",")
+    try:
+        numbers = tuple(float(word) for word in words)
+        share = float(weight) if star else 1.0
+    except ValueError:
+        raise _wrong(item) from None
+    if len(numbers) != _LENGTHS.get(kind, len(numbers)):
+        raise _wrong(item)
+    if not all(map(math.isfinite, numbers)) or not 0 < share < math.inf:
+        raise UsageError(
+            f"--vary {item}: its numbers must be finite, and weights above 0."
+        )
+    if kind in ("uniform", "log", "normal") and numbers[-2] > numbers[-1]:
+        low, high = words[-2:]
+        raise UsageError(
+            f"--vary {item}: a range must have LOW <= HIGH; write {high}:{low} if the "
+            "two are swapped."
+        )
+    if kind == "circle" and numbers[0] <= 0:
+        raise UsageError(f"--vary {item}: a circle's radius must be above 0.")
+    return Varied(kind, numbers), share
+
+
+def _wrong(item: str) -> UsageError:
+    return UsageError(f"--vary {item} cannot be read: write {FORMS}.")
