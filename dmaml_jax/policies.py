@@ -1,5 +1,6 @@
 """Policies: networks behind `Policy(init, apply, distribution)`."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -102,6 +103,7 @@ def mlp_normal(
     *,
     distribution: Distribution | None = None,
     initial_std: float = 1.0,
+    min_std: float = 0.0,
 ) -> Policy:
     """MLP policy over continuous actions: a ~ N(MLP_θ(s), σ²), σ free of the state.
 
@@ -114,6 +116,8 @@ def mlp_normal(
         distribution: of `Normal` parameters: `diagonal_normal()` by default; others
             keep bounds.
         initial_std: σ at first; log σ is a parameter like the others.
+        min_std: least σ. The score is in units of 1/σ, so without one a policy that
+            has become sure of itself takes ever longer steps.
 
     Returns:
         A `Policy` of vector observations.
@@ -130,6 +134,8 @@ def mlp_normal(
         return jnp.full((num_actions,), jnp.log(jnp.asarray(initial_std, float)))
 
     def read(log_std: jax.Array, outputs: jax.Array) -> Normal:
+        if min_std > 0:
+            log_std = jnp.maximum(log_std, math.log(min_std))
         return Normal(outputs, jnp.broadcast_to(log_std, outputs.shape))
 
     head = _Head(num_actions, distribution or diagonal_normal(), init, read)

@@ -115,6 +115,8 @@ class TrainConfig:
     """Continuous actions: squashed into their bounds, or clipped by the environment."""
     initial_std: float = 1.0
     """Continuous actions: deviation of the normal at first, before squashing (ours)."""
+    min_std: float = 0.1
+    """Continuous actions: least deviation; gradients are in units of its inverse."""
     threshold: float | None = 190.0
     """Smoothed return after adaptation that counts as solved, or None (ours)."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -307,7 +309,7 @@ def validated(config: TrainConfig) -> TrainConfig:
         config,
         "a finite number, or None",
     )
-    for name in ("obs_scale", "initial_std"):
+    for name in ("obs_scale", "initial_std", "min_std"):
         value = getattr(config, name)
         _require(
             _traced(value) or (math.isfinite(value) and value > 0),

@@ -63,6 +63,14 @@ def seed_keys(seed: int | jax.Array) -> tuple[jax.Array, jax.Array]:
     return key_init, key_epochs
 
 
+def evaluation_key(seed: int | jax.Array) -> jax.Array:
+    """A key of a seed that its training never uses, for held-out tasks.
+
+    The third of a split whose first two are `seed_keys`.
+    """
+    return jax.random.split(jax.random.key(seed), 3)[2]
+
+
 class Program:
     """Seeds that train side by side, spread over devices, a chunk at a time.
 

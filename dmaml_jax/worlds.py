@@ -156,6 +156,7 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
             critic=critic,
             distribution=_continuous(space, config.bounds),
             initial_std=config.initial_std,
+            min_std=config.min_std,
         )
     else:
         raise UsageError(

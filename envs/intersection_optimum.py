@@ -78,7 +78,10 @@ def solve(
     delta_x = width * np.arange(-beyond, far + 1)
     steps = int(np.ceil((p.safe_distance - delta_y.min()) / (p.u * p.dt)))
     returns, choice = _induce(
-        p, *map(jnp.asarray, (speeds, delta_x, delta_y)), min(steps, horizon), horizon
+        p,
+        *map(jnp.asarray, (speeds, delta_x, delta_y)),
+        jnp.int32(min(steps, horizon)),
+        horizon,
     )
     first_speed = speeds[np.asarray(choice)]
     return Optimum(delta_x, delta_y, speeds, np.asarray(returns), first_speed)
@@ -99,9 +102,9 @@ def _induce(
 
     def step(back: jax.Array, carry: tuple[jax.Array, jax.Array]):
         after, _ = carry
-        time = steps - 1 - back
+        time = (steps - 1 - back).astype(delta_y.dtype)
         y = (delta_y + p.u * p.dt * time)[:, None]
-        clear = jnp.full((len(delta_y), num_speeds), free * (horizon - time - 1))
+        clear = jnp.full((len(delta_y), num_speeds), free * (horizon - 1 - time))
         after = jnp.concatenate([clear, after], axis=1)
 
         def consider(choice: jax.Array, best: tuple[jax.Array, jax.Array]):
@@ -122,9 +125,9 @@ def _induce(
         none = (jnp.full(shape, -jnp.inf), jnp.zeros(shape, jnp.int32))
         return jax.lax.fori_loop(jnp.int32(0), jnp.int32(num_speeds), consider, none)
 
-    last = jnp.full(shape, free * (horizon - steps))
+    last = jnp.full(shape, free * (horizon - steps.astype(delta_y.dtype)))
     return jax.lax.fori_loop(
-        jnp.int32(0), jnp.int32(steps), step, (last, jnp.zeros(shape, jnp.int32))
+        jnp.int32(0), steps, step, (last, jnp.zeros(shape, jnp.int32))
     )
 
 

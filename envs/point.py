@@ -13,9 +13,10 @@ Reward = Literal["squared", "distance", "sparse"]
 
 @struct.dataclass
 class EnvState(environment.EnvState):
-    """Where the point is."""
+    """Where the point is, and whether it has come to the goal."""
 
     position: jax.Array
+    reached: jax.Array
     time: Any
 
 
@@ -93,10 +94,17 @@ class Point(environment.Environment[EnvState, EnvParams]):
         """
         wanted = jnp.asarray(action, state.position.dtype)
         move = jnp.clip(wanted, -params.max_step, params.max_step)
-        moved = EnvState(position=state.position + move, time=state.time + 1)
+        position = state.position + move
+        distance = jnp.hypot(position[0] - params.goal_x, position[1] - params.goal_y)
+        moved = EnvState(
+            position=position,
+            reached=jnp.array(False)
+            if self.reward == "sparse"
+            else distance < params.goal_radius,
+            time=state.time + 1,
+        )
         over = self.is_terminated(state, params) | self.is_truncated(state, params)
         state = jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
-        distance = self._distance(state, params)
         earned = {
             "squared": -(distance**2),
             "distance": -distance,
@@ -109,8 +117,12 @@ class Point(environment.Environment[EnvState, EnvParams]):
     def reset_env(
         self, key: jax.Array, params: EnvParams
     ) -> tuple[jax.Array, EnvState]:
-        """Start at the origin."""
-        state = EnvState(position=jnp.zeros(2, jnp.result_type(float)), time=0)
+        """Start at the origin, even where the goal is."""
+        state = EnvState(
+            position=jnp.zeros(2, jnp.result_type(float)),
+            reached=jnp.array(False),
+            time=0,
+        )
         return state.position, state
 
     def get_obs(
@@ -126,7 +138,7 @@ class Point(environment.Environment[EnvState, EnvParams]):
         """Whether the point has reached the goal."""
         if self.reward == "sparse":
             return jnp.array(False)
-        return self._distance(state, params) < params.goal_radius
+        return state.reached
 
     @property
     def name(self) -> str:
@@ -153,11 +165,8 @@ class Point(environment.Environment[EnvState, EnvParams]):
         far = self._reach(params)
         clock = spaces.Discrete(int(params.max_steps_in_episode) + 1)
         position = spaces.Box(-far, far, (2,), jnp.float32)
-        return spaces.Dict({"position": position, "time": clock})
-
-    def _distance(self, state: EnvState, params: EnvParams) -> jax.Array:
-        across = state.position[0] - params.goal_x
-        return jnp.hypot(across, state.position[1] - params.goal_y)
+        reached = spaces.Discrete(2)
+        return spaces.Dict({"position": position, "reached": reached, "time": clock})
 
     def _reach(self, params: EnvParams) -> Number:
         # A little more than exact sums of steps reach, for rounding.

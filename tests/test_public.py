@@ -44,7 +44,7 @@ FLOORS = {
         "learners.gates",
         "learners.directed",
     ],
-    6: ["training", "statistics", "records", "devices"],
+    6: ["training", "evaluation", "statistics", "records", "devices"],
     7: ["plots", "progress"],
     8: [
         "presets",

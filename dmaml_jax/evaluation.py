@@ -1,0 +1,56 @@
+"""Adaptation to given tasks, measured on episodes of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from dmaml_jax.types import Data, MetaLearner, Problem, PyTree, Task
+
+
+def adaptation(
+    learner: MetaLearner,
+    measure: Problem,
+    *,
+    num_steps: int,
+    summary: Callable[[Data], PyTree] | None = None,
+) -> Callable[[jax.Array, Any, Task], PyTree]:
+    """What a learner's policy earns after 0 … n adaptation steps to each task.
+
+    Adaptation collects trajectories of its own, as `learner.adapt` does. What is
+    reported is measured on others, `measure.collect`, whose random numbers are the same
+    after every number of steps, so that differences are less noisy than returns.
+
+    Args:
+        learner: whose `adapt` is used.
+        measure: the problem to measure on; its number of trajectories may be another
+            than what the learner adapts with.
+        num_steps: n.
+        summary: `(data) -> ` what to keep of the measured trajectories of one task; the
+            mean undiscounted return by default.
+
+    Returns:
+        `(key, state, tasks) -> ` summaries, for a learner's state and tasks stacked on
+        axis 0, with leading axes `[tasks, n + 1]`; jit-able, not jitted. The key must
+        be none that training uses (`training.evaluation_key`).
+    """
+    summary = summary or measure.performance
+
+    def of_task(key: jax.Array, state: Any, task: Task) -> PyTree:
+        key_adapt, key_measure = jax.random.split(key)
+
+        def after(steps: int) -> PyTree:
+            # The first keys of a split do not depend on how many follow, so that more
+            # steps go on from where fewer ended.
+            params, _ = learner.adapt(key_adapt, state, task, steps)
+            return summary(measure.collect(key_measure, params, task))
+
+        each = [after(steps) for steps in range(num_steps + 1)]
+        return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *each)
+
+    def run(key: jax.Array, state: Any, tasks: Task) -> PyTree:
+        num = jax.tree.leaves(tasks)[0].shape[0]
+        keys = jax.random.split(key, num)
+        return jax.vmap(of_task, in_axes=(0, None, 0))(keys, state, tasks)
+
+    return run
