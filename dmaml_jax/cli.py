@@ -54,7 +54,12 @@ class Algos:
     """List the learners: what they estimate, what they cost, who described them."""
 
 
-COMMANDS = {"train": Train, "algos": Algos, "estimators": Estimators}
+@dataclasses.dataclass(frozen=True)
+class Envs:
+    """List the environments: spaces, limits, and the parameters that tasks may vary."""
+
+
+COMMANDS = {"train": Train, "algos": Algos, "envs": Envs, "estimators": Estimators}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +95,7 @@ def _leave_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _parse(arguments: list[str]) -> Train | Algos | Estimators:
+def _parse(arguments: list[str]) -> Train | Algos | Envs | Estimators:
     import tyro
 
     if arguments[:1] == ["--version"]:
@@ -171,12 +176,17 @@ def _gathered(arguments: list[str]) -> list[str]:
     return [part for word in rest for part in (word, *several.get(word, ()))]
 
 
-def _run(command: Train | Algos | Estimators) -> int:
+def _run(command: Train | Algos | Envs | Estimators) -> int:
     if isinstance(command, Algos):
         print(table())
         return 0
     # XLA's own log lines, about caches and CPU features, are for its developers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if isinstance(command, Envs):
+        from dmaml_jax.environments import table as environments
+
+        print(environments())
+        return 0
     if isinstance(command, Estimators):
         return _run_estimators(command)
     config = validated(_fields(command, TrainConfig))

@@ -1,5 +1,6 @@
 """Whether an environment's parameter is felt by an agent at all."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,25 +24,21 @@ class Probed(NamedTuple):
 def reaches(env: Any, env_params: Task, name: str) -> bool:
     """Whether observations, rewards or ends depend on a parameter in any way.
 
-    Found in the program of a reset and a step, not by trying values: with only that
-    parameter mapped, everything that comes out mapped depends on it.
+    Found in the program of an episode, not by trying values: with only that parameter
+    mapped, whatever comes out mapped depends on it.
 
     Args:
         env: an environment with gymnax's interface.
         env_params: its parameters.
-        name: of a float or integer field.
+        name: of a field that is one number.
     """
+    episode = _episode(env, num_steps=2)
+    values = jnp.stack([jnp.asarray(getattr(env_params, name))] * 2)
 
     def seen(value: jax.Array) -> Any:
-        params = env_params.replace(**{name: value})
-        obs, state = env.reset_env(key, params)
-        action = env.action_space(params).sample(key)
-        after, moved, reward, terminated, _ = env.step_env(key, state, action, params)
-        return obs, state, after, moved, reward, terminated
+        return episode(jax.random.key(0), env_params.replace(**{name: value}))
 
-    key = jax.random.key(0)
     with jax.numpy_dtype_promotion("standard"):
-        values = jnp.stack([jnp.asarray(getattr(env_params, name))] * 2)
         try:
             jax.eval_shape(jax.vmap(seen, out_axes=None), values)
         except ValueError as error:
@@ -63,6 +60,21 @@ def compare(
         num_steps: of an episode.
         num_episodes: with different keys.
     """
+    keys = jax.random.split(jax.random.key(0), num_episodes)
+    episodes = jax.vmap(_episode(env, num_steps), in_axes=(0, None))
+    with jax.numpy_dtype_promotion("standard"):
+        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second)
+        seen = jax.jit(jax.vmap(episodes, in_axes=(None, 0)))(keys, both)
+    leaves = jax.tree.leaves(seen)
+    differ = any(
+        not jnp.array_equal(x[0], x[1], equal_nan=jnp.issubdtype(x.dtype, jnp.floating))
+        for x in leaves
+    )
+    return Probed(differ, all(bool(jnp.all(jnp.isfinite(x))) for x in leaves))
+
+
+def _episode(env: Any, num_steps: int) -> Callable[[jax.Array, Task], Any]:
+    """`(key, task) -> ` what an agent sees of random steps, ended or not."""
 
     def episode(key: jax.Array, params: Task) -> Any:
         key_reset, key_steps = jax.random.split(key)
@@ -76,17 +88,7 @@ def compare(
         obs, state = env.reset_env(key_reset, params)
         like = jax.eval_shape(advance, state, key)[0]
         state = jax.tree.map(lambda x, y: jnp.asarray(x, y.dtype), state, like)
-        return obs, jax.lax.scan(
-            advance, state, jax.random.split(key_steps, num_steps)
-        )[1]
+        keys = jax.random.split(key_steps, num_steps)
+        return obs, jax.lax.scan(advance, state, keys)[1]
 
-    keys = jax.random.split(jax.random.key(0), num_episodes)
-    with jax.numpy_dtype_promotion("standard"):
-        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second)
-        over_tasks = jax.vmap(jax.vmap(episode, in_axes=(0, None)), in_axes=(None, 0))
-        leaves = jax.tree.leaves(jax.jit(over_tasks)(keys, both))
-    differ = any(
-        not jnp.array_equal(x[0], x[1], equal_nan=jnp.issubdtype(x.dtype, jnp.floating))
-        for x in leaves
-    )
-    return Probed(differ, all(bool(jnp.all(jnp.isfinite(x))) for x in leaves))
+    return episode

@@ -63,9 +63,9 @@ def solve(
         of what any speeds can.
 
     Example:
-        >>> best = solve(EnvParams(u=10.0), [-30.0], num_speeds=16)
-        >>> print(best.returns.shape, round(float(best.at(30.0, -30.0))))
-        (1, 511) 197
+        >>> best = solve(EnvParams(u=10.0), [-31.0, -30.0], num_speeds=16)
+        >>> print(best.returns.shape, f"{best.at(30.0, -30.5):.0f}")
+        (2, 487) 193
     """
     p: EnvParams = jax.tree.map(float, params)
     if delta_y is None:

@@ -13,6 +13,7 @@ from conftest import CACHE
 
 from dmaml_jax import cli, devices
 from dmaml_jax.learners import registry
+from dmaml_jax.presets import PRESETS
 
 COMMAND = [sys.executable, "-m", "dmaml_jax"]
 TINY = (
@@ -100,7 +101,46 @@ def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
     assert "100 (110)" in table["maml"]
 
 
+def test_envs_lists_every_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["envs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in PRESETS:
+        assert name in lines
+    start = lines.index("intersection")
+    assert lines[start + 1].split(", ") == [
+        "    observations box of 2",
+        "actions box of 1",
+        "limit 200",
+    ]
+    assert lines[start + 2] == "    tasks u=5:15"
+    assert lines[start + 3].startswith("    u 10, max_speed 15, desired_speed 10")
+    start = lines.index("gymnax:Acrobot-v1")
+    assert "3 choices" in lines[start + 1] and "link_mass_1 1," in lines[start + 2]
+
+
+PENDULUM = "--env gymnax:Pendulum-v1 --vary"
 WRONG = {
+    "--env gymnax:Pendulm-v1 --vary g=5:15": ["'Pendulm-v1'", "Did you mean 'Pend"],
+    "--env gymnax:Pendulum-v1": ["no task distribution", "--vary", "dmaml-jax envs"],
+    f"{PENDULUM} gravity=5:15": ["no parameter 'gravity'", "max_torque, dt, g, m, l"],
+    f"{PENDULUM} g=15:5": ["g=15:5", "write 5:15"],
+    f"{PENDULUM} g=5:5": ["every parameter at one value", "LOW < HIGH"],
+    f"{PENDULUM} l=0:1": ["l: at 0 or 1", "not finite"],
+    f"{PENDULUM} g=5:15:20": ["cannot be read", "NAME=LOW:HIGH"],
+    f"{PENDULUM} g=5,10 --held-out 0.9": ["nothing to train on"],
+    f"{PENDULUM} g=5:15 --held-out 0.2": ["lists no values", "leave it out"],
+    f"{PENDULUM} g=5:15 --held-out 1": ["--held-out is 1", "from 0 below 1"],
+    "--env gymnax:CartPole-v1 --vary total_mass=1:2": ["total_mass", "stores"],
+    "--env gymnax:CartPole-v1 --vary masspole=0.1:0.2": ["masspole", "stores"],
+    "--env gymnax:MemoryChain-bsuite --vary memory_length=2:9": ["not a float", "list"],
+    "--env gymnax:SimpleBandit-bsuite --vary optimal_return=1:2": [
+        "nothing that an agent sees",
+    ],
+    "--env gymnax:Acrobot-v1 --vary available_torque=1:2": ["is an array"],
+    "--env intersection --vary u=-5:15": ["u", "-5 to 15", "above 0"],
+    "--env point --vary goal_x,goal_z=circle:1": ["no parameter 'goal_z'"],
+    "--env intersection --initial-std 0": ["--initial-std is 0", "above 0"],
+    "--env intersection --obs-scale -1": ["--obs-scale is -1", "above 0"],
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
     "--algo sg-mrl --surrogate dice": [
         "legal pairs",
@@ -118,7 +158,7 @@ WRONG = {
         "gravity",
     ],
     "--medium-task given --medium-values gravity=9 gravity=8": ["'gravity' twice"],
-    "--medium-task given --medium-values max_steps_in_episode=9": ["not a float"],
+    "--medium-task given --medium-values max_steps_in_episode=9": ["time limit"],
     "--algo reptile --second-order-epochs 5": ["no effect on reptile", "choose maml"],
     "--multi-step-epochs 5": ["--num-inner-steps 2 or more"],
     "--directed-schedule cosine --directed-gate until-plateau": [
@@ -145,7 +185,7 @@ WRONG = {
     "--vary gravity=5:inf": ["gravity=5:inf", "finite"],
     "--vary gravity": ["NAME=LOW:HIGH"],
     "--vary gravty=5:15": ["gravty", "gravity"],
-    "--vary max_steps_in_episode=5:15": ["max_steps_in_episode", "float"],
+    "--vary max_steps_in_episode=5:15": ["max_steps_in_episode", "time limit"],
     "--config nowhere/config.json": ["nowhere/config.json", "cannot be read"],
     "--config broken.json": ["broken.json", "broken"],
     "--config list.json": ["list.json", "not the config.json of a run"],

@@ -54,6 +54,7 @@ FLOORS = {
         "bias",
         "estimators",
         "algos",
+        "environments",
         "cli",
         "__main__",
     ],
