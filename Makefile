@@ -26,7 +26,7 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators turbulence family test test-slow test-gpu lint bench
+.PHONY: help setup train estimators turbulence family navigation crossing test test-slow test-gpu lint bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -80,6 +80,12 @@ turbulence: $(READY)  ## steadiness after convergence, remedies compared, write 
 
 family: $(READY)  ## every learner with both methods on CartPole, write docs/family.md
 	@$(BIN)/python experiments/family.py
+
+navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and .png
+	@$(BIN)/python experiments/navigation.py
+
+crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
+	@$(BIN)/python experiments/crossing.py
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py

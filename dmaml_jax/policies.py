@@ -142,7 +142,9 @@ def mlp_normal(
     return _mlp(head, hidden_sizes, activation, precision, critic)
 
 
-def on_arrays(policy: Policy, shape: Sequence[int], scale: float = 1.0) -> Policy:
+def on_arrays(
+    policy: Policy, shape: Sequence[int], scale: float = 1.0, *, squash: bool = False
+) -> Policy:
     """`policy` on observations of any shape and number type, as vectors of floats.
 
     Args:
@@ -150,6 +152,7 @@ def on_arrays(policy: Policy, shape: Sequence[int], scale: float = 1.0) -> Polic
         shape: of one observation.
         scale: what observations are multiplied by, so that those in metres, say, come
             to the network as numbers around 1.
+        squash: take tanh of the scaled ones, so that far away is all alike.
 
     Returns:
         A `Policy` of such observations.
@@ -159,7 +162,8 @@ def on_arrays(policy: Policy, shape: Sequence[int], scale: float = 1.0) -> Polic
         leading = obs.shape[: obs.ndim - len(shape)]
         floats = jnp.issubdtype(obs.dtype, jnp.floating)
         dtype = obs.dtype if floats else jnp.result_type(float)
-        return obs.reshape(*leading, -1).astype(dtype) * scale
+        scaled = obs.reshape(*leading, -1).astype(dtype) * scale
+        return jnp.tanh(scaled) if squash else scaled
 
     value = policy.value
     return Policy(

@@ -111,6 +111,8 @@ class TrainConfig:
     """Widths of the policy's hidden layers, tanh between them (ours)."""
     obs_scale: float = 1.0
     """What the policy multiplies observations by (ours)."""
+    obs_squash: bool = False
+    """Whether the policy takes tanh of them then, so that far away is all alike."""
     bounds: Literal["squash", "clip"] = "squash"
     """Continuous actions: squashed into their bounds, or clipped by the environment."""
     initial_std: float = 1.0
@@ -212,15 +214,19 @@ _POINT = {
     "num_tasks": 20,
     "num_trajectories": 20,
     "inner_lr": 0.1,
+    "outer_lr": 0.003,
+    "directed_lr": 0.1,
     "step_reduction": "mean",
     "bounds": "clip",
+    "initial_std": 0.3,
     "threshold": None,
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole": {},
     "intersection": {
         "vary": ("u=5:15",),
-        "obs_scale": 0.1,
+        "obs_scale": 0.05,
+        "obs_squash": True,
         "threshold": None,
     },
     "point": _POINT,

@@ -171,9 +171,10 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
             "policy: pass policy=Policy(init, apply, distribution)."
         )
     plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)
-    if plain and config.obs_scale == 1:
+    scale, squash = config.obs_scale, config.obs_squash
+    if plain and not squash and isinstance(scale, float) and scale == 1:
         return policy
-    return on_arrays(policy, obs.shape, config.obs_scale)
+    return on_arrays(policy, obs.shape, scale, squash=squash)
 
 
 def _continuous(space: Any, bounds: str) -> Distribution:

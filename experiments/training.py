@@ -1,14 +1,17 @@
 """What the experiments share: a whole training run, in memory."""
 
+import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
+from dmaml_jax.evaluation import adaptation
 from dmaml_jax.factory import build
 from dmaml_jax.presets import TrainConfig
-from dmaml_jax.training import Program, train_step
+from dmaml_jax.training import Program, evaluation_key, train_step
 
 
 def trained(config: TrainConfig) -> dict[str, Any]:
@@ -18,8 +21,9 @@ def trained(config: TrainConfig) -> dict[str, Any]:
         config: validated values.
 
     Returns:
-        `return_before` and `return_after`, `[epochs, seeds]`, and `seconds` per epoch
-        of all seeds, compiling excluded.
+        `return_before` and `return_after`, `[epochs, seeds]`; `seconds` per epoch of
+        all seeds, compiling excluded; `problem`, `learner`, and its `states` of all
+        seeds, stacked.
     """
     problem, learner = build(config)
     program = Program(
@@ -39,4 +43,42 @@ def trained(config: TrainConfig) -> dict[str, Any]:
     returns = {
         name: np.concatenate([chunk[name] for chunk in chunks]) for name in names
     }
-    return {**returns, "seconds": seconds}
+    states = jax.device_get(program.state.learner)
+    states = jax.tree.map(lambda leaf: leaf[: config.seeds], states)
+    return {
+        **returns,
+        "seconds": seconds,
+        "problem": problem,
+        "learner": learner,
+        "states": states,
+    }
+
+
+def measured(
+    config: TrainConfig,
+    run: dict[str, Any],
+    tasks: Any,
+    *,
+    episodes: int,
+    num_steps: int = 1,
+    summary: Callable[[Any], Any],
+) -> Any:
+    """Adapt every seed of a run to every task, and measure on episodes of their own.
+
+    Args:
+        config: what was trained.
+        run: as `trained` returns it.
+        tasks: stacked on axis 0.
+        episodes: for measuring each seed, task and number of steps.
+        num_steps: adaptation steps at most.
+        summary: `(trajectories) -> ` what to keep of them.
+
+    Returns:
+        Summaries with leading axes `[seeds, tasks, num_steps + 1]`.
+    """
+    measure, _ = build(dataclasses.replace(config, num_trajectories=episodes))
+    run_all = adaptation(run["learner"], measure, num_steps=num_steps, summary=summary)
+    seeds = np.arange(config.seed, config.seed + config.seeds, dtype=np.uint32)
+    keys = jax.vmap(evaluation_key)(seeds)
+    over_seeds = jax.jit(jax.vmap(run_all, in_axes=(0, 0, None)))
+    return jax.device_get(over_seeds(keys, run["states"], tasks))

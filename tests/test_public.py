@@ -45,7 +45,7 @@ FLOORS = {
         "learners.directed",
     ],
     6: ["training", "evaluation", "statistics", "records", "devices"],
-    7: ["plots", "progress"],
+    7: ["plots", "rendering", "progress"],
     8: [
         "presets",
         "worlds",
