@@ -214,11 +214,11 @@ _POINT = {
     "num_tasks": 20,
     "num_trajectories": 20,
     "inner_lr": 0.1,
-    "outer_lr": 0.003,
     "directed_lr": 0.1,
     "step_reduction": "mean",
     "bounds": "clip",
-    "initial_std": 0.3,
+    "initial_std": 0.15,
+    "min_std": 0.05,
     "threshold": None,
 }
 PRESETS: dict[str, dict[str, Any]] = {

@@ -43,7 +43,7 @@ class EnvParams(environment.EnvParams):
     u: Number = 10.0
     max_speed: Number = 15.0
     desired_speed: Number = 10.0
-    speed_tolerance: Number = 4.0
+    speed_tolerance: Number = 6.0
     collision_distance: Number = 5.0
     safe_distance: Number = 12.0
     min_start_1: Number = 15.0
