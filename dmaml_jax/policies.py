@@ -152,7 +152,8 @@ def on_arrays(
         shape: of one observation.
         scale: what observations are multiplied by, so that those in metres, say, come
             to the network as numbers around 1.
-        squash: take tanh of the scaled ones, so that far away is all alike.
+        squash: take sign(x) log(1 + |x|) of the scaled ones, so that what is near keeps
+            its differences and what is far stays close to what the network knows.
 
     Returns:
         A `Policy` of such observations.
@@ -163,7 +164,7 @@ def on_arrays(
         floats = jnp.issubdtype(obs.dtype, jnp.floating)
         dtype = obs.dtype if floats else jnp.result_type(float)
         scaled = obs.reshape(*leading, -1).astype(dtype) * scale
-        return jnp.tanh(scaled) if squash else scaled
+        return jnp.sign(scaled) * jnp.log1p(jnp.abs(scaled)) if squash else scaled
 
     value = policy.value
     return Policy(

@@ -112,7 +112,7 @@ class TrainConfig:
     obs_scale: float = 1.0
     """What the policy multiplies observations by (ours)."""
     obs_squash: bool = False
-    """Whether the policy takes tanh of them then, so that far away is all alike."""
+    """Whether the policy takes sign(x) log(1 + |x|) of them then (ours)."""
     bounds: Literal["squash", "clip"] = "squash"
     """Continuous actions: squashed into their bounds, or clipped by the environment."""
     initial_std: float = 1.0
@@ -223,9 +223,23 @@ _POINT = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole": {},
+    # Advantages as they are: normalised per task, a collision would weigh no more
+    # than the small change among tasks where nobody collides.
     "intersection": {
         "vary": ("u=5:15",),
-        "obs_scale": 0.05,
+        "epochs": 500,
+        "num_trajectories": 20,
+        "inner_lr": 0.005,
+        "outer_lr": 0.003,
+        "outer_schedule": "cosine",
+        "directed_lr": 0.002,
+        "directed_schedule": "cosine",
+        "step_reduction": "mean",
+        "baseline": "linear",
+        "normalize_advantages": False,
+        "initial_std": 0.6,
+        "min_std": 0.2,
+        "obs_scale": 0.2,
         "obs_squash": True,
         "threshold": None,
     },
@@ -234,7 +248,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     "point-sparse": _POINT,
 }
 """What an environment's preset changes of the defaults."""
-_OF_GYMNAX = {"vary": (), "horizon": 0, "threshold": None}
+_OF_GYMNAX = {
+    "vary": (),
+    "horizon": 0,
+    "num_trajectories": 20,
+    "inner_lr": 0.1,
+    "outer_lr": 0.003,
+    "directed_lr": 0.1,
+    "step_reduction": "mean",
+    "baseline": "linear",
+    "threshold": None,
+}
 
 # The score term is in units of return, and so must the gradient beside it be: with
 # normalised advantages its noise drowns what there is to learn.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dmaml_jax.policies import mlp_categorical
+from dmaml_jax.policies import mlp_categorical, mlp_normal, on_arrays
 
 KEY = jax.random.key(0)
 
@@ -74,3 +74,45 @@ def test_matrix_products_have_the_precision_asked_for():
 def test_float32_parameters_by_default():
     params = mlp_categorical(2).init(KEY, jnp.zeros(4))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("critic", ["none", "shared", "separate"])
+def test_a_normal_policy_s_deviation_is_one_parameter_for_all_states(critic):
+    policy = mlp_normal(2, (5,), critic=critic, initial_std=0.5)
+    params = policy.init(KEY, jnp.zeros(3))
+    obs = jax.random.normal(KEY, (2, 7, 3))
+    normal = policy.apply(params, obs)
+    assert normal.mean.shape == normal.log_std.shape == (2, 7, 2)
+    np.testing.assert_allclose(normal.log_std, np.log(0.5), rtol=1e-6)
+    assert jnp.std(normal.mean) < 0.1  # the first policy hardly depends on the state
+    by_std = jax.grad(lambda p: jnp.sum(policy.apply(p, obs).log_std))(params)
+    own = by_std["actor"] if critic == "separate" else by_std
+    np.testing.assert_array_equal(own["log_std"], [14, 14])
+    assert not any(leaf.any() for leaf in jax.tree.leaves(own["net"]))
+    assert (policy.value is None) == (critic == "none")
+    if policy.value is not None:
+        assert policy.value(params, obs).shape == (2, 7)
+        by_value = jax.grad(lambda p: jnp.sum(policy.value(p, obs)))(params)
+        assert any(leaf.any() for leaf in jax.tree.leaves(by_value))
+
+
+def test_arrays_are_flattened_made_floats_scaled_and_squashed():
+    policy = mlp_categorical(3, (4,), critic="shared")
+    whole = jnp.arange(24).reshape(2, 3, 4) - 12
+    expected = whole.reshape(2, 12).astype(float) * 0.5
+    for squash in (False, True):
+        arrays = on_arrays(policy, (3, 4), 0.5, squash=squash)
+        params = arrays.init(KEY, whole[0])
+        if squash:
+            expected = jnp.sign(expected) * jnp.log(1 + abs(expected))
+        for of, vector in (
+            (arrays.apply, policy.apply),
+            (arrays.value, policy.value),
+        ):
+            np.testing.assert_allclose(of(params, whole), vector(params, expected))
+            np.testing.assert_allclose(
+                of(params, whole[0]), vector(params, expected[0])
+            )
+    number = on_arrays(policy, ())  # one whole number, as of a grid's cell
+    params = number.init(KEY, jnp.int32(3))
+    assert number.apply(params, jnp.arange(5)).shape == (5, 3)
