@@ -109,7 +109,7 @@ def main() -> int:
         config, run, tasks, episodes=EPISODES, num_steps=STEPS,
         summary=lambda data: (data.obs, data.rewards),
     )  # fmt: skip
-    returns, starts = rewards.sum(axis=-1), seen[..., 0, 0, :, 0, :]
+    returns, starts = rewards.sum(axis=-1), seen[:, :, 0, :, 0]
     table = best_table(US)
     rows, regrets, hard = [], np.zeros((SEEDS, len(US), STEPS + 1)), []
     for index, u in enumerate(US):

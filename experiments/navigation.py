@@ -74,6 +74,9 @@ def main() -> int:
         "|---|---|---|",
         *rows,
         "",
+        "Trained for one step: α is right for the first, which has far to go. A further",
+        "one is as long, as its advantages are normalised too, and leads away.",
+        "",
         "![Paths before and after one step](navigation.png)",
         "",
         f"Seed {SEED}: five episodes before (grey) and after one gradient step on "

@@ -53,10 +53,10 @@ def test_speeds_beyond_the_bounds_are_clipped():
         (10.0, 12.0, 1.0),
         (10.0, 100.0, 1.0),
         (10.0, 5.0, 0.5),
-        (14.0, 12.0, 0.5 + 0.5 * np.exp(-1)),
-        (6.0, 12.0, 0.5 + 0.5 * np.exp(-1)),
+        (16.0, 12.0, 0.5 + 0.5 * np.exp(-1)),
+        (4.0, 12.0, 0.5 + 0.5 * np.exp(-1)),
         (10.0, 8.5, 0.75),
-        (0.0, 5.0, 0.5 * np.exp(-6.25)),
+        (0.0, 5.0, 0.5 * np.exp(-25 / 9)),
     ],
 )
 def test_the_reward_and_its_edges(speed, distance, expected):
@@ -203,16 +203,16 @@ def test_the_optimum_is_just_under_200_and_a_constant_speed_far_below(solutions)
         x, y = even_starts(EnvParams(u=u))
         optimum = best.at(x, y)
         assert 185 < optimum.min() and optimum.max() < 200 + 1e-9
-        assert 196 < optimum.mean() < 198
+        assert 197 < optimum.mean() < 199
         constant = [
             drive(EnvParams(u=u), x, y, lambda x, y, a=a: np.full_like(x, a))[0].mean()
-            for a in range(16)
+            for a in range(6, 13)
         ]
         assert 110 < max(constant) < 160
 
 
 def test_a_quarter_of_the_starts_is_in_conflict_at_every_u():
-    for u in np.linspace(5, 15, 21):
+    for u in np.linspace(5, 15, 11):
         params = EnvParams(u=float(u))
         x, y = even_starts(params)
         _, met = drive(params, x, y, lambda x, y: np.full_like(x, 10.0))
@@ -229,8 +229,7 @@ def test_the_best_response_differs_across_u(solutions):
         best = solutions[u].at(x, y)[met].mean()
         wrong, _ = drive(params, x[met], y[met], policy(solutions[other]))
         lost[u] = 1 - wrong.mean() / best
-    np.testing.assert_allclose(lost[5.0], 0.856, atol=0.01)
-    np.testing.assert_allclose(lost[15.0], 0.432, atol=0.01)
+    np.testing.assert_allclose([lost[5.0], lost[15.0]], [0.838, 0.456], atol=0.01)
 
 
 @pytest.mark.float32
