@@ -161,7 +161,7 @@ def main() -> int:
         "knowing u*: one way of driving for all u, found by coordinate ascent on the",
         "programme's grid (`experiments/uninformed.py`). A driver who sees where both",
         "vehicles are, and can stop at once, hardly needs to know u: that is all that",
-        "adaptation could win here.",
+        "adaptation could win here, and the one step at this α wins none of it.",
         "",
         "![One start before and after adaptation](crossing.png)",
         "",

@@ -278,3 +278,25 @@ def test_long_horizons_move_the_time_limit() -> None:
         )
         seen.append(curves(step, [1], 1)["return_after"].item())
     assert seen == [200.0, 500.0]
+
+
+def ends(metrics: dict[str, np.ndarray], epochs: int) -> np.ndarray:
+    """Mean returns after adaptation of the last epochs minus the first, per seed."""
+    returns = metrics["return_after"]
+    return returns[-epochs:].mean(axis=0) - returns[:epochs].mean(axis=0)
+
+
+@pytest.mark.slow
+def test_one_step_of_maml_finds_a_goal_that_nobody_shows() -> None:
+    """Point navigation: the return after adaptation is far above that before."""
+    metrics = curves(make_train_step("point", "maml"), range(1, 6), 150)
+    gains = (metrics["return_after"] - metrics["return_before"])[-20:].mean(axis=0)
+    low, _ = stats.t.interval(0.95, 4, np.mean(gains), stats.sem(gains))
+    assert low > 10 and metrics["return_after"][-20:].mean() > -4, gains
+
+
+@pytest.mark.slow
+def test_gymnax_s_pendulum_improves() -> None:
+    step = make_train_step("gymnax:Pendulum-v1", "maml", vary=("g=5:15",))
+    rises = ends(curves(step, range(1, 4), 150), 15)
+    assert (rises > 60).all(), rises
