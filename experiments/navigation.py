@@ -74,7 +74,7 @@ def main() -> int:
         "|---|---|---|",
         *rows,
         "",
-        "Trained for one step: α is right for the first, which has far to go. A further",
+        "Trained for one step: α is right for the first, which has far to go. Another",
         "one is as long, as its advantages are normalised too, and leads away.",
         "",
         "![Paths before and after one step](navigation.png)",
