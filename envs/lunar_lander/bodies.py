@@ -8,6 +8,7 @@ import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
+from dmaml_jax.envs.lunar_lander.numerics import materialise
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
@@ -50,6 +51,7 @@ class Shape:
         inverse_mass: 1/kg.
         inverse_inertia: 1/(kg m²).
         friction: with the ground.
+        one: see `materialise`.
     """
 
     vertices: Vector
@@ -59,10 +61,11 @@ class Shape:
     inverse_mass: Any
     inverse_inertia: Any
     friction: Any
+    one: Any
 
 
-def shapes(dtype: Any) -> Shape:
-    """Hull and both legs, as rows."""
+def shapes(dtype: Any, one: jax.Array | None = None) -> Shape:
+    """Hull and both legs, as rows; `one` as `materialise` wants it."""
 
     def vectors(pairs: Any) -> Vector:
         pairs = np.asarray(pairs)
@@ -76,6 +79,7 @@ def shapes(dtype: Any) -> Shape:
         inverse_mass=jnp.asarray(c.INVERSE_MASSES, dtype),
         inverse_inertia=jnp.asarray(c.INVERSE_INERTIAS, dtype),
         friction=jnp.asarray(c.FRICTIONS, dtype),
+        one=None if one is None else jnp.broadcast_to(one.astype(dtype), (3,)),
     )
 
 
@@ -97,7 +101,7 @@ def created(dtype: Any) -> Body:
 
 def origin(body: Body, shape: Shape) -> tuple[Vector, Vector]:
     """The pose of a body's frame: the origin's position and the rotation."""
-    q = rotation(body.angle)
+    q = materialise(rotation(body.angle), shape.one)
     return body.centre - turn(q, shape.centre), q
 
 

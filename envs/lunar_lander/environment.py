@@ -229,7 +229,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             push,
             params.turbulence_power * gusts[1],
             params.gravity,
-            c.TIME_STEP * params.leg_spring_torque,
+            jnp.asarray(c.TIME_STEP * params.leg_spring_torque, dtype),
             hull_contacts=self.hull_contacts,
             one=run_time_one(state.time) if jax.default_backend() == "cpu" else None,
         )

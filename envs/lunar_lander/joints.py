@@ -136,8 +136,8 @@ def prepared(
     max_motor: Scalar,
 ) -> tuple[Joint, JointRow]:
     """Find the limit's state at the present angle, and what the iterations need."""
-    lever_a = turn(rotation(hull.angle), setting.anchor_a)
-    lever_b = turn(rotation(leg.angle), setting.anchor_b)
+    lever_a = materialise(turn(rotation(hull.angle), setting.anchor_a), a.one)
+    lever_b = materialise(turn(rotation(leg.angle), setting.anchor_b), a.one)
     i_a, i_b = a.inverse_inertia, b.inverse_inertia
     k11, k12, k22 = _point_matrix(lever_a, lever_b, a, b)
     k13 = -lever_a.y * i_a - lever_b.y * i_b
@@ -186,14 +186,14 @@ def applied(
 
 
 def velocity_solved(
-    joint: Joint, row: JointRow, hull: Body, leg: Body, a: Shape, b: Shape, one: Any
+    joint: Joint, row: JointRow, hull: Body, leg: Body, a: Shape, b: Shape
 ) -> tuple[Joint, Body, Body]:
     """One velocity iteration: the motor, then limit and anchors together."""
     wanted = joint.motor - row.motor_mass * (leg.spin - hull.spin - row.motor_speed)
-    motor = materialise(jnp.clip(wanted, -row.max_motor, row.max_motor), one)
+    motor = materialise(jnp.clip(wanted, -row.max_motor, row.max_motor), a.one)
     twist = motor - joint.motor
-    spin_a = materialise(hull.spin - a.inverse_inertia * twist, one)
-    spin_b = materialise(leg.spin + b.inverse_inertia * twist, one)
+    spin_a = materialise(hull.spin - a.inverse_inertia * twist, a.one)
+    spin_b = materialise(leg.spin + b.inverse_inertia * twist, a.one)
 
     drift = (
         leg.velocity
@@ -201,11 +201,11 @@ def velocity_solved(
         - hull.velocity
         - swept(spin_a, row.lever_a)
     )
-    x, y, z = materialise(drift.x, one), materialise(drift.y, one), spin_b - spin_a
+    x, y, z = materialise(drift.x, a.one), materialise(drift.y, a.one), spin_b - spin_a
     m11, m12, m13, m22, m23, m33 = row.inverse
     limit = joint.limit - (m13 * x + m23 * y + m33 * z)
     holds = ((joint.side < 0) & (limit >= 0)) | ((joint.side > 0) & (limit <= 0))
-    limit = materialise(jnp.where(holds, limit, 0), one)
+    limit = materialise(jnp.where(holds, limit, 0), a.one)
     # A limit that lets go leaves the anchors to the smaller matrix.
     rest = Vector(joint.limit * row.coupling.x - x, joint.limit * row.coupling.y - y)
     n11, n12, n22 = row.point_inverse
@@ -214,7 +214,7 @@ def velocity_solved(
         Vector(-(m11 * x + m12 * y + m13 * z), -(m12 * x + m22 * y + m23 * z)),
         Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y),
     )
-    push = materialise(push, one)
+    push = materialise(push, a.one)
     hull, leg = applied(
         hull.replace(spin=spin_a),
         leg.replace(spin=spin_b),
@@ -225,11 +225,16 @@ def velocity_solved(
         limit - joint.limit,
     )
     solved = joint.replace(impulse=joint.impulse + push, limit=limit, motor=motor)
-    return materialise((solved, hull, leg), one)
+    return materialise((solved, hull, leg), a.one)
 
 
 def position_solved(
-    joint: Joint, setting: JointSetting, hull: Body, leg: Body, a: Shape, b: Shape
+    joint: Joint,
+    setting: JointSetting,
+    hull: Body,
+    leg: Body,
+    a: Shape,
+    b: Shape,
 ) -> tuple[Body, Body, jax.Array]:
     """One position iteration: the limit, then the anchors; and whether both were well."""
     i_a, i_b = a.inverse_inertia, b.inverse_inertia
@@ -241,13 +246,15 @@ def position_solved(
     correction = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))
     angular_error = jnp.where(at_lower, -error, jnp.where(at_upper, error, 0))
     twist = -correction / (i_a + i_b)
-    angle_a, angle_b = hull.angle - i_a * twist, leg.angle + i_b * twist
+    angle_a = materialise(hull.angle - i_a * twist, a.one)
+    angle_b = materialise(leg.angle + i_b * twist, a.one)
 
-    lever_a = turn(rotation(angle_a), setting.anchor_a)
-    lever_b = turn(rotation(angle_b), setting.anchor_b)
-    apart = leg.centre + lever_b - hull.centre - lever_a
+    lever_a = materialise(turn(rotation(angle_a), setting.anchor_a), a.one)
+    lever_b = materialise(turn(rotation(angle_b), setting.anchor_b), a.one)
+    apart = materialise(leg.centre + lever_b - hull.centre - lever_a, a.one)
     n11, n12, n22 = _point_inverse(*_point_matrix(lever_a, lever_b, a, b))
     push = -Vector(n11 * apart.x + n12 * apart.y, n12 * apart.x + n22 * apart.y)
+    push = materialise(push, a.one)
     hull = hull.replace(
         centre=hull.centre - push * a.inverse_mass,
         angle=angle_a - i_a * cross(lever_a, push),
@@ -257,4 +264,5 @@ def position_solved(
         angle=angle_b + i_b * cross(lever_b, push),
     )
     well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
+    hull, leg = materialise((hull, leg), a.one)
     return hull, leg, well

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
 from dmaml_jax.envs.lunar_lander.contacts import Manifold, world_plane
+from dmaml_jax.envs.lunar_lander.numerics import materialise
 from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot, row, turn, where
 
 
@@ -20,8 +21,9 @@ def _point_solved(
     baumgarte: float,
 ) -> tuple[Body, jax.Array]:
     """Push a body out at one point; also tell how deep it was, as a negative gap."""
-    position, q, facing, plane = world_plane(found, body, shape)
+    position, q, facing, plane = materialise(world_plane(found, body, shape), shape.one)
     point = where(found.body_face, point, position + turn(q, point))
+    point = materialise(point, shape.one)
     gap = dot(point - plane, facing) - 2 * c.SKIN
     normal = where(found.body_face, -facing, facing)
     lever = point - body.centre
@@ -29,12 +31,13 @@ def _point_solved(
     correction = jnp.clip(correction, -c.MAX_LINEAR_CORRECTION, 0)
     arm = cross(lever, normal)
     inverse_mass = shape.inverse_mass + shape.inverse_inertia * arm * arm
-    push = normal * jnp.where(present, -correction / inverse_mass, 0)
+    size = jnp.where(present, -correction / inverse_mass, 0)
+    push = normal * materialise(size, shape.one)
     body = body.replace(
         centre=body.centre + push * shape.inverse_mass,
         angle=body.angle + shape.inverse_inertia * cross(lever, push),
     )
-    return body, jnp.where(present, jnp.minimum(gap, 0), 0)
+    return materialise((body, jnp.where(present, jnp.minimum(gap, 0), 0)), shape.one)
 
 
 def contact_positions_solved(
@@ -50,7 +53,12 @@ def contact_positions_solved(
         contact = row(found, slot)
         for i in range(2):
             body, gap = _point_solved(
-                body, contact, contact.points[i], i < contact.count, shape, baumgarte
+                body,
+                contact,
+                contact.points[i],
+                i < contact.count,
+                shape,
+                baumgarte,
             )
             deepest = jnp.minimum(deepest, gap)
     return body, deepest

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from dmaml_jax.envs.lunar_lander.numerics import cos_sin
+
 Scalar = float | jax.Array
 
 
@@ -62,7 +64,8 @@ def unit(a: Vector) -> Vector:
 
 def rotation(angle: Scalar) -> Vector:
     """The rotation by an angle in rad."""
-    return Vector(jnp.cos(angle), jnp.sin(angle))
+    cos, sin = cos_sin(jnp.asarray(angle))
+    return Vector(cos, sin)
 
 
 def turn(q: Vector, v: Vector) -> Vector:

@@ -140,7 +140,7 @@ def pushed(body: Body, row: ContactRow, impulses: Impulses, shape: Shape) -> Bod
 
 
 def velocity_solved(
-    impulses: Impulses, row: ContactRow, body: Body, shape: Shape, one: Any
+    impulses: Impulses, row: ContactRow, body: Body, shape: Shape
 ) -> tuple[Impulses, Body]:
     """One velocity iteration of a contact."""
     mass, inertia = shape.inverse_mass, shape.inverse_inertia
@@ -151,14 +151,14 @@ def velocity_solved(
         old, limit = impulses.tangents[i], shape.friction * impulses.normals[i]
         speed = along + spin * row.tangent_arms[i]
         new = jnp.clip(old - row.tangent_masses[i] * speed, -limit, limit)
-        new = materialise(new, one)
+        new = materialise(new, shape.one)
         along = along + mass * (new - old)
-        spin = materialise(spin + inertia * row.tangent_arms[i] * (new - old), one)
+        spin = materialise(spin + inertia * row.tangent_arms[i] * (new - old), shape.one)
         tangents.append(new)
 
     away = dot(body.velocity, row.normal)
-    speeds = [materialise(away + spin * arm, one) for arm in row.normal_arms]
-    normals = _normals(impulses.normals, row, speeds, one)
+    speeds = [materialise(away + spin * arm, shape.one) for arm in row.normal_arms]
+    normals = _normals(impulses.normals, row, speeds, shape.one)
     change = [normals[i] - impulses.normals[i] for i in range(2)]
     push = row.normal * (change[0] + change[1]) + tangent * (
         (tangents[0] - impulses.tangents[0]) + (tangents[1] - impulses.tangents[1])
@@ -167,7 +167,7 @@ def velocity_solved(
         row.normal_arms[0] * change[0] + row.normal_arms[1] * change[1]
     )
     body = body.replace(velocity=body.velocity + push * mass, spin=spin)
-    return Impulses(normals, (tangents[0], tangents[1])), materialise(body, one)
+    return Impulses(normals, (tangents[0], tangents[1])), materialise(body, shape.one)
 
 
 def _normals(

@@ -18,6 +18,8 @@ from dmaml_jax.envs.lunar_lander.contacts import (
     updated,
 )
 from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed, settings
+from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.solver import Constraints
 from dmaml_jax.envs.lunar_lander.terrain import edge, edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, where
 
@@ -87,35 +89,34 @@ def stepped(
         hull_contacts: whether the hull's contacts are solved, or only seen.
         one: see `materialise`.
     """
-    shape, setting = shapes(terrain.dtype), settings(terrain.dtype)
-    world, found, odd_first = collided(world, terrain, shape)
+    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
+    alive = world.awake & ~world.over  # what is at its end is not solved any more
+    world, found, odd_first = materialise(collided(world, terrain, shape), one)
     start = world.bodies
-    bodies = accelerated(start, shape, force, torque, gravity)
-    bodies, joints, contacts = solver.velocities_solved(
-        bodies,
-        world.joints,
-        world.contacts,
-        found,
-        odd_first,
-        shape,
-        setting,
-        max_motor,
-        hull_contacts=hull_contacts,
-        one=one,
+    bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
+    given = Constraints(
+        joints=world.joints,
+        contacts=world.contacts,
+        found=found,
+        odd_first=odd_first,
+        shape=shape,
+        setting=setting,
+        max_motor=max_motor,
     )
+    stands = solver.touches(given, hull_contacts=hull_contacts)
+    bodies, joints, contacts = solver.velocities(hull_contacts)(stands, bodies, given)
     bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
-    bodies, satisfied = solver.positions_solved(
-        bodies, joints, found, odd_first, shape, setting, hull_contacts=hull_contacts
-    )
+    given = given.replace(joints=joints)
+    bodies, satisfied = solver.positions(hull_contacts)(alive, stands, bodies, given)
     bodies, sleep_times, asleep = solver.fallen_asleep(
         bodies, world.sleep_times, satisfied
     )
     pairs = jax.vmap(broadphase.swept, (0, 0, 0, 0, None))(
         world.pairs, start, bodies, shape, terrain
     )
-    solved = jnp.array([hull_contacts, True, True])
-    way = jax.vmap(continuous.completed, (0, 0, 0, 0, 0, 0, None, None, 0))(
-        start, bodies, contacts, pairs, world.flags, shape, terrain, ~asleep, solved
+    way = continuous.begun(start, bodies, contacts, pairs, world.flags)
+    way = continuous.completed(
+        way, shape, terrain, alive & ~asleep, jnp.array([hull_contacts, True, True])
     )
     return World(
         bodies=way.end,
