@@ -26,7 +26,7 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators turbulence family test test-slow test-gpu lint bench
+.PHONY: help setup train estimators turbulence family test test-slow test-gpu lint conformance bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -80,6 +80,9 @@ turbulence: $(READY)  ## steadiness after convergence, remedies compared, write 
 
 family: $(READY)  ## every learner with both methods on CartPole, write docs/family.md
 	@$(BIN)/python experiments/family.py
+
+conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz JSON=result.json
+	@$(BIN)/python tests/conformance/replay.py $(FLAGS)
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py

@@ -151,8 +151,8 @@ def _pairs(recording: Recording, before: Body, after: Body) -> Any:
 
 def _contacts(
     recording: Recording, before: Body
-) -> tuple[Contact, np.ndarray, np.ndarray]:
-    """Contacts before each step, which steps they could be rebuilt for, and newest."""
+) -> tuple[Contact, dict[str, np.ndarray], np.ndarray]:
+    """Contacts before each step, steps left out by reason, and each body's first edge."""
     a = recording.arrays
     rows, keys = _before(recording, "contacts"), _before(recording, "contact_keys")
     counts = _before(recording, "ncontacts")
@@ -160,19 +160,21 @@ def _contacts(
     edges = np.stack([even, odd], axis=-1)  # [N, 3, 2]
     values = np.zeros((*edges.shape, 5))
     feature = np.zeros((*edges.shape, 2), np.int64)
-    rebuilt = np.ones(len(counts), bool)
+    unusable = {
+        "a contact with the floor": np.zeros(len(counts), bool),
+        "more contacts than were recorded": counts > rows.shape[1],
+    }
     first = np.full(edges.shape[:2], -1)
     for i in np.flatnonzero(counts):
         for contact, key in zip(rows[i, : counts[i]], keys[i], strict=False):
             body, edge = int(contact[0]), int(contact[1])
-            slots = np.flatnonzero(edges[i, body] == edge)
-            if len(slots) == 0:
-                # The window of edges moves with the body at the beginning of a step.
-                slots = [edge % 2]
-                edges[i, body, edge % 2] = edge
-            rebuilt[i] &= edge < c.NUM_EDGES
-            values[i, body, slots[0]] = contact[2:]
-            feature[i, body, slots[0]] = key
+            if edge >= c.NUM_EDGES:
+                unusable["a contact with the floor"][i] = True
+                continue
+            slot = edge % 2
+            edges[i, body, slot] = edge
+            values[i, body, slot] = contact[2:]
+            feature[i, body, slot] = key
             if first[i, body] < 0:
                 first[i, body] = edge
 
@@ -188,19 +190,17 @@ def _contacts(
         count=jnp.asarray(values[..., 0], jnp.int32),
         points=(point(0), point(1)),
     )
-    return contact, rebuilt, first
+    return contact, unusable, first
 
 
 def _limit_sides(recording: Recording) -> np.ndarray:
     """The state of each joint's limit before each step: that of the step before it."""
-    a = recording.arrays
     angles = np.asarray(_before(recording, "bodies"))[..., 4]
     earlier = np.concatenate([angles[:1], angles[:-1]])
     earlier[recording.starts] = np.asarray(created(jnp.float32).angle)
     joint_angles = earlier[:, 1:] - earlier[:, :1] - np.float32(c.REFERENCE_ANGLES)
     upper = joint_angles >= np.float32(c.UPPER_ANGLES)
     lower = joint_angles <= np.float32(c.LOWER_ANGLES)
-    assert a["bodies"].shape[1] == 3
     return np.where(lower, -1, upper.astype(int))
 
 
@@ -218,13 +218,13 @@ def _sleep_times(recording: Recording) -> np.ndarray:
 
 def rebuilt_states(
     recording: Recording, env: LunarLander
-) -> tuple[EnvState, EnvParams, np.ndarray]:
-    """The state before every step from what was recorded, and where that is possible."""
+) -> tuple[EnvState, EnvParams, dict[str, np.ndarray]]:
+    """The state before every step from what was recorded, and where it cannot be."""
     a = recording.arrays
     of_step = np.repeat(np.arange(len(recording.starts)), recording.lengths)
     rows = _before(recording, "bodies")
     before, after = _body(rows), _body(a["bodies"])
-    contacts, rebuilt, first = _contacts(recording, before)
+    contacts, left_out, first = _contacts(recording, before)
     pairs = _pairs(recording, before, after)
     touched = jnp.sum(
         jnp.where(contacts.count > 0, jnp.left_shift(1, contacts.edge), 0), axis=-1
@@ -269,6 +269,6 @@ def rebuilt_states(
         time=jnp.asarray(time, jnp.int32),
     )
     params = jax.tree.map(lambda leaf: leaf[of_step], recording.params(env))
-    return state, params, rebuilt
+    return state, params, left_out
 
 
