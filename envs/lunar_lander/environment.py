@@ -9,13 +9,13 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import engines, world
+from dmaml_jax.envs.lunar_lander import engines, fast, world
 from dmaml_jax.envs.lunar_lander.bodies import origin, shapes
 from dmaml_jax.envs.lunar_lander.numerics import run_time_one
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, length, row, where
 
-SOLVERS = {"exact": world}
+SOLVERS: dict[str, Any] = {"exact": world, "fast": fast}
 WIND_INDEX_RANGE = 9999
 
 
@@ -92,7 +92,8 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
 
         Args:
             continuous: whether actions are `[2]` real numbers instead of 0 to 3.
-            solver: "exact", Box2D's truncated iteration.
+            solver: "exact", Box2D's truncated iteration; or "fast", which is equal to
+                it in distribution, **not step by step**.
             hull_contacts: whether the hull's contacts are solved, or only end the
                 episode; the difference shows in the last observation alone.
 

@@ -1,0 +1,248 @@
+"""The fast solver's velocities: joints that hold by construction, few sweeps.
+
+The three bodies hang together at one point P, the hull's origin. With r_i the way from
+P to the centre of body i and h_i = m_i (−r_iy, r_ix), J_i = I_i + m_i |r_i|², momentum
+and angular momenta about P are
+
+    p = Σ m_i v_i,   L_i = I_i ω_i + h_i · v_i,
+
+which the joints' own impulses do not change, and velocities that keep the joints
+together follow from them by
+
+    S = Σ m_i − Σ h_i h_iᵀ / J_i,   v_P = S⁻¹ (p − Σ h_i L_i / J_i),
+    ω_i = (L_i − h_i · v_P) / J_i.
+
+That is what Box2D's joint iterations converge to. Its motors and contacts do not
+converge: a row that knows the leg alone, with mass m, while the whole answers with the
+inverse mass A, leaves a share of (1 − m A) of its error at each iteration. A sweep
+stands for n iterations, so its step is (1 − (1 − m A)ⁿ) / A.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from dmaml_jax.envs.lunar_lander import constants as c
+from dmaml_jax.envs.lunar_lander.bodies import Body
+from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot
+
+SWEEPS = 10
+ITERATIONS = c.VELOCITY_ITERATIONS // SWEEPS  # of Box2D's in a sweep
+MOTOR_MASS = 1 / (c.INVERSE_INERTIAS[c.HULL] + c.INVERSE_INERTIAS[c.FIRST_LEG])
+FRICTION = c.FRICTIONS[c.FIRST_LEG]
+
+
+@struct.dataclass
+class Motion:
+    """Velocities of three bodies that hang together: of P, and the spins."""
+
+    velocity: Vector
+    spins: tuple[Any, Any, Any]
+
+
+@struct.dataclass
+class Masses:
+    """The inverse of the mass matrix, as its parts: h_i, 1/J_i and S⁻¹ (11, 12, 22)."""
+
+    arms: tuple[Vector, Vector, Vector]
+    inverse_inertias: tuple[Any, Any, Any]
+    inverse: tuple[Any, Any, Any]
+
+
+@struct.dataclass
+class Foot:
+    """A corner of a foot on the ground.
+
+    Attributes:
+        touches: whether it does.
+        base: a point of the edge under it.
+        up: the ground's normal.
+        point: where it touches.
+        normal: impulse, N s.
+        tangent: impulse, N s.
+    """
+
+    touches: Any
+    base: Vector
+    up: Vector
+    point: Vector
+    normal: Any
+    tangent: Any
+
+
+@struct.dataclass
+class Row:
+    """One direction in which an impulse acts.
+
+    Attributes:
+        direction: of the impulse on P.
+        arm: its lever about P, for the leg that it acts on.
+        answer: the motion that a unit of it causes.
+        step: impulse for a unit of velocity in a sweep.
+        limit: the share of the joint's limit that answers at once.
+    """
+
+    direction: Vector
+    arm: Any
+    answer: Motion
+    step: Any
+    limit: Any
+
+
+def masses(ways: tuple[Vector, Vector, Vector], one: Any) -> Masses:
+    """The inverse mass matrix of bodies whose centres lie at `ways` from P."""
+    arms, inverse_inertias = [], []
+    total, s11, s12, s22 = 0.0, 0.0, 0.0, 0.0
+    for i, way in enumerate(ways):
+        mass, inertia = 1 / c.INVERSE_MASSES[i], 1 / c.INVERSE_INERTIAS[i]
+        arm = Vector(-way.y * mass, way.x * mass)
+        inverse = 1 / (inertia + mass * dot(way, way))
+        arms.append(arm)
+        inverse_inertias.append(inverse)
+        total += mass
+        s11 = s11 + arm.x * arm.x * inverse
+        s12 = s12 + arm.x * arm.y * inverse
+        s22 = s22 + arm.y * arm.y * inverse
+    k11, k12, k22 = total - s11, -s12, total - s22
+    scale = 1 / (k11 * k22 - k12 * k12)
+    return materialise(
+        Masses(
+            (arms[0], arms[1], arms[2]),
+            (inverse_inertias[0], inverse_inertias[1], inverse_inertias[2]),
+            (scale * k22, -scale * k12, scale * k11),
+        ),
+        one,
+    )
+
+
+def motion(m: Masses, momentum: Vector, turns: list[Any]) -> Motion:
+    """Velocities of given momentum and angular momenta about P."""
+    rest = momentum
+    for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True):
+        rest = rest - arm * (turn_ * inverse)
+    n11, n12, n22 = m.inverse
+    velocity = Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y)
+    spins = [
+        (turn_ - dot(arm, velocity)) * inverse
+        for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True)
+    ]
+    return Motion(velocity, (spins[0], spins[1], spins[2]))
+
+
+def projected(m: Masses, bodies: list[Body]) -> Motion:
+    """Velocities that keep the joints together, of bodies that do not."""
+    momentum, turns = Vector(0.0, 0.0), []
+    for i, body in enumerate(bodies):
+        mass, inertia = 1 / c.INVERSE_MASSES[i], 1 / c.INVERSE_INERTIAS[i]
+        momentum = momentum + body.velocity * mass
+        turns.append(inertia * body.spin + dot(m.arms[i], body.velocity))
+    return motion(m, momentum, turns)
+
+
+def added(a: Motion, b: Motion, factor: Any) -> Motion:
+    """a + factor · b."""
+    return jax.tree.map(lambda x, y: x + y * factor, a, b)
+
+
+def joint_row(m: Masses, leg: int, one: Any) -> Row:
+    """A torque between hull and leg; its step is that of a free motor."""
+    turns: list[Any] = [-1.0, 0.0, 0.0]
+    turns[leg] = 1.0
+    zero = jnp.zeros_like(m.inverse[0])
+    answer = materialise(motion(m, Vector(zero, zero), turns), one)
+    inverse_mass = answer.spins[leg] - answer.spins[c.HULL]
+    free = (1 - (1 - MOTOR_MASS * inverse_mass) ** ITERATIONS) / inverse_mass
+    return materialise(Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass), one)
+
+
+def foot_row(
+    m: Masses,
+    foot: Foot,
+    direction: Vector,
+    joint: Row,
+    leg: int,
+    from_joint: Vector,
+    from_centre: Vector,
+    locked: Any,
+    one: Any,
+) -> Row:
+    """A push at a corner of a foot; where the limit stands, it answers at once."""
+    arm = cross(from_joint, direction)
+    turns: list[Any] = [0.0, 0.0, 0.0]
+    turns[leg] = arm
+    answer = motion(m, direction, turns)
+    relative = answer.spins[leg] - answer.spins[c.HULL]
+    limit = materialise(jnp.where(locked, -relative * joint.limit, 0), one)
+    answer = materialise(added(answer, joint.answer, limit), one)
+    inverse_mass = dot(direction, answer.velocity) + arm * answer.spins[leg]
+    own_arm = cross(from_centre, direction)
+    own = 1 / (
+        c.INVERSE_MASSES[leg] + c.INVERSE_INERTIAS[leg] * own_arm * own_arm
+    )
+    left = jnp.clip(1 - own * inverse_mass, 0, 1) ** ITERATIONS
+    step = jnp.where(foot.touches, (1 - left) / inverse_mass, 0)
+    return materialise(Row(direction, arm, answer, step, limit), one)
+
+
+@struct.dataclass
+class Leg:
+    """A leg's joint and foot during the sweeps; torques are impulses in N m s."""
+
+    joint: Row
+    motor: Any
+    limit: Any
+    side: Any
+    motor_speed: Any
+    max_motor: Any
+    feet: tuple[Foot, Foot]
+    normals: tuple[Row, Row]
+    tangents: tuple[Row, Row]
+
+
+def motor_step(leg: Leg) -> jax.Array:
+    """While the limit holds, the motor pushes against it and gets nowhere."""
+    holds = (leg.side != 0) & (leg.limit != 0)
+    return jnp.where(holds, ITERATIONS * MOTOR_MASS, leg.joint.step)
+
+
+def joint_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, Leg]:
+    """Motor, then limit."""
+    relative = state.spins[number] - state.spins[c.HULL]
+    wanted = leg.motor - motor_step(leg) * (relative - leg.motor_speed)
+    motor = materialise(jnp.clip(wanted, -leg.max_motor, leg.max_motor), one)
+    state = materialise(added(state, leg.joint.answer, motor - leg.motor), one)
+    relative = state.spins[number] - state.spins[c.HULL]
+    wanted = leg.limit - relative * leg.joint.limit
+    at_lower, at_upper = jnp.maximum(wanted, 0), jnp.minimum(wanted, 0)
+    limit = jnp.where(leg.side < 0, at_lower, jnp.where(leg.side > 0, at_upper, 0))
+    limit = materialise(limit, one)
+    state = materialise(added(state, leg.joint.answer, limit - leg.limit), one)
+    return state, leg.replace(motor=motor, limit=limit)
+
+
+def _speed(state: Motion, row: Row, number: int) -> jax.Array:
+    return dot(row.direction, state.velocity) + row.arm * state.spins[number]
+
+
+def feet_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, Leg]:
+    """Friction at both corners of a foot, then their normal impulses."""
+    feet, limit = list(leg.feet), leg.limit
+    for i, row in enumerate(leg.tangents):
+        wanted = feet[i].tangent - row.step * _speed(state, row, number)
+        most = FRICTION * feet[i].normal
+        tangent = materialise(jnp.clip(wanted, -most, most), one)
+        change = tangent - feet[i].tangent
+        state = materialise(added(state, row.answer, change), one)
+        limit = limit + row.limit * change
+        feet[i] = feet[i].replace(tangent=tangent)
+    for i, row in enumerate(leg.normals):
+        wanted = feet[i].normal - row.step * _speed(state, row, number)
+        normal = materialise(jnp.maximum(wanted, 0), one)
+        change = normal - feet[i].normal
+        state = materialise(added(state, row.answer, change), one)
+        limit = limit + row.limit * change
+        feet[i] = feet[i].replace(normal=normal)
+    return state, leg.replace(feet=(feet[0], feet[1]), limit=materialise(limit, one))
