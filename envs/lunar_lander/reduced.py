@@ -82,7 +82,8 @@ class Row:
         arm: its lever about P, for the leg that it acts on.
         answer: the motion that a unit of it causes.
         step: impulse for a unit of velocity in a sweep.
-        limit: the share of the joint's limit that answers at once.
+        limit: impulse of the joint's limit that answers a unit of it at once.
+        held_step: the step while the limit holds.
     """
 
     direction: Vector
@@ -90,6 +91,7 @@ class Row:
     answer: Motion
     step: Any
     limit: Any
+    held_step: Any
 
 
 def masses(ways: tuple[Vector, Vector, Vector], one: Any) -> Masses:
@@ -155,7 +157,7 @@ def joint_row(m: Masses, leg: int, one: Any) -> Row:
     answer = materialise(motion(m, Vector(zero, zero), turns), one)
     inverse_mass = answer.spins[leg] - answer.spins[c.HULL]
     free = (1 - (1 - MOTOR_MASS * inverse_mass) ** ITERATIONS) / inverse_mass
-    return materialise(Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass), one)
+    return materialise(Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass, free), one)
 
 
 def foot_row(
@@ -166,25 +168,28 @@ def foot_row(
     leg: int,
     from_joint: Vector,
     from_centre: Vector,
-    locked: Any,
     one: Any,
 ) -> Row:
-    """A push at a corner of a foot; where the limit stands, it answers at once."""
+    """A push at a corner of a foot, with the leg free and held by its limit."""
     arm = cross(from_joint, direction)
     turns: list[Any] = [0.0, 0.0, 0.0]
     turns[leg] = arm
-    answer = motion(m, direction, turns)
+    answer = materialise(motion(m, direction, turns), one)
     relative = answer.spins[leg] - answer.spins[c.HULL]
-    limit = materialise(jnp.where(locked, -relative * joint.limit, 0), one)
-    answer = materialise(added(answer, joint.answer, limit), one)
-    inverse_mass = dot(direction, answer.velocity) + arm * answer.spins[leg]
-    own_arm = cross(from_centre, direction)
-    own = 1 / (
-        c.INVERSE_MASSES[leg] + c.INVERSE_INERTIAS[leg] * own_arm * own_arm
+    limit = materialise(-relative * joint.limit, one)
+    free = dot(direction, answer.velocity) + arm * answer.spins[leg]
+    held = free + limit * (
+        dot(direction, joint.answer.velocity) + arm * joint.answer.spins[leg]
     )
-    left = jnp.clip(1 - own * inverse_mass, 0, 1) ** ITERATIONS
-    step = jnp.where(foot.touches, (1 - left) / inverse_mass, 0)
-    return materialise(Row(direction, arm, answer, step, limit), one)
+    own_arm = cross(from_centre, direction)
+    own = 1 / (c.INVERSE_MASSES[leg] + c.INVERSE_INERTIAS[leg] * own_arm * own_arm)
+
+    def step(inverse_mass: jax.Array) -> jax.Array:
+        left = jnp.clip(1 - own * inverse_mass, 0, 1) ** ITERATIONS
+        return jnp.where(foot.touches, (1 - left) / inverse_mass, 0)
+
+    row = Row(direction, arm, answer, step(free), limit, step(held))
+    return materialise(row, one)
 
 
 @struct.dataclass
@@ -202,47 +207,59 @@ class Leg:
     tangents: tuple[Row, Row]
 
 
-def motor_step(leg: Leg) -> jax.Array:
-    """While the limit holds, the motor pushes against it and gets nowhere."""
-    holds = (leg.side != 0) & (leg.limit != 0)
-    return jnp.where(holds, ITERATIONS * MOTOR_MASS, leg.joint.step)
+def _holds(leg: Leg) -> jax.Array:
+    return (leg.side != 0) & (leg.limit != 0)
+
+
+def _one_sided(leg: Leg, limit: jax.Array) -> jax.Array:
+    """A limit pushes, it never pulls."""
+    at_lower, at_upper = jnp.maximum(limit, 0), jnp.minimum(limit, 0)
+    return jnp.where(leg.side < 0, at_lower, jnp.where(leg.side > 0, at_upper, 0))
 
 
 def joint_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, Leg]:
-    """Motor, then limit."""
+    """Motor, then limit; against a limit that holds the motor gets nowhere."""
+    step = jnp.where(_holds(leg), ITERATIONS * MOTOR_MASS, leg.joint.step)
     relative = state.spins[number] - state.spins[c.HULL]
-    wanted = leg.motor - motor_step(leg) * (relative - leg.motor_speed)
+    wanted = leg.motor - step * (relative - leg.motor_speed)
     motor = materialise(jnp.clip(wanted, -leg.max_motor, leg.max_motor), one)
     state = materialise(added(state, leg.joint.answer, motor - leg.motor), one)
     relative = state.spins[number] - state.spins[c.HULL]
-    wanted = leg.limit - relative * leg.joint.limit
-    at_lower, at_upper = jnp.maximum(wanted, 0), jnp.minimum(wanted, 0)
-    limit = jnp.where(leg.side < 0, at_lower, jnp.where(leg.side > 0, at_upper, 0))
+    limit = _one_sided(leg, leg.limit - relative * leg.joint.limit)
     limit = materialise(limit, one)
     state = materialise(added(state, leg.joint.answer, limit - leg.limit), one)
     return state, leg.replace(motor=motor, limit=limit)
 
 
-def _speed(state: Motion, row: Row, number: int) -> jax.Array:
-    return dot(row.direction, state.velocity) + row.arm * state.spins[number]
+def _wanted(state: Motion, leg: Leg, row: Row, number: int, impulse: Any) -> jax.Array:
+    """The impulse after a sweep's step against the velocity along a row."""
+    speed = dot(row.direction, state.velocity) + row.arm * state.spins[number]
+    return impulse - jnp.where(_holds(leg), row.held_step, row.step) * speed
+
+
+def _answered(
+    state: Motion, leg: Leg, row: Row, change: jax.Array, one: Any
+) -> tuple[Motion, Leg]:
+    """After a push along a row, with what the limit answers at once."""
+    shared = jnp.where(_holds(leg), row.limit * change, 0)
+    limit = materialise(_one_sided(leg, leg.limit + shared), one)
+    state = added(state, row.answer, change)
+    state = added(state, leg.joint.answer, limit - leg.limit)
+    return materialise(state, one), leg.replace(limit=limit)
 
 
 def feet_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, Leg]:
     """Friction at both corners of a foot, then their normal impulses."""
-    feet, limit = list(leg.feet), leg.limit
+    feet = list(leg.feet)
     for i, row in enumerate(leg.tangents):
-        wanted = feet[i].tangent - row.step * _speed(state, row, number)
         most = FRICTION * feet[i].normal
+        wanted = _wanted(state, leg, row, number, feet[i].tangent)
         tangent = materialise(jnp.clip(wanted, -most, most), one)
-        change = tangent - feet[i].tangent
-        state = materialise(added(state, row.answer, change), one)
-        limit = limit + row.limit * change
+        state, leg = _answered(state, leg, row, tangent - feet[i].tangent, one)
         feet[i] = feet[i].replace(tangent=tangent)
     for i, row in enumerate(leg.normals):
-        wanted = feet[i].normal - row.step * _speed(state, row, number)
+        wanted = _wanted(state, leg, row, number, feet[i].normal)
         normal = materialise(jnp.maximum(wanted, 0), one)
-        change = normal - feet[i].normal
-        state = materialise(added(state, row.answer, change), one)
-        limit = limit + row.limit * change
+        state, leg = _answered(state, leg, row, normal - feet[i].normal, one)
         feet[i] = feet[i].replace(normal=normal)
-    return state, leg.replace(feet=(feet[0], feet[1]), limit=materialise(limit, one))
+    return state, leg.replace(feet=(feet[0], feet[1]))

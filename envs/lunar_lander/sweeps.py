@@ -100,7 +100,6 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
         joint_row = reduced.joint_row(m, number, one)
         normals, tangents = [], []
         if on_ground:
-            locked = (joint.side != 0) & (joint.limit != 0)
             for foot in feet:
                 from_centre = foot.point - start[number].centre
                 from_joint = from_centre + ways[number]
@@ -117,7 +116,6 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
                             number,
                             from_joint,
                             from_centre,
-                            locked,
                             one,
                         )
                     )
