@@ -69,7 +69,9 @@ def shapes(dtype: Any, one: jax.Array | None = None) -> Shape:
 
     def vectors(pairs: Any) -> Vector:
         pairs = np.asarray(pairs)
-        return Vector(jnp.asarray(pairs[..., 0], dtype), jnp.asarray(pairs[..., 1], dtype))
+        return Vector(
+            jnp.asarray(pairs[..., 0], dtype), jnp.asarray(pairs[..., 1], dtype)
+        )
 
     return Shape(
         vertices=vectors(c.VERTICES),
@@ -109,8 +111,7 @@ def pushed(body: Body, shape: Shape, impulse: Vector, point: Vector) -> Body:
     """The body after an impulse (N s) at a point of the world."""
     return body.replace(
         velocity=body.velocity + impulse * shape.inverse_mass,
-        spin=body.spin
-        + cross(point - body.centre, impulse) * shape.inverse_inertia,
+        spin=body.spin + cross(point - body.centre, impulse) * shape.inverse_inertia,
     )
 
 

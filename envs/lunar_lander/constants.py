@@ -1,6 +1,6 @@
 """Numbers of Gymnasium's LunarLander and of Box2D 2.3; lengths in m, masses in kg.
 
-Rows of every array over bodies: hull, first leg (to the left's angle −0.05), second leg.
+Rows of every array over bodies: hull, first leg (created at x + 2/3), second leg.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Contacts between a body and an edge of the ground: where they touch, as Box2D sees it.
+"""Contacts between a body and an edge of the ground, as Box2D sees them.
 
 An edge without neighbours has two sides; the one where the polygon's centre lies is its
 front. Points keep their impulses from step to step by the numbers of the features that
@@ -24,6 +24,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     unit,
     where,
 )
+
 
 @struct.dataclass
 class Point:
@@ -186,7 +187,9 @@ def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
     return Manifold(
         count=jnp.where(valid, count, 0),
         body_face=body_face,
-        normal=where(body_face, _nth([row(shape.normals, i) for i in range(6)], face), normal),
+        normal=where(
+            body_face, _nth([row(shape.normals, i) for i in range(6)], face), normal
+        ),
         plane=where(
             body_face, _nth([row(shape.vertices, i) for i in range(6)], face), plane[0]
         ),
@@ -196,7 +199,7 @@ def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
 
 
 def updated(contact: Contact, found: Manifold) -> Contact:
-    """The contact at its new points, each with the impulses of the old one of its key."""
+    """The contact at its new points, with the impulses of old ones of equal keys."""
 
     def remembered(slot: int) -> Point:
         key = found.keys[slot]

@@ -21,7 +21,7 @@ from dmaml_jax.envs.lunar_lander.impact import time_of_impact
 from dmaml_jax.envs.lunar_lander.lanes import where_needed
 from dmaml_jax.envs.lunar_lander.position import contact_positions_solved
 from dmaml_jax.envs.lunar_lander.terrain import edge as terrain_edge
-from dmaml_jax.envs.lunar_lander.vectors import row, stacked, where
+from dmaml_jax.envs.lunar_lander.vectors import row, where
 
 # Box2D ends its search for impacts this close to the end of a step.
 LAST_FRACTION = 1 - 10 * 2**-23
@@ -194,15 +194,11 @@ def _stopped(
     stop: Any,
 ) -> tuple[Body, Body]:
     """A body pushed out at its impact, and after the rest of its way."""
-    found = jax.tree.map(
-        lambda leaf: jnp.where(odd_first, leaf[::-1], leaf), found
-    )
+    found = jax.tree.map(lambda leaf: jnp.where(odd_first, leaf[::-1], leaf), found)
 
     def push(carry: Any) -> Any:
         body, _, passes = carry
-        body, deepest = contact_positions_solved(
-            body, found, shape, c.IMPACT_BAUMGARTE
-        )
+        body, deepest = contact_positions_solved(body, found, shape, c.IMPACT_BAUMGARTE)
         return body, deepest >= -1.5 * c.LINEAR_SLOP, passes + 1
 
     def deep(carry: Any) -> jax.Array:

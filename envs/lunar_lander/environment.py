@@ -202,7 +202,9 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             The state after it, and the reward.
         """
         dtype = state.terrain.dtype
-        thrust = engines.continuous_thrust if self.continuous else engines.discrete_thrust
+        thrust = (
+            engines.continuous_thrust if self.continuous else engines.discrete_thrust
+        )
         main, side = (power.astype(dtype) for power in thrust(action))
         hull, shape = row(state.world.bodies, c.HULL), row(shapes(dtype), c.HULL)
         hull = engines.fired(

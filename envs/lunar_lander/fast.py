@@ -38,7 +38,6 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     cross,
     dot,
     right_of,
-    rotation,
     row,
     stacked,
     turn,
@@ -105,7 +104,7 @@ def stepped(
     one: Any,
 ) -> FastWorld:
     """The world 0.02 s later; arguments as `world.stepped`'s, hull contacts unused."""
-    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
+    shape = shapes(terrain.dtype, one)
     alive = world.awake & ~world.over
     bodies = materialise(world.bodies, one)
     body = [row(bodies, i) for i in range(3)]
@@ -162,7 +161,9 @@ def stepped(
         bodies=end,
         joints=joints,
         normals=jnp.stack([jnp.stack([foot.normal for foot in pair]) for pair in feet]),
-        tangents=jnp.stack([jnp.stack([foot.tangent for foot in pair]) for pair in feet]),
+        tangents=jnp.stack(
+            [jnp.stack([foot.tangent for foot in pair]) for pair in feet]
+        ),
         touching=touches,
         sleep_times=sleep_times,
         flags=flags,
@@ -204,9 +205,7 @@ def _stood(
     return (feet[0], feet[1]), touches
 
 
-def _joints_placed(
-    bodies: Body, joints: Joint, shape: Shape
-) -> tuple[Body, jax.Array]:
+def _joints_placed(bodies: Body, joints: Joint, shape: Shape) -> tuple[Body, jax.Array]:
     """One position iteration of the joints, and whether both were well."""
     body, setting = [row(bodies, i) for i in range(3)], settings(bodies.angle.dtype)
     well = jnp.array(True)
@@ -324,7 +323,9 @@ def _landed(leg: Body, ground: Ground, shape: Shape) -> Body:
 
     def place(leg: Body) -> Vector:
         q = leg_rotation(leg, shape.one)
-        return leg.centre + turn(q, Vector(HALF_WIDTH * lower, -HALF_HEIGHT + 0 * lower))
+        return leg.centre + turn(
+            q, Vector(HALF_WIDTH * lower, -HALF_HEIGHT + 0 * lower)
+        )
 
     base, up = materialise(under(ground, place(leg)), shape.one)
     for _ in range(2):

@@ -54,7 +54,10 @@ def under(ground: Ground, point: Vector) -> tuple[Vector, Vector]:
     even, odd = ground.edges
     on_even = (even.start.x <= point.x) & (point.x < even.end.x)
     # Beyond both, the nearer one.
-    left, right = even.start.x < odd.start.x, point.x < jnp.minimum(even.start.x, odd.start.x)
+    left, right = (
+        even.start.x < odd.start.x,
+        point.x < jnp.minimum(even.start.x, odd.start.x),
+    )
     beyond = point.x >= jnp.maximum(even.end.x, odd.end.x)
     on_even |= (right & left) | (beyond & ~left)
     return where(on_even, (even.start, ground.ups[0]), (odd.start, ground.ups[1]))
@@ -94,7 +97,9 @@ def hull_gap(hull: Body, shape: Shape, ground: Ground) -> jax.Array:
         facing = turn_back(q, up)
         height = dot(position - edge_.start, up)
         gap = height + _smallest([dot(facing, vertex) for vertex in vertices])
-        gap = jnp.maximum(gap, -(height - _smallest([-dot(facing, v) for v in vertices])))
+        gap = jnp.maximum(
+            gap, -(height - _smallest([-dot(facing, v) for v in vertices]))
+        )
         for vertex, normal in zip(vertices, normals, strict=True):
             offset = float(dot(normal, vertex))
             beside = [dot(normal, end) for end in ends]

@@ -21,7 +21,6 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     right_of,
     row,
     turn,
-    turn_back,
     unit,
     where,
 )
@@ -63,7 +62,7 @@ def separation(
     body: Body, shape: Shape, edge: Edge
 ) -> tuple[jax.Array, jax.Array, Axis]:
     """Distance of body and edge, whether they overlap, and the axis of the distance."""
-    position, q = origin(body, shape)
+    _, q = origin(body, shape)
     vertices = _vertices(body, shape)
     along = edge.end - edge.start
     below = right_of(unit(along))
@@ -127,7 +126,9 @@ def _gap(
     """The gap along an axis at the point of a given number."""
     position, q = origin(body, shape)
     chosen = jnp.arange(6) == number
-    local = jax.tree.map(lambda leaf: jnp.sum(jnp.where(chosen, leaf, 0)), shape.vertices)
+    local = jax.tree.map(
+        lambda leaf: jnp.sum(jnp.where(chosen, leaf, 0)), shape.vertices
+    )
     vertex = position + turn(q, local)
     of_ground = dot(vertex - axis.point, axis.direction)
     corner = where(number == 0, edge.start, edge.end)
@@ -165,7 +166,9 @@ def time_of_impact(
     def gap_at(axis: Axis, number: jax.Array, t: Any) -> jax.Array:
         return _gap(axis, number, at(start, end, t), shape, edge)
 
-    def root(axis: Axis, number: Any, t1: Any, t2: Any, s1: Any, s2: Any, go: Any) -> Any:
+    def root(
+        axis: Axis, number: Any, t1: Any, t2: Any, s1: Any, s2: Any, go: Any
+    ) -> Any:
         """A time at which the gap is the wanted one: bisection and secants in turn."""
 
         def step(carry: Any) -> Any:

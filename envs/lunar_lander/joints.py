@@ -18,7 +18,6 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
     cross,
-    dot,
     length,
     rotation,
     swept,
@@ -236,7 +235,7 @@ def position_solved(
     a: Shape,
     b: Shape,
 ) -> tuple[Body, Body, jax.Array]:
-    """One position iteration: the limit, then the anchors; and whether both were well."""
+    """One position iteration, limit before anchors; and whether both were well."""
     i_a, i_b = a.inverse_inertia, b.inverse_inertia
     angle = leg.angle - hull.angle - setting.reference
     at_lower, at_upper = joint.side < 0, joint.side > 0

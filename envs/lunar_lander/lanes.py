@@ -48,9 +48,7 @@ def where_needed(
         args = _broadcast(size, batched, args)
         inner = jax.tree.leaves(args)[0].shape[1]
         flat = jax.tree.map(lambda x: x.reshape(size * inner, *x.shape[2:]), args)
-        out = jax.tree.map(
-            lambda x: x.reshape(size, inner, *x.shape[1:]), lanes(*flat)
-        )
+        out = jax.tree.map(lambda x: x.reshape(size, inner, *x.shape[1:]), lanes(*flat))
         return out, jax.tree.map(lambda _: True, out)
 
     return lane

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def run_time_one(like: jax.Array) -> jax.Array:
-    """A 1.0 that the compiler cannot know: the argument counts steps and is never < 0."""
+    """A 1.0 that the compiler cannot know: its argument, a count, is never < 0."""
     return jnp.where(like < 0, 2.0, 1.0)
 
 

@@ -145,7 +145,7 @@ def projected(m: Masses, bodies: list[Body]) -> Motion:
 
 
 def added(a: Motion, b: Motion, factor: Any) -> Motion:
-    """a + factor · b."""
+    """A + factor · b."""
     return jax.tree.map(lambda x, y: x + y * factor, a, b)
 
 
@@ -157,7 +157,9 @@ def joint_row(m: Masses, leg: int, one: Any) -> Row:
     answer = materialise(motion(m, Vector(zero, zero), turns), one)
     inverse_mass = answer.spins[leg] - answer.spins[c.HULL]
     free = (1 - (1 - MOTOR_MASS * inverse_mass) ** ITERATIONS) / inverse_mass
-    return materialise(Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass, free), one)
+    return materialise(
+        Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass, free), one
+    )
 
 
 def foot_row(

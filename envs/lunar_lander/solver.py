@@ -156,15 +156,13 @@ def velocities_solved(
 
 
 def velocities(hull_contacts: bool) -> Any:
-    """`velocities_solved` of bodies and constraints, after whether any contact is there.
+    """`velocities_solved` as a function that is first told whether a contact is there.
 
     Without one the joints alone are solved, at a quarter of the cost.
     """
 
     def stand(stands: jax.Array, bodies: Body, given: Constraints) -> Any:
-        return velocities_solved(
-            bodies, given, touching=ALL if hull_contacts else LEGS
-        )
+        return velocities_solved(bodies, given, touching=ALL if hull_contacts else LEGS)
 
     def fly(stands: jax.Array, bodies: Body, given: Constraints) -> Any:
         return velocities_solved(bodies, given, touching=())
@@ -196,9 +194,7 @@ def positions(hull_contacts: bool) -> Any:
     return solved
 
 
-def joint_positions_solved(
-    bodies: Body, given: Constraints
-) -> tuple[Body, jax.Array]:
+def joint_positions_solved(bodies: Body, given: Constraints) -> tuple[Body, jax.Array]:
     """One position iteration of both joints, and whether both were well."""
     shapes = [row(given.shape, i) for i in range(3)]
     body, satisfied = [row(bodies, i) for i in range(3)], jnp.array(True)
@@ -218,7 +214,7 @@ def joint_positions_solved(
 def positions_solved(
     bodies: Body, given: Constraints, *, hull_contacts: bool
 ) -> tuple[Body, jax.Array]:
-    """Poses after at most 60 iterations, and whether they satisfied every constraint."""
+    """Poses after at most 60 iterations, and whether all constraints were satisfied."""
     found = _in_order(given, given.found)
     if not hull_contacts:
         is_leg = jnp.arange(3)[:, None] >= c.FIRST_LEG

@@ -135,7 +135,9 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
         state, swept = carry
         swept = dict(swept)
         for number in LEGS:
-            state, swept[number] = reduced.joint_swept(state, swept[number], number, one)
+            state, swept[number] = reduced.joint_swept(
+                state, swept[number], number, one
+            )
         if on_ground:
             for number in LEGS:
                 state, swept[number] = reduced.feet_swept(
@@ -171,7 +173,7 @@ def _unreduced(
 
 
 def _limited(joint: Joint, setting: Any, bodies: list[Body], number: int) -> Joint:
-    """The joint with the limit at which it now stands; a new one begins from nothing."""
+    """The joint with the limit at which it stands; a new limit begins from nothing."""
     angles = row(setting, number - 1)
     angle = bodies[number].angle - bodies[c.HULL].angle - angles.reference
     side = (angle >= angles.upper).astype(jnp.int32)

@@ -32,12 +32,12 @@ class Vector:
 
 
 def dot(a: Vector, b: Vector) -> jax.Array:
-    """a · b."""
+    """A · b."""
     return a.x * b.x + a.y * b.y
 
 
 def cross(a: Vector, b: Vector) -> jax.Array:
-    """a × b, the component out of the plane."""
+    """A × b, the component out of the plane."""
     return a.x * b.y - a.y * b.x
 
 
@@ -69,12 +69,12 @@ def rotation(angle: Scalar) -> Vector:
 
 
 def turn(q: Vector, v: Vector) -> Vector:
-    """v turned by q: from a body's frame into the world's."""
+    """V turned by q: from a body's frame into the world's."""
     return Vector(q.x * v.x - q.y * v.y, q.y * v.x + q.x * v.y)
 
 
 def turn_back(q: Vector, v: Vector) -> Vector:
-    """v turned back by q: from the world's frame into a body's."""
+    """V turned back by q: from the world's frame into a body's."""
     return Vector(q.x * v.x + q.y * v.y, q.x * v.y - q.y * v.x)
 
 

@@ -153,7 +153,9 @@ def velocity_solved(
         new = jnp.clip(old - row.tangent_masses[i] * speed, -limit, limit)
         new = materialise(new, shape.one)
         along = along + mass * (new - old)
-        spin = materialise(spin + inertia * row.tangent_arms[i] * (new - old), shape.one)
+        spin = materialise(
+            spin + inertia * row.tangent_arms[i] * (new - old), shape.one
+        )
         tangents.append(new)
 
     away = dot(body.velocity, row.normal)

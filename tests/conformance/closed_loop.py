@@ -1,9 +1,9 @@
 """Gymnasium's lander and ours under the same policies, seeds and noise.
 
-Run by `make conformance-closed-loop EPISODES=250 JSON=result.json`, in an environment of
-its own with Box2D. First some recorded episodes are replayed through Gymnasium, so that
-it is known to be the recorded one; then every policy flies at every gravity in
-Gymnasium, in the exact and in the fast solver, with equal terrains, forces and noise.
+Run by `make conformance-closed-loop EPISODES=250 JSON=result.json`, in an environment
+of its own with Box2D. First some recorded episodes are replayed through Gymnasium, so that it
+is known to be the recorded one; then every policy flies at every gravity in Gymnasium,
+in the exact and in the fast solver, with equal terrains, forces and noise.
 """
 
 import argparse
@@ -118,7 +118,9 @@ class Ours:
         self._launch = jax.jit(jax.vmap(self.env.launch, (0, 0, 0, None)))
         self._fly = jax.jit(self._chunk, static_argnames="policy")
 
-    def _chunk(self, state: Any, sums: Any, draws: Any, params: Any, policy: str) -> Any:
+    def _chunk(
+        self, state: Any, sums: Any, draws: Any, params: Any, policy: str
+    ) -> Any:
         def episode(state: Any, sums: Any, noise: Any, chance: Any, action: Any) -> Any:
             def step(carry: Any, drawn: Any) -> Any:
                 state, (total, steps) = carry
@@ -143,7 +145,9 @@ class Ours:
     def fly(self, policy: str, gravity: float, seeds: range) -> dict[str, np.ndarray]:
         """Returns, lengths and outcomes with Gymnasium's random numbers."""
         params = self.env.default_params.replace(gravity=jnp.float32(gravity))
-        heights, forces, noise = (np.stack(x) for x in zip(*map(draws, seeds), strict=True))
+        heights, forces, noise = (
+            np.stack(x) for x in zip(*map(draws, seeds), strict=True)
+        )
         chance, action = (np.stack(x) for x in zip(*map(chances, seeds), strict=True))
         with jax.enable_x64(True):
             terrain = np.float32(jax.vmap(smoothed)(jnp.asarray(heights)))
@@ -192,12 +196,19 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write the result")
     arguments = parser.parse_args()
     difference = as_recorded(read(PUBLIC))
-    print(f"Gymnasium {gymnasium.__version__} differs from its recordings by {difference}")
+    print(
+        f"Gymnasium {gymnasium.__version__} differs from its recordings by {difference}"
+    )
     seeds = range(arguments.episodes)
     landers = {solver: Ours(solver) for solver in arguments.solvers}
     cells: list[dict[str, Any]] = []
-    columns = "lands times_out return_mean return_std length_mean same_outcome ks seconds"
-    print(f"{'policy':10}{'g':>6} {'lander':10}" + "".join(f"{n:>13}" for n in columns.split()))
+    columns = (
+        "lands times_out return_mean return_std length_mean same_outcome ks seconds"
+    )
+    print(
+        f"{'policy':10}{'g':>6} {'lander':10}"
+        + "".join(f"{n:>13}" for n in columns.split())
+    )
     for policy in arguments.policies:
         for gravity in arguments.gravities:
             began = time.time()
@@ -205,15 +216,22 @@ def main() -> int:
             results = {"gymnasium": (theirs, time.time() - began)}
             for solver, lander in landers.items():
                 began = time.time()
-                results[solver] = lander.fly(policy, gravity, seeds), time.time() - began
+                results[solver] = (
+                    lander.fly(policy, gravity, seeds),
+                    time.time() - began,
+                )
             for name, (result, seconds) in results.items():
                 figures = compared(theirs, result) | {"seconds": seconds}
-                cells.append({"policy": policy, "gravity": gravity, "lander": name} | figures)
+                cells.append(
+                    {"policy": policy, "gravity": gravity, "lander": name} | figures
+                )
                 shown = "".join(f"{figures[n]:13.3f}" for n in columns.split())
                 print(f"{policy:10}{gravity:6} {name:10}{shown}", flush=True)
     if arguments.json:
         result = {"episodes": arguments.episodes, "recorded_difference": difference}
-        arguments.json.write_text(json.dumps(result | {"cells": cells}, indent=2) + "\n")
+        arguments.json.write_text(
+            json.dumps(result | {"cells": cells}, indent=2) + "\n"
+        )
     return 0
 
 

@@ -20,8 +20,9 @@ from dmaml_jax.envs.lunar_lander.world import World
 PUBLIC = Path(__file__).parent.parent / "data" / "lunarlander_gymnasium.npz"
 
 NEEDED = (
-    "ep_start gravity wind wind_power turbulence_power wind_idx0 terrain_y initial_force "
-    "obs0 action dispersion obs reward terminated contact awake stable_steps"
+    "ep_start gravity wind wind_power turbulence_power wind_idx0 terrain_y "
+    "initial_force obs0 action dispersion obs reward terminated contact awake "
+    "stable_steps"
 ).split()
 HIDDEN = "bodies0 joints0 bodies joints contacts contact_keys ncontacts".split()
 
@@ -152,8 +153,7 @@ def _pairs(recording: Recording, before: Body, after: Body) -> Any:
 def _contacts(
     recording: Recording, before: Body
 ) -> tuple[Contact, dict[str, np.ndarray], np.ndarray]:
-    """Contacts before each step, steps left out by reason, and each body's first edge."""
-    a = recording.arrays
+    """Contacts before each step, steps left out by reason, each body's first edge."""
     rows, keys = _before(recording, "contacts"), _before(recording, "contact_keys")
     counts = _before(recording, "ncontacts")
     even, odd = (np.asarray(e) for e in edges_below(before.centre.x))
@@ -270,5 +270,3 @@ def rebuilt_states(
     )
     params = jax.tree.map(lambda leaf: leaf[of_step], recording.params(env))
     return state, params, left_out
-
-

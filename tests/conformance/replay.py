@@ -73,7 +73,9 @@ def open_loop(recording: Recording, env: LunarLander) -> dict[str, Any]:
         "whole_episodes": int(np.sum(whole)),
         "flight_error_median": float(np.median(flight)),
         "flight_error_max": float(np.max(flight)),
-        "flight_share_within_1e-4": float(np.mean(np.array(flight) <= FLIGHT_TOLERANCE)),
+        "flight_share_within_1e-4": float(
+            np.mean(np.array(flight) <= FLIGHT_TOLERANCE)
+        ),
         "reward_error_median": float(np.median(np.concatenate(reward_errors))),
     }
 
