@@ -21,8 +21,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
 )
 
 
-@struct.dataclass
-class Body:
+class Body(struct.PyTreeNode):
     """Where a body is and how it moves; as rows, hull and both legs.
 
     Attributes:
@@ -38,8 +37,7 @@ class Body:
     spin: Any
 
 
-@struct.dataclass
-class Shape:
+class Shape(struct.PyTreeNode):
     """What never changes of a body: a convex polygon with a skin.
 
     Attributes:
@@ -89,10 +87,11 @@ def created(dtype: Any) -> Body:
     """The bodies as Gymnasium creates them: the legs beside their joints, tilted."""
 
     def resting(x: float, centre: tuple[float, float], angle: float) -> Body:
-        values = (x + centre[0], c.HEIGHT + centre[1], angle)
-        x, y, angle = (jnp.asarray(value, dtype) for value in values)
+        place = Vector(
+            jnp.asarray(x + centre[0], dtype), jnp.asarray(c.HEIGHT + centre[1], dtype)
+        )
         still = jnp.zeros((), dtype)
-        return Body(Vector(x, y), angle, Vector(still, still), still)
+        return Body(place, jnp.asarray(angle, dtype), Vector(still, still), still)
 
     return stacked(
         resting(c.WIDTH / 2, c.HULL_CENTRE, 0.0),

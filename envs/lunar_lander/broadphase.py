@@ -17,16 +17,14 @@ from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
 from dmaml_jax.envs.lunar_lander.vectors import Vector, turn, where
 
 
-@struct.dataclass
-class Box:
+class Box(struct.PyTreeNode):
     """An upright rectangle."""
 
     lower: Vector
     upper: Vector
 
 
-@struct.dataclass
-class Pairs:
+class Pairs(struct.PyTreeNode):
     """A body's box and the edges that it has met; bit k of a set is edge k.
 
     Attributes:

@@ -26,8 +26,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
 )
 
 
-@struct.dataclass
-class Point:
+class Point(struct.PyTreeNode):
     """What a point of contact remembers.
 
     Attributes:
@@ -41,8 +40,7 @@ class Point:
     tangent: Any
 
 
-@struct.dataclass
-class Contact:
+class Contact(struct.PyTreeNode):
     """What a body and an edge remember of each other.
 
     Attributes:
@@ -56,8 +54,7 @@ class Contact:
     points: tuple[Point, Point]
 
 
-@struct.dataclass
-class Manifold:
+class Manifold(struct.PyTreeNode):
     """Where a body touches an edge, in frames that move with them.
 
     Attributes:

@@ -27,8 +27,7 @@ from dmaml_jax.envs.lunar_lander.vectors import row, where
 LAST_FRACTION = 1 - 10 * 2**-23
 
 
-@struct.dataclass
-class Way:
+class Way(struct.PyTreeNode):
     """A body on its way through a step.
 
     Attributes:

@@ -1,6 +1,7 @@
 """The environment: state, parameters, reset, step, observation and reward."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -178,7 +179,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         nothing = jnp.zeros((2,) if self.continuous else (), jnp.int32)
         still = jnp.zeros(2, terrain.dtype)
         state, _ = self.advance(state, nothing, still, params, initial_force)
-        return state.replace(time=jnp.zeros((), jnp.int32))
+        return replace(state, time=jnp.zeros((), jnp.int32))
 
     def advance(
         self,
@@ -236,7 +237,8 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             hull_contacts=self.hull_contacts,
             one=run_time_one(state.time) if jax.default_backend() == "cpu" else None,
         )
-        state = state.replace(
+        state = replace(
+            state,
             world=after,
             wind_index=state.wind_index + windy.astype(state.wind_index.dtype),
             time=state.time + 1,
@@ -258,7 +260,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         reward = shaping - state.shaping - fuel
         reward = jnp.where(state.world.over | (jnp.abs(x) >= 1), -100, reward)
         reward = jnp.where(state.world.awake, reward, 100)
-        return state.replace(shaping=shaping), reward
+        return replace(state, shaping=shaping), reward
 
     def get_obs(
         self,

@@ -49,8 +49,7 @@ POSITION_PASSES = 3
 IMPACT_ITERATIONS = 20  # one corner alone converges by a factor of three or more
 
 
-@struct.dataclass
-class FastWorld:
+class FastWorld(struct.PyTreeNode):
     """All that one step leaves to the next; rows are hull, first and second leg.
 
     Attributes:

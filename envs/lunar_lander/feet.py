@@ -29,8 +29,7 @@ HALF_WIDTH, HALF_HEIGHT = (float(half) for half in c.LEG_VERTICES[2])
 CORNERS = ((-HALF_WIDTH, -HALF_HEIGHT), (HALF_WIDTH, -HALF_HEIGHT))
 
 
-@struct.dataclass
-class Ground:
+class Ground(struct.PyTreeNode):
     """The two edges that a body may touch.
 
     Attributes:

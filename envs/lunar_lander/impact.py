@@ -29,8 +29,7 @@ UPPER = c.IMPACT_TARGET + c.IMPACT_TOLERANCE
 LOWER = c.IMPACT_TARGET - c.IMPACT_TOLERANCE
 
 
-@struct.dataclass
-class Axis:
+class Axis(struct.PyTreeNode):
     """A direction along which body and edge are apart.
 
     Attributes:
@@ -137,8 +136,7 @@ def _gap(
     return jnp.where(axis.of_body, of_body, of_ground)
 
 
-@struct.dataclass
-class _Search:
+class _Search(struct.PyTreeNode):
     """A search for the time of impact: what is known so far."""
 
     t: Any

@@ -26,8 +26,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
 )
 
 
-@struct.dataclass
-class Joint:
+class Joint(struct.PyTreeNode):
     """What a joint remembers from step to step.
 
     Attributes:
@@ -43,8 +42,7 @@ class Joint:
     side: Any
 
 
-@struct.dataclass
-class JointSetting:
+class JointSetting(struct.PyTreeNode):
     """What never changes of a joint: angles in rad, speed in rad/s, anchors in m."""
 
     reference: Any
@@ -55,8 +53,7 @@ class JointSetting:
     anchor_b: Vector
 
 
-@struct.dataclass
-class JointRow:
+class JointRow(struct.PyTreeNode):
     """What stays the same during the velocity iterations of a step.
 
     Attributes:

@@ -35,16 +35,14 @@ MOTOR_MASS = 1 / (c.INVERSE_INERTIAS[c.HULL] + c.INVERSE_INERTIAS[c.FIRST_LEG])
 FRICTION = c.FRICTIONS[c.FIRST_LEG]
 
 
-@struct.dataclass
-class Motion:
+class Motion(struct.PyTreeNode):
     """Velocities of three bodies that hang together: of P, and the spins."""
 
     velocity: Vector
     spins: tuple[Any, Any, Any]
 
 
-@struct.dataclass
-class Masses:
+class Masses(struct.PyTreeNode):
     """The inverse of the mass matrix, as its parts: h_i, 1/J_i and S⁻¹ (11, 12, 22)."""
 
     arms: tuple[Vector, Vector, Vector]
@@ -52,8 +50,7 @@ class Masses:
     inverse: tuple[Any, Any, Any]
 
 
-@struct.dataclass
-class Foot:
+class Foot(struct.PyTreeNode):
     """A corner of a foot on the ground.
 
     Attributes:
@@ -73,8 +70,7 @@ class Foot:
     tangent: Any
 
 
-@struct.dataclass
-class Row:
+class Row(struct.PyTreeNode):
     """One direction in which an impulse acts.
 
     Attributes:
@@ -194,8 +190,7 @@ def foot_row(
     return materialise(row, one)
 
 
-@struct.dataclass
-class Leg:
+class Leg(struct.PyTreeNode):
     """A leg's joint and foot during the sweeps; torques are impulses in N m s."""
 
     joint: Row

@@ -26,8 +26,7 @@ LEGS = (c.SECOND_LEG, c.FIRST_LEG)  # Box2D's order: the newest first
 ALL = (c.SECOND_LEG, c.HULL, c.FIRST_LEG)
 
 
-@struct.dataclass
-class Constraints:
+class Constraints(struct.PyTreeNode):
     """What the solver is given beside the bodies.
 
     Attributes:

@@ -24,8 +24,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
 )
 
 
-@struct.dataclass
-class Given:
+class Given(struct.PyTreeNode):
     """What the sweeps are given.
 
     Attributes:

@@ -8,8 +8,7 @@ from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.vectors import Vector
 
 
-@struct.dataclass
-class Edge:
+class Edge(struct.PyTreeNode):
     """One edge of the ground, from left to right."""
 
     start: Vector

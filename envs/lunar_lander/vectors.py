@@ -11,8 +11,7 @@ from dmaml_jax.envs.lunar_lander.numerics import cos_sin
 Scalar = float | jax.Array
 
 
-@struct.dataclass
-class Vector:
+class Vector(struct.PyTreeNode):
     """A point, direction or force; as a rotation, (cos, sin) of its angle."""
 
     x: Any

@@ -24,16 +24,14 @@ from dmaml_jax.envs.lunar_lander.vectors import (
 )
 
 
-@struct.dataclass
-class Impulses:
+class Impulses(struct.PyTreeNode):
     """The impulses of a contact's two points, N s."""
 
     normals: tuple[Any, Any]
     tangents: tuple[Any, Any]
 
 
-@struct.dataclass
-class ContactRow:
+class ContactRow(struct.PyTreeNode):
     """What stays the same of a contact during the velocity iterations.
 
     Attributes:

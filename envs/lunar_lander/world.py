@@ -24,8 +24,7 @@ from dmaml_jax.envs.lunar_lander.terrain import edge, edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, where
 
 
-@struct.dataclass
-class World:
+class World(struct.PyTreeNode):
     """All that one step leaves to the next; rows are hull, first and second leg.
 
     Attributes:

@@ -1,9 +1,9 @@
 """Gymnasium's lander and ours under the same policies, seeds and noise.
 
 Run by `make conformance-closed-loop EPISODES=250 JSON=result.json`, in an environment
-of its own with Box2D. First some recorded episodes are replayed through Gymnasium, so that it
-is known to be the recorded one; then every policy flies at every gravity in Gymnasium,
-in the exact and in the fast solver, with equal terrains, forces and noise.
+of its own with Box2D. First some recorded episodes are replayed through Gymnasium, so
+that it is known to be the recorded one; then every policy flies at every gravity in
+Gymnasium, in the exact and in the fast solver, with equal terrains, forces and noise.
 """
 
 import argparse
