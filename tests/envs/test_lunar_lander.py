@@ -303,6 +303,54 @@ def test_the_whole_recording(recording):
     assert result["one_step_ends_wrong"] == result["one_step_sleep_wrong"] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.float32
+@pytest.mark.parametrize("solver", ["exact", "fast"])
+def test_a_million_wild_steps_never_give_nan(solver):
+    """With resets, at gravities of 0.5 to 25 m/s²; every lander's end is in sight."""
+    env = LunarLander(solver=solver)
+    params = env.default_params.replace(enable_wind=True, max_steps_in_episode=400)
+
+    @jax.jit
+    @jax.vmap
+    def walk(key, gravity):
+        wild = params.replace(gravity=gravity)
+
+        def advance(state, key):
+            key_action, key_step = jax.random.split(key)
+            action = jax.random.randint(key_action, (), 0, 4)
+            _, state, reward, over, cut, info = env.step(key_step, state, action, wild)
+            obs = info["final_observation"]
+            return state, (
+                jnp.all(jnp.isfinite(obs)) & jnp.isfinite(reward),
+                over | cut,
+            )
+
+        key_reset, key_steps = jax.random.split(key)
+        _, state = env.reset_env(key_reset, wild)
+        return jax.lax.scan(advance, state, jax.random.split(key_steps, 1000))[1]
+
+    keys = jax.random.split(jax.random.key(8), LANES)
+    finite, ends = walk(keys, jnp.linspace(0.5, 25.0, LANES))
+    assert jnp.all(finite)
+    assert jnp.all(jnp.sum(ends, axis=1) >= 2)
+
+
+@pytest.mark.slow
+@pytest.mark.float32
+def test_hull_contacts_show_in_the_last_observation_alone(recording):
+    """Solved or only seen, they end the same episodes at the same steps."""
+    with_, without = (
+        replay.replayed(recording, LunarLander(hull_contacts=solved))
+        for solved in (True, False)
+    )
+    for k, steps in enumerate(recording.lengths):
+        np.testing.assert_array_equal(with_[2][k, :steps], without[2][k, :steps])
+        np.testing.assert_allclose(
+            with_[0][k, : steps - 1], without[0][k, : steps - 1], rtol=0, atol=1e-6
+        )
+
+
 def test_a_file_that_is_no_recording_is_refused(tmp_path):
     with pytest.raises(recordings.UnusableFile, match="no file"):
         recordings.read(tmp_path / "none.npz")
