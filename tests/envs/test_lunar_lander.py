@@ -13,7 +13,7 @@ from dmaml_jax.envs.lunar_lander import LunarLander, impact
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, created, shapes
 from dmaml_jax.envs.lunar_lander.engines import gust
-from dmaml_jax.envs.lunar_lander.environment import EnvState
+from dmaml_jax.envs.lunar_lander.parameters import EnvState
 from dmaml_jax.envs.lunar_lander.terrain import Edge, smoothed
 from dmaml_jax.envs.lunar_lander.vectors import Vector, row
 from dmaml_jax.envs.lunar_lander.world import new_world
