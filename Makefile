@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
+BOX2D_VENV := .venv-box2d
+BOX2D_READY := $(BOX2D_VENV)/.ready
 
 comma := ,
 
@@ -26,7 +28,8 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators turbulence family navigation crossing test test-slow test-gpu lint bench
+.PHONY: help setup train estimators turbulence family navigation crossing test test-slow \
+  test-gpu lint conformance conformance-closed-loop bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -86,6 +89,20 @@ navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and 
 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
 	@$(BIN)/python experiments/crossing.py
+
+conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz JSON=result.json
+	@$(BIN)/python tests/conformance/replay.py $(FLAGS)
+
+conformance-closed-loop: $(BOX2D_READY)  ## fly beside Gymnasium with equal seeds: EPISODES=250 JSON=result.json
+	@$(BOX2D_VENV)/bin/python tests/conformance/closed_loop.py $(FLAGS)
+
+$(BOX2D_READY): pyproject.toml requirements.lock
+	@echo 'creating $(BOX2D_VENV), an environment of its own with Box2D'
+	@$(PYTHON) -m venv --clear $(BOX2D_VENV)
+	@$(BOX2D_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock setuptools
+	@$(BOX2D_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[box2d]'
+	@touch $@
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py

@@ -14,15 +14,19 @@ import gymnax
 
 from dmaml_jax.envs.cartpole import CartPole
 from dmaml_jax.envs.intersection import Intersection
+from dmaml_jax.envs.lunar_lander import LunarLander
 from dmaml_jax.envs.point import Point
 from dmaml_jax.envs.tabular import TabularMDP, random_mdp
 
 Ranges = dict[str, tuple[float, float]]
 
 GYMNAX = "gymnax:"
+_FALL = {"gravity": (5.0, 15.0)}
 _GOALS = {"goal_x": (-0.5, 0.5), "goal_y": (-0.5, 0.5)}
 _ENVIRONMENTS: dict[str, tuple[Callable[[], Any], Ranges]] = {
     "cartpole": (CartPole, {"gravity": (5.0, 15.0)}),
+    "lunarlander": (partial(LunarLander, solver="fast", hull_contacts=False), _FALL),
+    "lunarlander-exact": (LunarLander, _FALL),
     "intersection": (Intersection, {"u": (5.0, 15.0)}),
     "point": (Point, _GOALS),
     "point-distance": (partial(Point, "distance"), _GOALS),
@@ -97,6 +101,7 @@ def _hint(name: str, known: tuple[str, ...]) -> str:
 __all__ = [
     "CartPole",
     "Intersection",
+    "LunarLander",
     "Point",
     "TabularMDP",
     "gymnax_ids",

@@ -1,0 +1,136 @@
+"""The lander's three rigid bodies: their shapes, poses and motion."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from dmaml_jax.envs.lunar_lander import constants as c
+from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Scalar,
+    Vector,
+    cross,
+    dot,
+    length,
+    rotation,
+    stacked,
+    turn,
+)
+
+
+class Body(struct.PyTreeNode):
+    """Where a body is and how it moves; as rows, hull and both legs.
+
+    Attributes:
+        centre: centre of mass, m.
+        angle: rad.
+        velocity: of the centre of mass, m/s.
+        spin: rad/s.
+    """
+
+    centre: Vector
+    angle: Any
+    velocity: Vector
+    spin: Any
+
+
+class Shape(struct.PyTreeNode):
+    """What never changes of a body: a convex polygon with a skin.
+
+    Attributes:
+        vertices: in the body's frame, counterclockwise, `[6]`; a leg's four and its
+            first one again.
+        normals: outward, of the edge that begins at each vertex, `[6]`.
+        corners: how many vertices count.
+        centre: of mass, from the body's origin.
+        inverse_mass: 1/kg.
+        inverse_inertia: 1/(kg m²).
+        friction: with the ground.
+        one: see `materialise`.
+    """
+
+    vertices: Vector
+    normals: Vector
+    corners: Any
+    centre: Vector
+    inverse_mass: Any
+    inverse_inertia: Any
+    friction: Any
+    one: Any
+
+
+def shapes(dtype: Any, one: jax.Array | None = None) -> Shape:
+    """Hull and both legs, as rows; `one` as `materialise` wants it."""
+
+    def vectors(pairs: Any) -> Vector:
+        pairs = np.asarray(pairs)
+        return Vector(
+            jnp.asarray(pairs[..., 0], dtype), jnp.asarray(pairs[..., 1], dtype)
+        )
+
+    return Shape(
+        vertices=vectors(c.VERTICES),
+        normals=vectors(c.NORMALS),
+        corners=jnp.asarray(c.NUM_CORNERS, jnp.int32),
+        centre=vectors(c.CENTRES),
+        inverse_mass=jnp.asarray(c.INVERSE_MASSES, dtype),
+        inverse_inertia=jnp.asarray(c.INVERSE_INERTIAS, dtype),
+        friction=jnp.asarray(c.FRICTIONS, dtype),
+        one=None if one is None else jnp.broadcast_to(one.astype(dtype), (3,)),
+    )
+
+
+def created(dtype: Any) -> Body:
+    """The bodies as Gymnasium creates them: the legs beside their joints, tilted."""
+
+    def resting(x: float, centre: tuple[float, float], angle: float) -> Body:
+        place = Vector(
+            jnp.asarray(x + centre[0], dtype), jnp.asarray(c.HEIGHT + centre[1], dtype)
+        )
+        still = jnp.zeros((), dtype)
+        return Body(place, jnp.asarray(angle, dtype), Vector(still, still), still)
+
+    return stacked(
+        resting(c.WIDTH / 2, c.HULL_CENTRE, 0.0),
+        resting(c.WIDTH / 2 + c.LEG_AWAY, (0.0, 0.0), -c.LEG_TILT),
+        resting(c.WIDTH / 2 - c.LEG_AWAY, (0.0, 0.0), c.LEG_TILT),
+    )
+
+
+def origin(body: Body, shape: Shape) -> tuple[Vector, Vector]:
+    """The pose of a body's frame: the origin's position and the rotation."""
+    q = materialise(rotation(body.angle), shape.one)
+    return body.centre - turn(q, shape.centre), q
+
+
+def pushed(body: Body, shape: Shape, impulse: Vector, point: Vector) -> Body:
+    """The body after an impulse (N s) at a point of the world."""
+    return body.replace(
+        velocity=body.velocity + impulse * shape.inverse_mass,
+        spin=body.spin + cross(point - body.centre, impulse) * shape.inverse_inertia,
+    )
+
+
+def moved(body: Body, time: Scalar) -> Body:
+    """The body a time (s) later, its speed held to what Box2D lets it cover."""
+    distance = length(body.velocity * time)
+    slower = c.MAX_TRANSLATION / jnp.maximum(distance, c.MAX_TRANSLATION)
+    turned = jnp.abs(body.spin * time)
+    calmer = c.MAX_ROTATION / jnp.maximum(turned, c.MAX_ROTATION)
+    velocity, spin = body.velocity * slower, body.spin * calmer
+    return Body(
+        centre=body.centre + velocity * time,
+        angle=body.angle + spin * time,
+        velocity=velocity,
+        spin=spin,
+    )
+
+
+def is_slow(body: Body) -> jax.Array:
+    """Whether a body moves so little that it may fall asleep."""
+    return (body.spin**2 <= c.SLEEP_SPIN**2) & (
+        dot(body.velocity, body.velocity) <= c.SLEEP_SPEED**2
+    )

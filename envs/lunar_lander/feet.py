@@ -1,0 +1,119 @@
+"""The fast solver's eyes: where legs and hull stand over the ground.
+
+A leg touches with the bottom corners of its foot, each on the edge under it. Whether it
+counts as touching an edge is asked as Box2D asks it, by the gaps along all faces.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from dmaml_jax.envs.lunar_lander import constants as c
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
+from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.terrain import Edge, edge, edges_below
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Vector,
+    dot,
+    right_of,
+    rotation,
+    turn,
+    turn_back,
+    unit,
+    where,
+)
+
+HALF_WIDTH, HALF_HEIGHT = (float(half) for half in c.LEG_VERTICES[2])
+CORNERS = ((-HALF_WIDTH, -HALF_HEIGHT), (HALF_WIDTH, -HALF_HEIGHT))
+
+
+class Ground(struct.PyTreeNode):
+    """The two edges that a body may touch.
+
+    Attributes:
+        edges: the even and the odd one.
+        ups: their normals.
+    """
+
+    edges: tuple[Edge, Edge]
+    ups: tuple[Vector, Vector]
+
+
+def ground_below(terrain: jax.Array, body: Body, one: Any) -> Ground:
+    """The even and the odd edge below a body."""
+    even, odd = (edge(terrain, index) for index in edges_below(body.centre.x))
+    ups = [-right_of(unit(each.end - each.start)) for each in (even, odd)]
+    return materialise(Ground((even, odd), (ups[0], ups[1])), one)
+
+
+def under(ground: Ground, point: Vector) -> tuple[Vector, Vector]:
+    """A point of the edge under a point, and that edge's normal."""
+    even, odd = ground.edges
+    on_even = (even.start.x <= point.x) & (point.x < even.end.x)
+    # Beyond both, the nearer one.
+    left, right = (
+        even.start.x < odd.start.x,
+        point.x < jnp.minimum(even.start.x, odd.start.x),
+    )
+    beyond = point.x >= jnp.maximum(even.end.x, odd.end.x)
+    on_even |= (right & left) | (beyond & ~left)
+    return where(on_even, (even.start, ground.ups[0]), (odd.start, ground.ups[1]))
+
+
+def corner(leg: Body, q: Vector, number: int) -> Vector:
+    """A bottom corner of a leg."""
+    return leg.centre + turn(q, Vector(*CORNERS[number]))
+
+
+def leg_touches(leg: Body, q: Vector, ground: Ground, number: int) -> jax.Array:
+    """Whether no face of leg or edge keeps them more than 0.02 m apart."""
+    edge_, up = ground.edges[number], ground.ups[number]
+    ends = turn_back(q, edge_.start - leg.centre), turn_back(q, edge_.end - leg.centre)
+    facing = turn_back(q, up)
+    height = dot(leg.centre - edge_.start, up)
+    reach = HALF_WIDTH * jnp.abs(facing.x) + HALF_HEIGHT * jnp.abs(facing.y)
+    aside = _aside(ends[0].x, ends[1].x) - HALF_WIDTH
+    above = _aside(ends[0].y, ends[1].y) - HALF_HEIGHT
+    gap = jnp.maximum(jnp.abs(height) - reach, jnp.maximum(aside, above))
+    return gap <= 2 * c.SKIN
+
+
+def _aside(a: jax.Array, b: jax.Array) -> jax.Array:
+    """How far two coordinates lie both on one side of zero."""
+    return jnp.maximum(jnp.minimum(a, b), -jnp.maximum(a, b))
+
+
+def hull_gap(hull: Body, shape: Shape, ground: Ground) -> jax.Array:
+    """The widest gap that a face of hull or edge keeps between them, m."""
+    position, q = origin(hull, shape)
+    vertices = [Vector(float(x), float(y)) for x, y in c.HULL_VERTICES]
+    normals = [Vector(float(x), float(y)) for x, y in c.NORMALS[c.HULL]]
+    gaps = []
+    for edge_, up in zip(ground.edges, ground.ups, strict=True):
+        ends = [turn_back(q, end - position) for end in (edge_.start, edge_.end)]
+        facing = turn_back(q, up)
+        height = dot(position - edge_.start, up)
+        gap = height + _smallest([dot(facing, vertex) for vertex in vertices])
+        gap = jnp.maximum(
+            gap, -(height - _smallest([-dot(facing, v) for v in vertices]))
+        )
+        for vertex, normal in zip(vertices, normals, strict=True):
+            offset = float(dot(normal, vertex))
+            beside = [dot(normal, end) for end in ends]
+            gap = jnp.maximum(gap, jnp.minimum(beside[0], beside[1]) - offset)
+        gaps.append(gap)
+    return jnp.minimum(gaps[0], gaps[1])
+
+
+def _smallest(values: list[jax.Array]) -> jax.Array:
+    smallest = values[0]
+    for value in values[1:]:
+        smallest = jnp.minimum(smallest, value)
+    return smallest
+
+
+def leg_rotation(leg: Body, one: Any) -> Vector:
+    """A leg's rotation, to be shared."""
+    return materialise(rotation(leg.angle), one)

@@ -1,0 +1,264 @@
+"""The revolute joints between hull and legs, with their motors and limits.
+
+A joint holds the hull's origin and the leg's anchor together, its motor turns the leg
+outward like a spring, its limits stop it (`b2RevoluteJoint.cpp`). A is the hull, B the
+leg.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from dmaml_jax.envs.lunar_lander import constants as c
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
+from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Scalar,
+    Vector,
+    cross,
+    length,
+    rotation,
+    swept,
+    turn,
+    where,
+)
+
+
+class Joint(struct.PyTreeNode):
+    """What a joint remembers from step to step.
+
+    Attributes:
+        impulse: that held the anchors together, N s.
+        limit: angular impulse of the limit, N m s.
+        motor: angular impulse of the motor, N m s.
+        side: −1 at the lower limit, 1 at the upper one, 0 between them.
+    """
+
+    impulse: Vector
+    limit: Any
+    motor: Any
+    side: Any
+
+
+class JointSetting(struct.PyTreeNode):
+    """What never changes of a joint: angles in rad, speed in rad/s, anchors in m."""
+
+    reference: Any
+    lower: Any
+    upper: Any
+    motor_speed: Any
+    anchor_a: Vector
+    anchor_b: Vector
+
+
+class JointRow(struct.PyTreeNode):
+    """What stays the same during the velocity iterations of a step.
+
+    Attributes:
+        lever_a: from the hull's centre to the joint.
+        lever_b: from the leg's centre to the joint.
+        inverse: of the effective mass matrix K of both velocities and the spin: its
+            elements 11, 12, 13, 22, 23, 33.
+        coupling: the elements 13 and 23 of K.
+        point_inverse: of the matrix of the velocities alone: 11, 12, 22.
+        motor_mass: kg m².
+        motor_speed: rad/s.
+        max_motor: N m s in a step.
+    """
+
+    lever_a: Vector
+    lever_b: Vector
+    inverse: tuple[Any, ...]
+    coupling: Vector
+    point_inverse: tuple[Any, ...]
+    motor_mass: Any
+    motor_speed: Any
+    max_motor: Any
+
+
+def settings(dtype: Any) -> JointSetting:
+    """The joints of both legs, as rows."""
+
+    def rows(values: Any) -> jax.Array:
+        return jnp.asarray(values, dtype)
+
+    hull_x, hull_y = c.HULL_CENTRE
+    return JointSetting(
+        reference=rows(c.REFERENCE_ANGLES),
+        lower=rows(c.LOWER_ANGLES),
+        upper=rows(c.UPPER_ANGLES),
+        motor_speed=rows(c.MOTOR_SPEEDS),
+        anchor_a=Vector(rows([-hull_x, -hull_x]), rows([-hull_y, -hull_y])),
+        anchor_b=Vector(
+            rows([anchor[0] for anchor in c.LEG_ANCHORS]),
+            rows([anchor[1] for anchor in c.LEG_ANCHORS]),
+        ),
+    )
+
+
+def relaxed(dtype: Any) -> Joint:
+    """Both joints before they ever held anything."""
+    zeros = jnp.zeros(2, dtype)
+    return Joint(Vector(zeros, zeros), zeros, zeros, jnp.zeros(2, jnp.int32))
+
+
+def _point_matrix(
+    lever_a: Vector, lever_b: Vector, a: Shape, b: Shape
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Elements 11, 12, 22 of the inverse effective mass of the anchors' distance."""
+    i_a, i_b = a.inverse_inertia, b.inverse_inertia
+    mass = a.inverse_mass + b.inverse_mass
+    return (
+        mass + lever_a.y**2 * i_a + lever_b.y**2 * i_b,
+        -lever_a.y * lever_a.x * i_a - lever_b.y * lever_b.x * i_b,
+        mass + lever_a.x**2 * i_a + lever_b.x**2 * i_b,
+    )
+
+
+def _point_inverse(k11: Any, k12: Any, k22: Any) -> tuple[Any, Any, Any]:
+    scale = 1 / (k11 * k22 - k12 * k12)
+    return scale * k22, -scale * k12, scale * k11
+
+
+def prepared(
+    joint: Joint,
+    setting: JointSetting,
+    hull: Body,
+    leg: Body,
+    a: Shape,
+    b: Shape,
+    max_motor: Scalar,
+) -> tuple[Joint, JointRow]:
+    """Find the limit's state at the present angle, and what the iterations need."""
+    lever_a = materialise(turn(rotation(hull.angle), setting.anchor_a), a.one)
+    lever_b = materialise(turn(rotation(leg.angle), setting.anchor_b), a.one)
+    i_a, i_b = a.inverse_inertia, b.inverse_inertia
+    k11, k12, k22 = _point_matrix(lever_a, lever_b, a, b)
+    k13 = -lever_a.y * i_a - lever_b.y * i_b
+    k23 = lever_a.x * i_a + lever_b.x * i_b
+    k33 = i_a + i_b
+    adjugate = (
+        k22 * k33 - k23 * k23,
+        k13 * k23 - k12 * k33,
+        k12 * k23 - k13 * k22,
+        k11 * k33 - k13 * k13,
+        k13 * k12 - k11 * k23,
+        k11 * k22 - k12 * k12,
+    )
+    scale = 1 / (k11 * adjugate[0] + k12 * adjugate[1] + k13 * adjugate[2])
+
+    angle = leg.angle - hull.angle - setting.reference
+    side = (angle >= setting.upper).astype(jnp.int32)
+    side = jnp.where(angle <= setting.lower, -1, side)
+    kept = (side == joint.side) & (side != 0)
+    joint = joint.replace(side=side, limit=jnp.where(kept, joint.limit, 0))
+    return joint, JointRow(
+        lever_a=lever_a,
+        lever_b=lever_b,
+        inverse=tuple(scale * element for element in adjugate),
+        coupling=Vector(k13, k23),
+        point_inverse=_point_inverse(k11, k12, k22),
+        motor_mass=1 / k33,
+        motor_speed=setting.motor_speed,
+        max_motor=max_motor,
+    )
+
+
+def applied(
+    hull: Body, leg: Body, row: JointRow, a: Shape, b: Shape, push: Vector, twist: Any
+) -> tuple[Body, Body]:
+    """Hull and leg after an impulse and an angular impulse of their joint."""
+    hull = hull.replace(
+        velocity=hull.velocity - push * a.inverse_mass,
+        spin=hull.spin - a.inverse_inertia * (cross(row.lever_a, push) + twist),
+    )
+    leg = leg.replace(
+        velocity=leg.velocity + push * b.inverse_mass,
+        spin=leg.spin + b.inverse_inertia * (cross(row.lever_b, push) + twist),
+    )
+    return hull, leg
+
+
+def velocity_solved(
+    joint: Joint, row: JointRow, hull: Body, leg: Body, a: Shape, b: Shape
+) -> tuple[Joint, Body, Body]:
+    """One velocity iteration: the motor, then limit and anchors together."""
+    wanted = joint.motor - row.motor_mass * (leg.spin - hull.spin - row.motor_speed)
+    motor = materialise(jnp.clip(wanted, -row.max_motor, row.max_motor), a.one)
+    twist = motor - joint.motor
+    spin_a = materialise(hull.spin - a.inverse_inertia * twist, a.one)
+    spin_b = materialise(leg.spin + b.inverse_inertia * twist, a.one)
+
+    drift = (
+        leg.velocity
+        + swept(spin_b, row.lever_b)
+        - hull.velocity
+        - swept(spin_a, row.lever_a)
+    )
+    x, y, z = materialise(drift.x, a.one), materialise(drift.y, a.one), spin_b - spin_a
+    m11, m12, m13, m22, m23, m33 = row.inverse
+    limit = joint.limit - (m13 * x + m23 * y + m33 * z)
+    holds = ((joint.side < 0) & (limit >= 0)) | ((joint.side > 0) & (limit <= 0))
+    limit = materialise(jnp.where(holds, limit, 0), a.one)
+    # A limit that lets go leaves the anchors to the smaller matrix.
+    rest = Vector(joint.limit * row.coupling.x - x, joint.limit * row.coupling.y - y)
+    n11, n12, n22 = row.point_inverse
+    push = where(
+        holds,
+        Vector(-(m11 * x + m12 * y + m13 * z), -(m12 * x + m22 * y + m23 * z)),
+        Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y),
+    )
+    push = materialise(push, a.one)
+    hull, leg = applied(
+        hull.replace(spin=spin_a),
+        leg.replace(spin=spin_b),
+        row,
+        a,
+        b,
+        push,
+        limit - joint.limit,
+    )
+    solved = joint.replace(impulse=joint.impulse + push, limit=limit, motor=motor)
+    return materialise((solved, hull, leg), a.one)
+
+
+def position_solved(
+    joint: Joint,
+    setting: JointSetting,
+    hull: Body,
+    leg: Body,
+    a: Shape,
+    b: Shape,
+) -> tuple[Body, Body, jax.Array]:
+    """One position iteration, limit before anchors; and whether both were well."""
+    i_a, i_b = a.inverse_inertia, b.inverse_inertia
+    angle = leg.angle - hull.angle - setting.reference
+    at_lower, at_upper = joint.side < 0, joint.side > 0
+    error = jnp.where(at_lower, angle - setting.lower, angle - setting.upper)
+    lower = jnp.clip(error + c.ANGULAR_SLOP, -c.MAX_ANGULAR_CORRECTION, 0)
+    upper = jnp.clip(error - c.ANGULAR_SLOP, 0, c.MAX_ANGULAR_CORRECTION)
+    correction = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))
+    angular_error = jnp.where(at_lower, -error, jnp.where(at_upper, error, 0))
+    twist = -correction / (i_a + i_b)
+    angle_a = materialise(hull.angle - i_a * twist, a.one)
+    angle_b = materialise(leg.angle + i_b * twist, a.one)
+
+    lever_a = materialise(turn(rotation(angle_a), setting.anchor_a), a.one)
+    lever_b = materialise(turn(rotation(angle_b), setting.anchor_b), a.one)
+    apart = materialise(leg.centre + lever_b - hull.centre - lever_a, a.one)
+    n11, n12, n22 = _point_inverse(*_point_matrix(lever_a, lever_b, a, b))
+    push = -Vector(n11 * apart.x + n12 * apart.y, n12 * apart.x + n22 * apart.y)
+    push = materialise(push, a.one)
+    hull = hull.replace(
+        centre=hull.centre - push * a.inverse_mass,
+        angle=angle_a - i_a * cross(lever_a, push),
+    )
+    leg = leg.replace(
+        centre=leg.centre + push * b.inverse_mass,
+        angle=angle_b + i_b * cross(lever_b, push),
+    )
+    well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
+    hull, leg = materialise((hull, leg), a.one)
+    return hull, leg, well

@@ -1,0 +1,153 @@
+"""How closely the exact lander follows Gymnasium's, replayed from a recording.
+
+Run by `make conformance FILE=recording.npz JSON=result.json`. Each episode is replayed
+from its reset with the recorded actions and noise; then, where the file holds Box2D's
+hidden state, every single step is made from the recorded state before it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from recordings import PUBLIC, Recording, UnusableFile, launched, read, rebuilt_states
+
+from dmaml_jax.envs.lunar_lander import LunarLander
+
+TOLERANCE = 1e-3  # of every component of an observation
+FLIGHT_STEPS = 100
+FLIGHT_TOLERANCE = 1e-4
+
+
+def replayed(recording: Recording, env: LunarLander) -> tuple[np.ndarray, ...]:
+    """Observations, rewards and terminations of all episodes, padded to the longest."""
+
+    def episode(state: Any, params: Any, actions: jax.Array, noise: jax.Array) -> Any:
+        def advance(state: Any, step: Any) -> Any:
+            state, reward = env.advance(state, *step, params)
+            over = env.is_terminated(state, params)
+            return state, (env.get_obs(state), reward, over)
+
+        return jax.lax.scan(advance, state, (actions, noise))[1]
+
+    run = jax.jit(jax.vmap(episode))
+    out = run(
+        launched(recording, env),
+        recording.params(env),
+        jnp.asarray(recording.padded("action"), jnp.int32),
+        jnp.asarray(recording.padded("dispersion"), float),
+    )
+    return tuple(np.asarray(array) for array in out)
+
+
+def open_loop(recording: Recording, env: LunarLander) -> dict[str, Any]:
+    """Whole episodes, their stable prefixes, their first flight and their rewards."""
+    obs, rewards, over = replayed(recording, env)
+    stable = recording.arrays["stable_steps"]
+    held, whole, flight, reward_errors = [], [], [], []
+    for k, (start, steps) in enumerate(
+        zip(recording.starts, recording.lengths, strict=True)
+    ):
+        rows = slice(start, start + steps)
+        error = np.max(np.abs(obs[k, :steps] - recording.arrays["obs"][rows]), axis=1)
+        same_end = over[k, :steps] == recording.arrays["terminated"][rows]
+        well = (error <= TOLERANCE) & same_end
+        held.append(steps if well.all() else int(np.argmin(well)))
+        whole.append(bool(well.all()))
+        touched = np.flatnonzero(recording.arrays["contact"][rows].any(axis=1))
+        in_flight = min(FLIGHT_STEPS, touched[0] if len(touched) else steps)
+        flight.append(np.max(error[:in_flight], initial=0))
+        difference = rewards[k, :steps] - recording.arrays["reward"][rows]
+        reward_errors.append(np.abs(difference)[: stable[k]])
+    held = np.array(held)
+    return {
+        "episodes": len(held),
+        "steps": int(recording.lengths.sum()),
+        "stable_episodes": int(np.sum(held >= stable)),
+        "stable_steps_share": float(np.minimum(held, stable).sum() / stable.sum()),
+        "whole_episodes": int(np.sum(whole)),
+        "flight_error_median": float(np.median(flight)),
+        "flight_error_max": float(np.max(flight)),
+        "flight_share_within_1e-4": float(
+            np.mean(np.array(flight) <= FLIGHT_TOLERANCE)
+        ),
+        "reward_error_median": float(np.median(np.concatenate(reward_errors))),
+    }
+
+
+def one_step(recording: Recording, env: LunarLander) -> dict[str, Any]:
+    """Every step from the recorded state before it."""
+    a = recording.arrays
+    states, params, left_out = rebuilt_states(recording, env)
+
+    def once(state: Any, params: Any, action: jax.Array, noise: jax.Array) -> Any:
+        state, _ = env.advance(state, action, noise, params)
+        return env.get_obs(state), env.is_terminated(state, params), state.world.awake
+
+    actions = jnp.asarray(a["action"], jnp.int32)
+    noise = jnp.asarray(a["dispersion"], float)
+    out = jax.jit(jax.vmap(once))(states, params, actions, noise)
+    obs, over, awake = (np.asarray(array) for array in out)
+    chosen = np.ones(len(obs), bool)
+    for steps in left_out.values():
+        chosen &= ~steps
+    error = np.abs(obs - a["obs"])
+    smooth = np.max(error[chosen, :6], axis=1)
+    flags = np.any(error[chosen, 6:] > 0.5, axis=1)
+    ends = over[chosen] != a["terminated"][chosen]
+    asleep = awake[chosen] != a["awake"][chosen]
+    return {
+        "one_step_rebuilt": int(chosen.sum()),
+        "one_step_left_out": {why: int(w.sum()) for why, w in left_out.items()},
+        "one_step_error_median": float(np.median(smooth)),
+        "one_step_error_p99": float(np.quantile(smooth, 0.99)),
+        "one_step_error_max": float(np.max(smooth)),
+        "one_step_beyond_1e-5": int(np.sum(smooth > 1e-5)),
+        "one_step_flags_wrong": int(flags.sum()),
+        "one_step_ends_wrong": int(np.sum(ends & ~asleep)),
+        "one_step_sleep_wrong": int(asleep.sum()),
+    }
+
+
+def measured(
+    recording: Recording, env: LunarLander, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """All figures; the one-step ones where the file allows it."""
+    say("replaying whole episodes")
+    result = open_loop(recording, env)
+    if recording.has_hidden_state:
+        say("making every step from its recorded state")
+        return result | one_step(recording, env)
+    say("the file has no hidden state: single steps are not made")
+    return result | {"one_step_rebuilt": 0}
+
+
+def main() -> int:
+    """Measure, print and write; 2 for a file that cannot be used."""
+    parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
+    parser.add_argument("--file", type=Path, default=PUBLIC, help="the recording")
+    parser.add_argument("--json", type=Path, help="where to write the result")
+    arguments = parser.parse_args()
+    try:
+        recording = read(arguments.file)
+        if arguments.json and not arguments.json.parent.is_dir():
+            raise UnusableFile(f"There is no folder {arguments.json.parent}.")
+    except UnusableFile as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    env = LunarLander(solver="exact", hull_contacts=True)
+    result = measured(recording, env, lambda line: print(line, file=sys.stderr))
+    for name, value in result.items():
+        print(f"{name:28} {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
