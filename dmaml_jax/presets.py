@@ -221,8 +221,11 @@ _POINT = {
     "min_std": 0.05,
     "threshold": None,
 }
+_LANDER = {"horizon": 400, "threshold": None}
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole": {},
+    "lunarlander": _LANDER,
+    "lunarlander-exact": _LANDER,
     # Advantages as they are: normalised per task, a collision would weigh no more
     # than the small change among tasks where nobody collides.
     "intersection": {
