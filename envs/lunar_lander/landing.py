@@ -29,7 +29,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     where,
 )
 
-IMPACT_ITERATIONS = 20  # one corner alone converges by a factor of three or more
+IMPACT_ITERATIONS = 20  # each leaves at most 0.36 of one corner's error
 
 
 def _corner_heights(leg: Body, ground: Ground, one: Any) -> list[jax.Array]:
