@@ -300,3 +300,12 @@ def test_gymnax_s_pendulum_improves() -> None:
     step = make_train_step("gymnax:Pendulum-v1", "maml", vary=("g=5:15",))
     rises = ends(curves(step, range(1, 4), 150), 15)
     assert (rises > 60).all(), rises
+
+
+@pytest.mark.slow
+def test_gymnax_s_acrobot_learns_to_swing_up() -> None:
+    """Its own 500 steps, in which a random policy rarely arrives."""
+    step = make_train_step("gymnax:Acrobot-v1", "maml", vary=("link_mass_1=0.5:2",))
+    metrics = curves(step, range(1, 4), 100)
+    assert (metrics["return_after"][0] < -400).all()
+    assert (metrics["return_after"][-10:].mean(axis=0) > -120).all()
