@@ -34,6 +34,9 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
     A reset costs a whole step of physics, as it does in Gymnasium.
     """
 
+    # Parameters whose values must be above 0.
+    positive = ("gravity",)
+
     def __init__(
         self,
         continuous: bool = False,
