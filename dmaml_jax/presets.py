@@ -221,7 +221,12 @@ _POINT = {
     "min_std": 0.05,
     "threshold": None,
 }
-_LANDER = {"horizon": 400, "threshold": None}
+_LANDER = {
+    "horizon": 400,
+    "num_trajectories": 20,
+    "outer_lr": 0.003,
+    "threshold": None,
+}
 PRESETS: dict[str, dict[str, Any]] = {
     "cartpole": {},
     "lunarlander": _LANDER,

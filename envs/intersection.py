@@ -70,10 +70,8 @@ def reward(speed: Number, distance: Number, params: EnvParams) -> jax.Array:
     return (jnp.exp(-(off**2)) + x**2 * (3 - 2 * x)) / 2
 
 
-def closest(
-    from_x: jax.Array, from_y: jax.Array, to_x: jax.Array, to_y: jax.Array
-) -> jax.Array:
-    """Least distance to the origin along a straight segment, m."""
+def closest(from_x: Any, from_y: Any, to_x: Any, to_y: Any) -> jax.Array:
+    """Least distance to the origin along straight segments, m, elementwise."""
     along_x, along_y = to_x - from_x, to_y - from_y
     length = along_x**2 + along_y**2
     share = -(from_x * along_x + from_y * along_y) / jnp.maximum(length, 1e-12)

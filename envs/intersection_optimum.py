@@ -64,8 +64,8 @@ def solve(
 
     Example:
         >>> best = solve(EnvParams(u=10.0), [-31.0, -30.0], num_speeds=16)
-        >>> print(best.returns.shape, f"{best.at(30.0, -30.5):.0f}")
-        (2, 487) 193
+        >>> print(best.returns.shape, f"{best.at(30.0, -30.5):.1f}")
+        (2, 487) 193.8
     """
     p: EnvParams = jax.tree.map(float, params)
     if delta_y is None:

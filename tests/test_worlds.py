@@ -152,7 +152,6 @@ def test_an_environment_without_a_default_policy_is_refused():
         ("intersection", {}),
         ("point", {"method": "ac", "entropy_coefficient": 0.01}),
         (GYMNAX + "FrozenLake-misc", {"vary": ()}),
-        (GYMNAX + "FourRooms-misc", {"vary": ("fail_prob=0.1:0.5",), "horizon": 7}),
     ],
 )
 def test_an_epoch_of_every_kind(env, values):

@@ -87,7 +87,16 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
         np.testing.assert_allclose(info.loss, bare_info.loss, rtol=1e-12)
 
 
-@pytest.mark.parametrize("base", ["maml", "reptile", "meta-sgd", "sg-mrl"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        "maml",
+        *(
+            pytest.param(base, marks=pytest.mark.slow)
+            for base in ("reptile", "meta-sgd", "sg-mrl")
+        ),
+    ],
+)
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     """Through the public train step, over four epochs."""
     trained = []
@@ -243,7 +252,7 @@ def test_the_pre_step_may_reduce_steps_otherwise() -> None:
     """A mean over steps in the pre-step alone: shorter by the episodes' mean length."""
     moves = []
     values = {"directed_lr": 0.01, "outer_lr": 0.0, "outer_optimizer": "sgd", **SMALL}
-    for reduction in ("same", "sum", "mean"):
+    for reduction in ("same", "mean"):
         init, step = make_train_step(
             "cartpole", "directed-maml", directed_reduction=reduction, **values
         )
@@ -251,6 +260,5 @@ def test_the_pre_step_may_reduce_steps_otherwise() -> None:
         after, info = jax.jit(step)(jax.random.key(1), state)
         flat = [jax.flatten_util.ravel_pytree(s.params)[0] for s in (state, after)]
         moves.append(np.asarray(flat[1] - flat[0]))
-    np.testing.assert_allclose(moves[0], moves[1], rtol=1e-12)
     length = float(info.return_medium)  # reward 1 per step
-    np.testing.assert_allclose(moves[1], moves[2] * length, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(moves[0], moves[1] * length, rtol=1e-8, atol=1e-12)
