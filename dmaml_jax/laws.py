@@ -86,7 +86,8 @@ def normal_between(mean: float, deviation: float, low: float, high: float) -> La
 
     Raises:
         ValueError: the range is reversed or not finite, the deviation is not above 0,
-            or the range is more than 5 deviations away from the mean.
+            the range is more than 5 deviations away from the mean, or too narrow for
+            the normal to show.
     """
     _check_range(low, high)
     if not 0 < deviation < float("inf"):
@@ -105,6 +106,12 @@ def normal_between(mean: float, deviation: float, low: float, high: float) -> La
     ends = sorted((side * a, side * b))
     below = float(special.ndtr(ends[0]))
     mass = float(special.ndtr(ends[1])) - below
+
+    if mass < 1e-4 * (below + mass):
+        raise ValueError(
+            f"over {low:g}:{high:g} a normal of deviation {deviation:g} hardly varies: "
+            "write LOW:HIGH alone"
+        )
 
     def quantile(u: jax.Array) -> jax.Array:
         share = u if side > 0 else 1 - u

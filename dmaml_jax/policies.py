@@ -117,7 +117,8 @@ def mlp_normal(
             keep bounds.
         initial_std: σ at first; log σ is a parameter like the others.
         min_std: least σ. The score is in units of 1/σ, so without one a policy that
-            has become sure of itself takes ever longer steps.
+            has become sure of itself takes ever longer steps. A log σ that has fallen
+            below it has no gradient and stays there.
 
     Returns:
         A `Policy` of vector observations.

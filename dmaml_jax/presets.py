@@ -376,11 +376,6 @@ def validated(config: TrainConfig) -> TrainConfig:
                 config,
                 f"one of {', '.join(allowed)}",
             )
-    if config.env.startswith(GYMNAX) and not config.vary:
-        raise UsageError(
-            f"{config.env} has no task distribution of its own: give --vary "
-            "NAME=LOW:HIGH with a parameter that dmaml-jax envs lists."
-        )
     if config.vary:
         parse_vary(config.vary)
     try:
@@ -394,6 +389,11 @@ def validated(config: TrainConfig) -> TrainConfig:
 
 def _check_pairs(config: TrainConfig) -> None:
     """Values that make no sense together."""
+    if not _traced(config.initial_std) and config.initial_std < config.min_std:
+        raise UsageError(
+            f"--initial-std is {config.initial_std:g}, below --min-std "
+            f"{config.min_std:g}, where it could never grow: make one of them another."
+        )
     least = registry.entry(config.algo).min_inner_steps
     if config.num_inner_steps < least:
         raise UsageError(

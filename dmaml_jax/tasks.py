@@ -23,8 +23,8 @@ class TaskDistribution(NamedTuple):
 
     Attributes:
         sample: `(key) -> task`, one task ~ ρ.
-        mean: `() -> task`, the medium task 𝒯_med at φ_med = E_ρ[φ]; a medoid where
-            that is no task of ρ's kind (lists and mixtures).
+        mean: `() -> task`, the medium task 𝒯_med at φ_med = E_ρ[φ]; of lists and
+            mixtures a medoid, as the mean may be no task of theirs.
         held_out: `(key) -> task`, one that training does not see: of a finite list the
             held-out part, else a fresh draw. None: as `sample`.
     """
@@ -105,6 +105,13 @@ def independent(
     types = {}
     for name, law in parameters.items():
         types[name] = _dtype(env_params, name, whole=law.whole)
+        if jnp.issubdtype(types[name], jnp.integer):
+            most = jnp.iinfo(types[name])
+            if not most.min <= law.low <= law.high <= most.max:
+                raise ValueError(
+                    f"Parameter {name!r} takes whole numbers from {most.min} to "
+                    f"{most.max}, and a value lies beyond."
+                )
         if medium == "mean" and jnp.issubdtype(types[name], jnp.integer):
             raise ValueError(
                 f"Parameter {name!r} takes whole numbers, so its mean may be no value "
@@ -211,6 +218,8 @@ def finite(
     names = tuple(tasks[0])
     if any(set(task) != set(names) for task in tasks):
         raise ValueError("Every task of a list must name the same parameters.")
+    if len({tuple(task[name] for name in names) for task in tasks}) < len(tasks):
+        raise ValueError("A list must not name a task twice.")
     columns = {}
     for name in names:
         column = np.array([task[name] for task in tasks], np.float64)
@@ -273,17 +282,16 @@ def mixture(
 
         return sample
 
-    def mean() -> Task:
-        middles = [part.mean() for part in parts]
-        rows = [
-            np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(middle)])
-            for middle in middles
-        ]
-        return middles[_medoid(np.stack(rows), shares)]
+    # Now and not in `mean`, which a compiled epoch calls.
+    rows = [
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(part.mean())])
+        for part in parts
+    ]
+    middle = parts[_medoid(np.stack(rows), shares)]
 
     return TaskDistribution(
         sampler([part.sample for part in parts]),
-        mean,
+        middle.mean,
         sampler([part.sample_held_out for part in parts]),
     )
 

@@ -39,6 +39,11 @@ def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
     params = env.default_params
     limit = max(int(params.max_steps_in_episode), config.horizon)
     params = params.replace(max_steps_in_episode=limit)
+    if not config.vary:
+        raise UsageError(
+            f"{config.env} has no task distribution of its own: give --vary "
+            "NAME=LOW:HIGH with a parameter that dmaml-jax envs lists."
+        )
     varied = parse_vary(config.vary)
     single, circles = {}, {}
     for names, how in varied.items():
@@ -72,6 +77,12 @@ def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
 def _law(how: Varied, held_out: float) -> laws.Law:
     numbers = how.numbers
     if how.kind == "mixture":
+        listed = [n for part in how.parts if part.kind == "list" for n in part.numbers]
+        if held_out and len(set(listed)) < len(listed):
+            raise ValueError(
+                "two lists of a mixture share a value, which --held-out "
+                "might keep from one and not from the other"
+            )
         return laws.any_of([_law(part, held_out) for part in how.parts], numbers)
     if how.kind == "list":
         share = held_out if len(numbers) > 1 else 0.0
@@ -98,6 +109,17 @@ def _check_effects(
             raise UsageError(
                 f"--vary {field}: its values go from {low:g} to {high:g}, but {name} "
                 f"allows only those above 0 for {field}."
+            )
+    for smaller, larger in getattr(env, "ordered", ()):
+        bounds = [
+            ends.get(field, (float(getattr(middle, field)),) * 2)
+            for field in (smaller, larger)
+        ]
+        if bounds[0][1] > bounds[1][0]:
+            raise UsageError(
+                f"--vary lets {smaller} reach {bounds[0][1]:g} and {larger} "
+                f"{bounds[1][0]:g}, but {name} needs {smaller} below {larger}: give "
+                "ranges that do not cross."
             )
     if all(low == high for low, high in ends.values()):
         raise UsageError(
@@ -131,7 +153,7 @@ def _like(params: Any, field: str, value: float) -> Any:
 
 
 def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Policy:
-    """An MLP that fits the environment's spaces.
+    """An MLP that fits the environment's spaces, as they are for the medium task.
 
     Raises:
         UsageError: its actions or observations are of a kind that no MLP fits.

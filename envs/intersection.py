@@ -96,6 +96,12 @@ class Intersection(environment.Environment[EnvState, EnvParams]):
     every u in [5, 15].
     """
 
+    # Pairs of parameters of which the first must stay below the second.
+    ordered = (
+        ("collision_distance", "safe_distance"),
+        ("min_start_1", "max_start_1"),
+        ("min_start_2", "max_start_2"),
+    )
     # Parameters whose values must be above 0.
     positive = tuple(field.name for field in dataclasses.fields(EnvParams))
 

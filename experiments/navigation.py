@@ -46,7 +46,8 @@ def main() -> int:
     )
     run = trained(config)
     problem = run["problem"]
-    fresh = problem.sample_tasks(evaluation_key(SEED), GOALS)
+    # Of a seed that is not trained: the others' keys measure.
+    fresh = problem.sample_tasks(evaluation_key(SEED + SEEDS), GOALS)
     returns = measured(
         config, run, fresh, episodes=EPISODES, num_steps=STEPS,
         summary=problem.performance,

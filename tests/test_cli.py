@@ -101,6 +101,7 @@ def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
     assert "100 (110)" in table["maml"]
 
 
+@pytest.mark.float32
 def test_envs_lists_every_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["envs"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -139,6 +140,15 @@ WRONG = {
     "--env gymnax:Acrobot-v1 --vary available_torque=1:2": ["is an array"],
     "--env intersection --vary u=-5:15": ["u", "-5 to 15", "above 0"],
     "--env point --vary goal_x,goal_z=circle:1": ["no parameter 'goal_z'"],
+    "--env intersection --initial-std 0.1": ["below --min-std 0.2"],
+    "--env intersection --vary safe_distance=3:12": [
+        "collision_distance reach 5 and safe_distance 3",
+        "do not cross",
+    ],
+    "--env gymnax:Pendulum-v1 --held-out 0.25 --vary g=1,2,3,4|3,4,5,6": [
+        "share a value",
+    ],
+    "--env gymnax:Nonsense-v9": ["gymnax has no environment 'Nonsense-v9'"],
     "--env intersection --initial-std 0": ["--initial-std is 0", "above 0"],
     "--env intersection --obs-scale -1": ["--obs-scale is -1", "above 0"],
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],

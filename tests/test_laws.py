@@ -90,6 +90,8 @@ def test_a_mixture_has_its_parts_shares_and_a_medoid_for_its_medium():
         (lambda: log_between(0.0, 1.0), "above 0"),
         (lambda: normal_between(0.0, 0.0, 0.0, 1.0), "deviation must be above 0"),
         (lambda: normal_between(0.0, 1.0, 8.0, 9.0), "more than 5 deviations"),
+        (lambda: normal_between(10.0, 1e7, 5.0, 15.0), "hardly varies"),
+        (lambda: normal_between(10.0, 1e17, 5.0, 15.0), "hardly varies"),
         (lambda: one_of([]), "at least one value"),
         (lambda: one_of([1.0, 1.0]), "twice"),
         (lambda: one_of([1.0, float("inf")]), "finite"),

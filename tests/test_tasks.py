@@ -131,6 +131,8 @@ def test_a_finite_list_its_split_and_its_medoid():
         finite(PARAMS, [])
     with pytest.raises(ValueError, match="same parameters"):
         finite(PARAMS, [{"gravity": 5.0}, {"length": 1.0}])
+    with pytest.raises(ValueError, match="a task twice"):
+        finite(PARAMS, [{"gravity": 5.0}, {"gravity": 5.0}])
     with pytest.raises(ValueError, match="not finite"):
         finite(PARAMS, [{"gravity": float("nan")}])
 
@@ -146,7 +148,8 @@ def test_a_mixture_draws_whole_tasks_of_its_parts():
     heavy = np.asarray(drawn.gravity) > 10
     np.testing.assert_allclose(heavy.mean(), 0.25, atol=4 * 0.007)
     np.testing.assert_array_equal(heavy, np.asarray(drawn.length) > 0.6)
-    assert tasks.mean().gravity == 6.5  # a part's own medium task, not the mean
+    # A part's own medium task, not the mean; compiled epochs ask for it too.
+    assert tasks.mean().gravity == jax.jit(lambda: tasks.mean())().gravity == 6.5
     lists = [finite(PARAMS, [{"gravity": float(n)} for n in range(1, 9)], held_out=0.5)]
     assert len(set(sampled(mixture(lists).sample_held_out).gravity.tolist())) == 4
 
@@ -168,3 +171,10 @@ def test_a_circle_of_goals():
 def test_another_range_than_the_training_one_is_another_distribution():
     wide = uniform(PARAMS, gravity=(20.0, 30.0))
     assert jnp.min(sampled(wide.sample, 50).gravity) >= 20
+
+
+@pytest.mark.float32
+def test_whole_numbers_that_do_not_fit_are_refused():
+    params = envs.make("gymnax:MemoryChain-bsuite")[0].default_params
+    with pytest.raises(ValueError, match="a value lies beyond"):
+        independent(params, {"memory_length": laws.one_of([3, 10**10])})

@@ -11,6 +11,7 @@ from dmaml_jax import make_train_step
 from dmaml_jax.distributions import Normal
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import GYMNAX, PRESETS, TrainConfig, preset, validated
+from dmaml_jax.tasks import uniform
 from dmaml_jax.worlds import default_policy, named_environment, named_tasks
 
 pytestmark = pytest.mark.float32
@@ -151,14 +152,9 @@ def test_an_environment_without_a_default_policy_is_refused():
     [
         ("intersection", {}),
         ("point", {"method": "ac", "entropy_coefficient": 0.01}),
-        (GYMNAX + "FrozenLake-misc", {"vary": ()}),
     ],
 )
 def test_an_epoch_of_every_kind(env, values):
-    if not values.get("vary", True):
-        with pytest.raises(UsageError, match="no task distribution of its own"):
-            make_train_step(env, "maml")
-        return
     sizes = {"num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (4,)}
     init, step = make_train_step(
         env, "directed-maml", **{"horizon": 7, **sizes, **values}
@@ -168,3 +164,13 @@ def test_an_epoch_of_every_kind(env, values):
     for leaf in jax.tree.leaves((state, info)):
         assert jnp.all(jnp.isfinite(leaf))
     assert 0 < info.num_steps <= 5 * 3 * 7
+
+
+def test_gymnax_s_environments_need_tasks_from_somewhere():
+    with pytest.raises(UsageError, match="no task distribution of its own"):
+        make_train_step(GYMNAX + "FrozenLake-misc", "maml")
+    with pytest.raises(UsageError, match="gymnax has no environment 'Nonsense-v9'"):
+        make_train_step(GYMNAX + "Nonsense-v9", "maml")
+    made = named_environment(GYMNAX + "Pendulum-v1")
+    tasks = uniform(made.default_params, g=(5.0, 15.0))
+    make_train_step(GYMNAX + "Pendulum-v1", "maml", tasks=tasks)
