@@ -184,6 +184,7 @@ def test_the_end_is_absorbing_and_pays_once(start, step):
     assert np.all(reward == 0) and np.all(over)
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_gymnax_steps_and_resets_it():
     params = ENV.default_params.replace(max_steps_in_episode=3)
@@ -209,6 +210,7 @@ def test_spaces_and_names():
         LunarLander(solver="exakt")
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_continuous_actions_reach_the_discrete_ones(start):
     """Full power of one engine is the discrete action; less than half is none."""
