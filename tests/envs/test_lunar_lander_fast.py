@@ -111,6 +111,7 @@ def test_single_steps_from_recorded_states():
     np.testing.assert_allclose(obs[:, 6:], a["contact"][rows], atol=0.02 * LANES)
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_every_parameter_acts_alone(start, step):
     """Each leaf changed in a lane of its own; the others see the default."""
