@@ -28,7 +28,7 @@ FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators turbulence family navigation crossing test test-slow \
+.PHONY: help setup train estimators turbulence family navigation crossing pictures test test-slow \
   test-gpu lint conformance conformance-closed-loop bench
 
 help:  ## this list
@@ -89,6 +89,9 @@ navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and 
 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
 	@$(BIN)/python experiments/crossing.py
+
+pictures: $(READY)  ## a landing in one picture, write docs/lunar-lander-episode.png
+	@$(BIN)/python experiments/pictures.py
 
 conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz JSON=result.json
 	@$(BIN)/python tests/conformance/replay.py $(FLAGS)
