@@ -12,13 +12,8 @@ from typing import Any, TypeVar
 
 from dmaml_jax.algos import table
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import (
-    EstimatorsConfig,
-    TrainConfig,
-    preset,
-    validated,
-    validated_estimators,
-)
+from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
+from dmaml_jax.validation import validated, validated_estimators
 
 USAGE = 2
 Config = TypeVar("Config", TrainConfig, EstimatorsConfig)

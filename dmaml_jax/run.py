@@ -12,9 +12,10 @@ from types import FrameType
 import jax
 import numpy as np
 
+from dmaml_jax.algos import objective
 from dmaml_jax.factory import build
 from dmaml_jax.plots import draw_curves
-from dmaml_jax.presets import TrainConfig, objective
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.progress import Progress
 from dmaml_jax.records import (
     MetricsWriter,

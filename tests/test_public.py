@@ -48,6 +48,7 @@ FLOORS = {
     7: ["plots", "rendering", "progress"],
     8: [
         "presets",
+        "validation",
         "worlds",
         "factory",
         "run",

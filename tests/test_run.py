@@ -11,8 +11,9 @@ import pytest
 from dmaml_jax import records, run
 from dmaml_jax.cli import _defaults
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.training import Program
+from dmaml_jax.validation import validated
 
 pytestmark = pytest.mark.float32
 TINY = {
