@@ -112,6 +112,50 @@ def validated(config: TrainConfig) -> TrainConfig:
     return config
 
 
+def check_unchanged(before: TrainConfig, after: TrainConfig) -> None:
+    """Refuse to go on with a run as another one; only its epochs may grow.
+
+    Raises:
+        UsageError: a value differs, or the epochs cannot change.
+    """
+    changed = [
+        field.name
+        for field in dataclasses.fields(before)
+        if getattr(before, field.name) != getattr(after, field.name)
+    ]
+    others = [name for name in changed if name != "epochs"]
+    if others:
+        flags = ", ".join("--" + name.replace("_", "-") for name in others)
+        raise UsageError(
+            f"--resume goes on with the run as it was, but {flags} would change it: "
+            "leave out what differs, or begin a new run with --config RUN."
+        )
+    if not changed:
+        return
+    if after.epochs < before.epochs:
+        raise UsageError(
+            f"--epochs is {after.epochs}, but the run has {before.epochs}: give more, "
+            "or leave it out."
+        )
+    depending = [
+        flag
+        for flag, depends in (
+            ("--outer-schedule cosine", before.outer_schedule == "cosine"),
+            (
+                "--directed-schedule cosine",
+                before.directed_schedule == "cosine"
+                and registry.is_directed(before.algo),
+            ),
+        )
+        if depends
+    ]
+    if depending:
+        raise UsageError(
+            f"--epochs cannot grow: the run has {' and '.join(depending)}, which ends "
+            f"after {before.epochs} epochs. Begin a new run with --config RUN."
+        )
+
+
 def _check_policy(config: TrainConfig) -> None:
     if not _traced(config.initial_std) and config.initial_std < config.min_std:
         raise UsageError(
