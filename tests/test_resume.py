@@ -220,14 +220,14 @@ def test_another_version_or_layout_is_said(uninterrupted, capsys) -> None:
 
 
 def failing_from_epoch_5(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loss is NaN in the fifth epoch of seeds whose first bias has become positive."""
+    """Loss is NaN in the fifth epoch of seeds whose first weight is positive."""
 
     def train_step(problem, learner, num_tasks):
         init, step = training.train_step(problem, learner, num_tasks)
 
         def failing(key, state):
             new, info = step(key, state)
-            first = jax.tree.leaves(state.params)[0].ravel()[0]
+            first = jax.tree.leaves(state.params)[1].ravel()[0]
             fails = (state.epoch == 4) & (first > 0)
             return new, info._replace(loss=jnp.where(fails, jnp.nan, info.loss))
 
