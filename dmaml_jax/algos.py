@@ -1,9 +1,9 @@
-"""The algos command: a table of the learners."""
+"""The algos command, and what a learner estimates, in words."""
 
 import textwrap
 
 from dmaml_jax.learners import registry
-from dmaml_jax.presets import preset
+from dmaml_jax.presets import TrainConfig, preset
 
 _HEADS = ("--algo", "order", "episodes", "paper", "")
 
@@ -44,3 +44,28 @@ def table() -> str:
     for text, pairs in by_text.items():
         lines += [f"  {text}", textwrap.indent("\n".join(pairs), "    ")]
     return "\n".join(lines)
+
+
+def objective(config: TrainConfig) -> str:
+    """What the meta-gradient of a validated configuration estimates, for people."""
+    text = registry.objective(config.algo, config.surrogate)
+    departures = [
+        flag
+        for flag, departs in (
+            ("--method pg", config.method != "pg"),
+            (
+                "--baseline leave-one-out",
+                config.method == "pg" and config.baseline == "linear",
+            ),
+            ("--normalize-advantages False", config.normalize_advantages),
+            ("--discount-weighting True", not config.discount_weighting),
+            ("--step-reduction sum", config.step_reduction != "sum"),
+        )
+        if departs
+    ]
+    if "score_baseline" in registry.entry(config.algo).takes:
+        if departures:
+            text += f"; an unbiased outer step needs {' and '.join(departures)}"
+    elif config.surrogate == "dice":
+        text += "; DiCE's inner step takes raw rewards and needs a smaller --inner-lr"
+    return text

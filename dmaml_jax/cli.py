@@ -8,17 +8,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dmaml_jax.algos import table
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import (
-    EstimatorsConfig,
-    TrainConfig,
-    preset,
-    validated,
-    validated_estimators,
-)
+from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
+from dmaml_jax.stored import read_config, read_values
+from dmaml_jax.validation import check_unchanged, validated, validated_estimators
 
 USAGE = 2
 Config = TypeVar("Config", TrainConfig, EstimatorsConfig)
@@ -35,6 +31,12 @@ class Train(TrainConfig):
     """The run folder itself; runs/ENV-ALGO-TIME if empty."""
     config: str = ""
     """A run's config.json: that run again; other flags override it."""
+    resume: str = ""
+    """A run folder: go on where its last checkpoint left it, bit for bit."""
+    log: Literal["none", "tensorboard", "wandb"] = "none"
+    """Where metrics go beside metrics.csv; wandb writes offline runs."""
+    verbosity: Literal["quiet", "normal", "verbose"] = "normal"
+    """How much is printed; -q and -v are short for quiet and verbose."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,29 +128,20 @@ def _defaults(arguments: list[str]) -> Train:
     parser.add_argument("--env")
     parser.add_argument("--algo", default=TrainConfig.algo)
     parser.add_argument("--config", default="")
+    parser.add_argument("--resume", default="")
     given, _ = parser.parse_known_args(arguments)
+    if given.resume:
+        if given.config:
+            raise UsageError(
+                "--resume takes the configuration from the run folder: leave --config "
+                "out."
+            )
+        stored = read_config(given.resume, f"--resume {given.resume}")
+        return Train(**dataclasses.asdict(stored), resume=given.resume)
     if not given.config:
         values = preset(given.env or TrainConfig.env, given.algo)
         return Train(**dataclasses.asdict(values))
-    from dmaml_jax.records import read_values
-
-    values = dict(read_values(given.config))
-    defaults = dataclasses.asdict(TrainConfig())
-    for name, value in values.items():
-        if name not in defaults:
-            raise UsageError(
-                f"--config {given.config} has a value {name!r} that this version does "
-                "not know: remove it there, or use the version that wrote it."
-            )
-        kept = tuple(value) if isinstance(value, list) else value
-        number = isinstance(defaults[name], float) and type(value) is int
-        number |= name == "threshold" and value is None
-        if not number and type(kept) is not type(defaults[name]):
-            raise UsageError(
-                f"--config {given.config}: {name} is {value!r}, but it must be like "
-                f"{defaults[name]!r}."
-            )
-        values[name] = kept
+    values = read_values(given.config, f"--config {given.config}")
     # A value that is wrong there is said here, before tyro takes it for a default.
     merged = {**values, "env": given.env or values.get("env", TrainConfig.env)}
     try:
@@ -160,7 +153,12 @@ def _defaults(arguments: list[str]) -> Train:
 
 
 def _gathered(arguments: list[str]) -> list[str]:
-    """`--vary a --vary b` as `--vary a b`, so that both ways of writing it work."""
+    """`--vary a --vary b` as `--vary a b`, so that both ways of writing it work.
+
+    And the short flags spelled out.
+    """
+    short = {"-q": ["--verbosity", "quiet"], "-v": ["--verbosity", "verbose"]}
+    arguments = [part for word in arguments for part in short.get(word, [word])]
     several: dict[str, list[str]] = {"--vary": [], "--medium-values": []}
     rest: list[str] = []
     current = None
@@ -189,15 +187,26 @@ def _run(command: Train | Algos | Envs | Estimators) -> int:
         return 0
     if isinstance(command, Estimators):
         return _run_estimators(command)
+    return _run_train(command)
+
+
+def _run_train(command: Train) -> int:
     config = validated(_fields(command, TrainConfig))
+    if command.resume:
+        check_unchanged(read_config(command.resume), config)
     from dmaml_jax import devices
 
     cores = min(devices.usable_cores(), config.seeds * config.num_tasks)
     config = dataclasses.replace(config, cpu_devices=config.cpu_devices or cores)
     devices.configure(config.device, config.cpu_devices)
-    from dmaml_jax.run import train
+    from dmaml_jax import run
 
-    return train(config, command.out or None)
+    out = command.out or None
+    if command.resume:
+        return run.resume(
+            config, command.resume, out, log=command.log, verbosity=command.verbosity
+        )
+    return run.train(config, out, log=command.log, verbosity=command.verbosity)
 
 
 def _run_estimators(command: Estimators) -> int:

@@ -12,8 +12,9 @@ import numpy as np
 from dmaml_jax import bias
 from dmaml_jax.enumeration import num_data_sets
 from dmaml_jax.plots import draw_estimators
-from dmaml_jax.presets import MOST_TERMS, EstimatorsConfig
+from dmaml_jax.presets import EstimatorsConfig
 from dmaml_jax.records import create_run_folder, describe_run, json_values, shown
+from dmaml_jax.validation import MOST_TERMS
 
 _COLUMNS = (
     "estimator",

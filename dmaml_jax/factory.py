@@ -20,17 +20,13 @@ from dmaml_jax.learners.directed import (
 from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
 from dmaml_jax.learners.maml import uniform_to_last, zero_to_one
 from dmaml_jax.objectives import Objective, actor_critic, policy_gradient
-from dmaml_jax.presets import (
-    TrainConfig,
-    learner_preset,
-    preset,
-    validated,
-)
+from dmaml_jax.presets import TrainConfig, learner_preset, preset
 from dmaml_jax.problem import make_problem
 from dmaml_jax.surrogates import surrogate
 from dmaml_jax.tasks import TaskDistribution, uniform
 from dmaml_jax.training import Init, Step, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
+from dmaml_jax.validation import validated
 from dmaml_jax.varying import parse_values
 from dmaml_jax.worlds import default_policy, named_environment, named_tasks
 

@@ -22,7 +22,7 @@ def draw_curves(
     threshold a dashed one.
 
     Args:
-        metrics: as `records.read_metrics` returns them.
+        metrics: as `metrics.read_metrics` returns them.
         path: of the PNG.
         title: what was run.
         threshold: in units of return, if there is one.

@@ -4,13 +4,11 @@ Pure Python, so that `--help` and a wrong flag answer without importing JAX.
 """
 
 import dataclasses
-import math
 from difflib import get_close_matches
 from typing import Any, Literal
 
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
-from dmaml_jax.varying import parse_values, parse_vary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +127,12 @@ class TrainConfig:
     """Precision of matrix products on a GPU; its default, TF32, keeps 10 bits."""
     chunk_epochs: int = 20
     """Epochs between two looks of the host: metrics, progress, Ctrl-C."""
+    checkpoint_every: int = 100
+    """Epochs between two checkpoints; 0: only one at the end."""
+    keep_checkpoints: int = 3
+    """Checkpoints that are kept, the newest ones."""
+    on_nan: Literal["freeze", "stop"] = "freeze"
+    """A seed that is no longer finite: freeze it and go on, or stop the run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,52 +161,6 @@ class EstimatorsConfig:
     """beta: step size of that ascent."""
     seed: int = 1
     """Of the MDP, the policy and the samples."""
-
-
-MOST_TERMS = 1_000_000
-"""Of a sum over all data sets."""
-
-
-def validated_estimators(config: EstimatorsConfig) -> EstimatorsConfig:
-    """The values, if they make sense and all data sets can be summed over.
-
-    Raises:
-        UsageError: the first value that is out of range, or too many data sets.
-    """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name == "samples":
-            holds, allowed = _is_count(value - 1), "a whole number, 2 or more"
-        elif field.name == "seed":
-            holds, allowed = 0 <= value < 2**32 - 1, "a whole number from 0 below 2^32"
-        elif field.name == "num_trajectories":
-            holds = bool(value) and all(_is_count(size) for size in value)
-            allowed = "whole numbers, 1 or more each"
-        elif isinstance(field.default, int):
-            holds, allowed = _is_count(value), "a whole number, 1 or more"
-        elif field.name == "discount":
-            holds, allowed = 0 <= value <= 1, "a number from 0 to 1"
-        else:
-            holds = math.isfinite(value) and value >= 0
-            allowed = "a finite number, 0 or more"
-        _require(holds, field.name, config, allowed)
-    steps = config.horizon * (config.inner_steps + 1)
-    _require(
-        config.states * config.actions > 1,
-        "states",
-        config,
-        "such that there is more than one state or action",
-    )
-    # By logarithms: the number itself may have more digits than fit a line.
-    digits = steps * math.log10(config.states * config.actions)
-    if digits > math.log10(MOST_TERMS) + 1e-9:
-        raise UsageError(
-            f"With {config.states} states, {config.actions} actions, horizon "
-            f"{config.horizon} and {config.inner_steps} inner steps there are about "
-            f"10^{digits:.0f} data sets at one trajectory each, but at most a million "
-            "can be summed over: make one of the four smaller."
-        )
-    return config
 
 
 GYMNAX = "gymnax:"
@@ -298,205 +256,3 @@ def preset(env: str, algo: str = TrainConfig.algo) -> TrainConfig:
 def learner_preset(algo: str) -> dict[str, Any]:
     """What a learner's preset changes of the defaults, whatever the environment."""
     return LEARNER_PRESETS.get(algo.removeprefix(registry.DIRECTED), {})
-
-
-def validated(config: TrainConfig) -> TrainConfig:
-    """The configuration with the learner's full name, if its values make sense.
-
-    Traced values (a library user may vmap over rates) are not looked at.
-
-    Raises:
-        UsageError: the first value that is out of range.
-    """
-    for name in _COUNTS:
-        _require(
-            _is_count(getattr(config, name)), name, config, "a whole number, 1 or more"
-        )
-    _require(
-        isinstance(config.seed, int) and 0 <= config.seed <= 2**32 - config.seeds,
-        "seed",
-        config,
-        "a whole number from 0, and the last seed below 2^32",
-    )
-    for name in _STEP_SIZES:
-        value = getattr(config, name)
-        _require(
-            _traced(value) or (math.isfinite(value) and value >= 0),
-            name,
-            config,
-            "a finite number, 0 or more",
-        )
-    _require(
-        _traced(config.discount) or 0 <= config.discount <= 1,
-        "discount",
-        config,
-        "a number from 0 to 1",
-    )
-    for name in ("loaded_dice_lambda", "gae_lambda"):
-        value = getattr(config, name)
-        _require(
-            _traced(value) or 0 <= value <= 1, name, config, "a number from 0 to 1"
-        )
-    for name in ("horizon", "cpu_devices", "multi_step_epochs", "second_order_epochs"):
-        _require(
-            _is_count(getattr(config, name) + 1), name, config, "a whole number from 0"
-        )
-    _require(
-        config.threshold is None or math.isfinite(config.threshold),
-        "threshold",
-        config,
-        "a finite number, or None",
-    )
-    for name in ("obs_scale", "initial_std", "min_std"):
-        value = getattr(config, name)
-        _require(
-            _traced(value) or (math.isfinite(value) and value > 0),
-            name,
-            config,
-            "a finite number above 0",
-        )
-    _require(
-        _traced(config.held_out) or 0 <= config.held_out < 1,
-        "held_out",
-        config,
-        "a number from 0 below 1",
-    )
-    _require(
-        all(_is_count(size) for size in config.hidden_sizes),
-        "hidden_sizes",
-        config,
-        "whole numbers, 1 or more each",
-    )
-    for field in dataclasses.fields(config):
-        allowed = getattr(field.type, "__args__", ())
-        if getattr(field.type, "__origin__", None) is Literal:
-            _require(
-                getattr(config, field.name) in allowed,
-                field.name,
-                config,
-                f"one of {', '.join(allowed)}",
-            )
-    if config.vary:
-        parse_vary(config.vary)
-    try:
-        config = dataclasses.replace(config, algo=registry.full_name(config.algo))
-        registry.objective(config.algo, config.surrogate)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    _check_pairs(config)
-    return config
-
-
-def _check_pairs(config: TrainConfig) -> None:
-    """Values that make no sense together."""
-    if not _traced(config.initial_std) and config.initial_std < config.min_std:
-        raise UsageError(
-            f"--initial-std is {config.initial_std:g}, below --min-std "
-            f"{config.min_std:g}, where it could never grow: make one of them another."
-        )
-    least = registry.entry(config.algo).min_inner_steps
-    if config.num_inner_steps < least:
-        raise UsageError(
-            f"--num-inner-steps is {config.num_inner_steps}, but {config.algo} needs "
-            f"{least} or more: with one it is no meta-learner."
-        )
-    defaults, takes = TrainConfig(), registry.entry(config.algo).takes
-    for argument, name in (
-        ("step_weights", "multi_step_epochs"),
-        ("second_order_share", "second_order_epochs"),
-        ("rates", "rates"),
-        ("score_baseline", "score_baseline"),
-    ):
-        value = getattr(config, name)
-        if value != getattr(defaults, name) and argument not in takes:
-            able = [n for n, e in registry.LEARNERS.items() if argument in e.takes]
-            raise UsageError(
-                f"--{name.replace('_', '-')} {value} has no effect on {config.algo}: "
-                f"leave it out, or choose {' or '.join(able)}."
-            )
-    if config.multi_step_epochs and config.num_inner_steps == 1:
-        raise UsageError(
-            "--multi-step-epochs weighs the losses of several inner steps: give "
-            "--num-inner-steps 2 or more, or leave it out."
-        )
-    if config.directed_schedule == "cosine" and config.directed_gate != "always":
-        raise UsageError(
-            "--directed-schedule cosine counts the pre-steps taken, and "
-            f"--directed-gate {config.directed_gate} leaves some out: choose one."
-        )
-    if config.medium_values and not registry.is_directed(config.algo):
-        raise UsageError(
-            f"--medium-values has no effect on {config.algo}: leave it out, or choose "
-            f"directed-{config.algo}."
-        )
-    if config.method == "ac" and config.surrogate == "dice":
-        raise UsageError(
-            "--surrogate dice takes raw rewards and does not go with --method ac: "
-            "choose score-function, lvc or loaded-dice, or --method pg."
-        )
-    if (config.medium_task == "given") != bool(config.medium_values):
-        raise UsageError(
-            "--medium-task given and --medium-values NAME=VALUE go together: give both "
-            "or neither."
-        )
-    parse_values(config.medium_values)
-
-
-def objective(config: TrainConfig) -> str:
-    """What the meta-gradient of a validated configuration estimates, for people."""
-    text = registry.objective(config.algo, config.surrogate)
-    departures = [
-        flag
-        for flag, departs in (
-            ("--method pg", config.method != "pg"),
-            (
-                "--baseline leave-one-out",
-                config.method == "pg" and config.baseline == "linear",
-            ),
-            ("--normalize-advantages False", config.normalize_advantages),
-            ("--discount-weighting True", not config.discount_weighting),
-            ("--step-reduction sum", config.step_reduction != "sum"),
-        )
-        if departs
-    ]
-    if "score_baseline" in registry.entry(config.algo).takes:
-        if departures:
-            text += f"; an unbiased outer step needs {' and '.join(departures)}"
-    elif config.surrogate == "dice":
-        text += "; DiCE's inner step takes raw rewards and needs a smaller --inner-lr"
-    return text
-
-
-_COUNTS = (
-    "seeds",
-    "epochs",
-    "num_tasks",
-    "num_trajectories",
-    "num_inner_steps",
-    "chunk_epochs",
-    "plateau_patience",
-)
-_STEP_SIZES = (
-    "inner_lr",
-    "outer_lr",
-    "directed_lr",
-    "clip_norm",
-    "value_coefficient",
-    "entropy_coefficient",
-)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _traced(value: Any) -> bool:
-    return not isinstance(value, int | float)
-
-
-def _require(holds: bool, name: str, config: Any, allowed: str) -> None:
-    if not holds:
-        flag = "--" + name.replace("_", "-")
-        value = getattr(config, name)
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        raise UsageError(f"{flag} is {shown}, but it must be {allowed}.")

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -13,14 +14,36 @@ _SECONDS_BETWEEN_LINES = 2.0
 class Progress:
     """Epochs done, speed, current smoothed return over the seeds, time left."""
 
-    def __init__(self, num_epochs: int) -> None:
-        """Begin at epoch 0."""
+    def __init__(
+        self,
+        num_epochs: int,
+        verbosity: Literal["quiet", "normal", "verbose"] = "normal",
+    ) -> None:
+        """Say nothing yet.
+
+        Args:
+            num_epochs: of the whole run.
+            verbosity: quiet prints warnings only, verbose more about each chunk.
+        """
         self._num_epochs = num_epochs
-        self._last_line = time.perf_counter()
+        self._verbosity = verbosity
         self._bar = None
-        if sys.stdout.isatty() and _has_rows():
+        self._first = (0, 0.0)
+
+    def begin(self, done: int = 0, seconds: float = 0.0) -> None:
+        """Begin where a run begins or goes on.
+
+        Args:
+            done: epochs that earlier processes did.
+            seconds: of training that they took.
+        """
+        self._last_line = time.perf_counter()
+        self._first = (done, seconds)
+        bar = self._verbosity != "quiet" and sys.stdout.isatty() and _has_rows()
+        if bar:
             self._bar = tqdm(
-                total=num_epochs,
+                total=self._num_epochs,
+                initial=done,
                 file=sys.stdout,
                 unit="epoch",
                 dynamic_ncols=True,
@@ -49,20 +72,49 @@ class Progress:
             self._bar.set_postfix_str(f"{speed}, {returns}", refresh=False)
             self._bar.update(done - self._bar.n)
             return
+        if self._verbosity == "quiet":
+            return
         now = time.perf_counter()
         if now - self._last_line < _SECONDS_BETWEEN_LINES and done < self._num_epochs:
             return
         self._last_line = now
-        left = seconds / done * (self._num_epochs - done)
+        first, before = self._first
+        rate = (done - first) / max(seconds - before, 1e-9)
+        left = (self._num_epochs - done) / rate
         print(
-            f"epoch {done}/{self._num_epochs}  {done / seconds:.1f} epochs/s  "
+            f"epoch {done}/{self._num_epochs}  {rate:.1f} epochs/s  "
             f"{speed}  {returns}  {left:.0f} s left",
             flush=True,
         )
 
-    def say(self, message: str) -> None:
-        """Print a line without tearing the bar."""
-        tqdm.write(message, file=sys.stdout)
+    def detail(self, done: int, metrics: dict[str, np.ndarray]) -> None:
+        """With `verbose`: the last epoch's medians over the seeds.
+
+        Args:
+            done: epochs so far.
+            metrics: of the chunk, as `Program.run` returns them.
+        """
+        medians = [
+            f"{name} {np.nanmedian(table[-1]):.4g}"
+            for name, table in metrics.items()
+            if name not in ("failed_at", "env_steps") and np.isfinite(table[-1]).any()
+        ]
+        self.say(f"epoch {done}: {', '.join(medians)}", detail=True)
+
+    def say(self, message: str, *, detail: bool = False) -> None:
+        """Print a line without tearing the bar, unless asked to be quiet.
+
+        Args:
+            message: the line.
+            detail: whether only `verbose` wants it.
+        """
+        if self._verbosity == "verbose" or (self._verbosity == "normal" and not detail):
+            tqdm.write(message, file=sys.stdout)
+            sys.stdout.flush()
+
+    def warn(self, message: str) -> None:
+        """Print a line to standard error, whatever the verbosity."""
+        tqdm.write(message, file=sys.stderr)
 
     def close(self) -> None:
         """Leave the last state standing."""

@@ -1,6 +1,5 @@
-"""The run folder: config.json, metrics.csv, params.npz."""
+"""The run folder: config.json, params.npz, and who writes there."""
 
-import csv
 import dataclasses
 import datetime
 import errno
@@ -19,27 +18,15 @@ import jax
 import numpy as np
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.training import Metrics
 
-COLUMNS = (
-    "epoch",
-    "seed",
-    "env_steps",
-    "seconds",
-    "return_before",
-    "return_after",
-    "return_medium",
-    "loss",
-    "meta_grad_norm",
-    "cos_medium_meta",
-)
-_FILES = (
+FILES = (
     "config.json",
     "metrics.csv",
     "params.npz",
     "curves.png",
     "estimators.csv",
     "estimators.png",
+    "checkpoints",
 )
 
 
@@ -50,10 +37,13 @@ def describe_run(values: dict[str, Any], **parts: Any) -> dict[str, Any]:
         values: fields of the configuration.
         **parts: what else belongs there, such as the layout of the compiled program.
     """
+    return {"values": values, **parts, **circumstances()}
+
+
+def circumstances() -> dict[str, Any]:
+    """With what, and when, something runs: versions, commit, time."""
     packages = ("dmaml-jax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
     return {
-        "values": values,
-        **parts,
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in packages},
@@ -99,7 +89,7 @@ def create_run_folder(out: str | None, name: str, config: dict[str, Any]) -> Pat
 
 
 def _create(folder: Path, config: dict[str, Any]) -> Path:
-    taken = [name for name in _FILES if (folder / name).exists()]
+    taken = [name for name in FILES if (folder / name).exists()]
     if taken:
         raise UsageError(
             f"{folder} holds another run ({taken[0]}): give --out a new folder, or "
@@ -109,7 +99,7 @@ def _create(folder: Path, config: dict[str, Any]) -> Path:
     aside = folder.parent / f".{folder.name}.{os.getpid()}"
     aside.mkdir()
     try:
-        (aside / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        write_json(aside / "config.json", config)
         try:
             aside.rename(folder)
         except OSError:
@@ -120,96 +110,6 @@ def _create(folder: Path, config: dict[str, Any]) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
-
-
-def read_values(path: str) -> dict[str, Any]:
-    """The values in a run's config.json (or of the run folder that is named).
-
-    Raises:
-        UsageError: there is no such file, or it is no configuration of a run.
-    """
-    try:
-        file = Path(path).expanduser()
-        file = file / "config.json" if file.is_dir() else file
-        values = json.loads(file.read_text())["values"]
-        if not isinstance(values, dict):
-            raise TypeError
-    except (OSError, RuntimeError) as error:
-        raise UsageError(
-            f"--config {path} cannot be read "
-            f"({getattr(error, 'strerror', None) or error}): give the config.json "
-            "of a run."
-        ) from None
-    except (ValueError, TypeError, KeyError):
-        raise UsageError(
-            f"--config {path} is not the config.json of a run, or it is broken: give "
-            "one that a training run wrote."
-        ) from None
-    return values
-
-
-class MetricsWriter:
-    """Appends finished chunks to metrics.csv, each in one write.
-
-    Attributes:
-        path: the file.
-        env_steps: steps of living lanes so far, per seed.
-    """
-
-    def __init__(self, folder: Path, seeds: Sequence[int]) -> None:
-        """Begin the file with its header."""
-        self.path = folder / "metrics.csv"
-        self.env_steps = np.zeros(len(seeds), np.int64)
-        self._seeds = seeds
-        self.path.write_text(",".join(COLUMNS) + "\n")
-
-    def append(
-        self, first_epoch: int, metrics: Metrics, started: float, ended: float
-    ) -> None:
-        """Write a chunk: one row per epoch and seed, both counted from 1.
-
-        Args:
-            first_epoch: epochs before the chunk.
-            metrics: as `Program.run` returns them.
-            started: training seconds before the chunk, compiling excluded.
-            ended: after it; the epochs between are interpolated.
-        """
-        num_epochs = len(metrics["loss"])
-        lines = []
-        for index in range(num_epochs):
-            epoch = first_epoch + index + 1
-            seconds = started + (ended - started) * (index + 1) / num_epochs
-            for lane, seed in enumerate(self._seeds):
-                failed_at = metrics["failed_at"][lane]
-                if 0 < failed_at < epoch:
-                    lines.append(f"{epoch},{seed}" + "," * (len(COLUMNS) - 2))
-                    continue
-                self.env_steps[lane] += metrics["env_steps"][index, lane]
-                head = f"{epoch},{seed},{self.env_steps[lane]},{seconds:.3f}"
-                cells = [_cell(metrics.get(c), index, lane) for c in COLUMNS[4:]]
-                lines.append(",".join([head, *cells]))
-        with open(self.path, "ab", buffering=0) as file:
-            file.write(("\n".join(lines) + "\n").encode())
-
-
-def read_metrics(folder: Path | str) -> dict[str, np.ndarray]:
-    """Read metrics.csv back.
-
-    Args:
-        folder: the run folder.
-
-    Returns:
-        Column name to `[epochs, seeds]`, NaN where empty; a last row that was cut
-        short is left out with its epoch.
-    """
-    with open(Path(folder) / "metrics.csv", newline="") as file:
-        header, *rows = csv.reader(file)
-    rows = [row for row in rows if len(row) == len(header)]
-    num_seeds = len({row[1] for row in rows})
-    rows = rows[: len(rows) - len(rows) % max(num_seeds, 1)]
-    table = np.array([[float(cell or "nan") for cell in row] for row in rows])
-    table = table.reshape(-1, max(num_seeds, 1), len(header))
-    return {name: table[..., i] for i, name in enumerate(header)}
 
 
 def write_params(folder: Path, params: Any, seeds: Sequence[int]) -> None:
@@ -223,9 +123,19 @@ def write_params(folder: Path, params: Any, seeds: Sequence[int]) -> None:
         for path, leaf in leaves
     }
     aside = folder / ".params.npz"
-    with open(aside, "wb") as file:
-        np.savez(file, allow_pickle=False, seed=np.asarray(seeds), **arrays)
-    os.replace(aside, folder / "params.npz")
+    try:
+        with open(aside, "wb") as file:
+            np.savez(file, allow_pickle=False, seed=np.asarray(seeds), **arrays)
+        os.replace(aside, folder / "params.npz")
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file aside and move it into place."""
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(aside, path)
 
 
 def json_values(config: Any) -> dict[str, Any]:
@@ -239,12 +149,6 @@ def shown(folder: Path) -> str:
         return str(folder.relative_to(Path.cwd()))
     except ValueError:
         return str(folder)
-
-
-def _cell(column: np.ndarray | None, index: int, lane: int) -> str:
-    if column is None or not np.isfinite(column[index, lane]):
-        return ""
-    return str(column[index, lane])  # the shortest text that reads back to the bit
 
 
 def _version(package: str) -> str | None:

@@ -1,56 +1,54 @@
-"""The train command: a configuration becomes a run folder."""
+"""The train command: a configuration becomes a run folder, or goes on in one."""
 
 import os
-import signal
+import shutil
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from typing import Any, Literal
 
 import jax
-import numpy as np
 
+from dmaml_jax.algos import objective
+from dmaml_jax.checkpoint import Checkpoints
+from dmaml_jax.errors import UsageError
 from dmaml_jax.factory import build
-from dmaml_jax.plots import draw_curves
-from dmaml_jax.presets import TrainConfig, objective
+from dmaml_jax.locks import locked
+from dmaml_jax.loop import DONE, Run, stopping_gently
+from dmaml_jax.metrics import whole_epochs
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.progress import Progress
 from dmaml_jax.records import (
-    MetricsWriter,
+    FILES,
+    circumstances,
     create_run_folder,
     describe_run,
     json_values,
-    read_metrics,
     shown,
-    write_params,
+    write_json,
 )
-from dmaml_jax.statistics import ema, epochs_to_threshold
+from dmaml_jax.sinks import open_sink, require_sink
+from dmaml_jax.stored import read_record
 from dmaml_jax.training import Program, devices_per_seed, train_step
+from dmaml_jax.worlds import solver_of
 
-DONE, FAILED = 0, 1
-_EMA_FACTOR = 0.9
-
-
-class Stop:
-    """Whether a signal asked to stop, and which."""
-
-    received: signal.Signals | None = None
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Remember the first signal; a second one stops at once."""
-        if self.received is not None:
-            print("stopped at once; finished chunks are kept", file=sys.stderr)
-            os._exit(128 + number)
-        self.received = signal.Signals(number)
+Log = Literal["none", "tensorboard", "wandb"]
+Verbosity = Literal["quiet", "normal", "verbose"]
 
 
-def train(config: TrainConfig, out: str | None) -> int:
+def train(
+    config: TrainConfig,
+    out: str | None,
+    *,
+    log: Log = "none",
+    verbosity: Verbosity = "normal",
+) -> int:
     """Train, and write the run folder as it goes.
 
     Args:
         config: validated values, the number of CPU devices settled.
         out: the run folder, or None for a new one under `runs/`.
+        log: where metrics go beside metrics.csv.
+        verbosity: how much is printed.
 
     Returns:
         The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
@@ -59,18 +57,93 @@ def train(config: TrainConfig, out: str | None) -> int:
         UsageError: wrong input, before anything is compiled.
         OSError: the disk is full.
     """
-    problem, learner = build(config)
+    require_sink(log)
+    program = program_of(config)
+    folder = create_run_folder(
+        out,
+        f"{config.env}-{config.algo}",
+        describe_run(
+            json_values(config),
+            objective=objective(config),
+            environment=solver_of(config.env),
+            program=layout(config, program),
+        ),
+    )
+    with locked(folder):
+        return _run(config, program, folder, log, verbosity, go_on=False)
+
+
+def resume(
+    config: TrainConfig,
+    run: str,
+    out: str | None,
+    *,
+    log: Log = "none",
+    verbosity: Verbosity = "normal",
+) -> int:
+    """Go on with a run where its last checkpoint left it, or from its start.
+
+    Args:
+        config: that of the run, perhaps with more epochs.
+        run: the run folder.
+        out: a new folder to go on in, in which the run is copied; None: in its own.
+        log: where metrics go beside metrics.csv.
+        verbosity: how much is printed.
+
+    Returns:
+        The exit code, as `train`; 0 also where there is nothing left to do.
+
+    Raises:
+        UsageError: another process writes the run, or `out` holds one.
+        OSError: the disk is full.
+    """
+    require_sink(log)
+    folder = Path(run).expanduser().resolve()
+    if out is not None:
+        with locked(folder):
+            folder = _copied(folder, Path(out).expanduser().resolve())
+    with locked(folder):
+        if _is_finished(config, folder):
+            print(
+                f"{shown(folder)} is finished: all of its {config.epochs} epochs are "
+                "done. A greater --epochs would go on."
+            )
+            return DONE
+        program = program_of(config)
+        record = read_record(folder)
+        for note in _differences(record, layout(config, program)):
+            print(note, file=sys.stderr)
+        again = [*record.get("resumed", []), circumstances()]
+        changed = {"values": json_values(config), "resumed": again}
+        write_json(folder / "config.json", {**record, **changed})
+        return _run(config, program, folder, log, verbosity, go_on=True)
+
+
+def _is_finished(config: TrainConfig, folder: Path) -> bool:
+    """Whether the last thing that a run writes is there."""
     seeds = range(config.seed, config.seed + config.seeds)
+    written = Checkpoints(folder).epochs()
+    at_the_end = bool(written) and written[-1] == config.epochs
+    return at_the_end and whole_epochs(folder, seeds) >= config.epochs
+
+
+def program_of(config: TrainConfig) -> Program:
+    """The program of a validated configuration, not yet compiled."""
+    problem, learner = build(config)
     devices = jax.devices()
-    program = Program(
+    return Program(
         *train_step(problem, learner, config.num_tasks),
-        seeds=seeds,
-        chunk_epochs=min(config.chunk_epochs, config.epochs),
+        seeds=range(config.seed, config.seed + config.seeds),
+        chunk_epochs=config.chunk_epochs,
         devices=devices,
         task_devices=devices_per_seed(len(devices), config.seeds, config.num_tasks),
     )
+
+
+def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
+    """What, beside its values, decides the bits of a run."""
     device = jax.devices()[0]
-    layout = {
+    return {
         "platform": device.platform,
         "device": device.device_kind,
         "seed_devices": program.seed_devices,
@@ -79,143 +152,73 @@ def train(config: TrainConfig, out: str | None) -> int:
         "matmul_precision": config.matmul_precision,
         "x64": bool(jax.config.read("jax_enable_x64")),
     }
-    folder = create_run_folder(
-        out,
-        f"{config.env}-{config.algo}",
-        describe_run(json_values(config), objective=objective(config), program=layout),
-    )
-    many = f"seeds {seeds[0]} to {seeds[-1]}"
-    lanes = many if config.seeds > 1 else f"seed {seeds[0]}"
-    print(
+
+
+def _run(
+    config: TrainConfig,
+    program: Program,
+    folder: Path,
+    log: Log,
+    verbosity: Verbosity,
+    *,
+    go_on: bool,
+) -> int:
+    progress = Progress(config.epochs, verbosity)
+    seeds = range(config.seed, config.seed + config.seeds)
+    lanes = f"seed {seeds[0]}"
+    if len(seeds) > 1:
+        lanes = f"seeds {seeds[0]} to {seeds[-1]}"
+    device = jax.devices()[0]
+    solver = solver_of(config.env)
+    progress.say(
         f"{config.algo} on {config.env}, {lanes}, {config.epochs} epochs, on "
         f"{program.seed_devices * program.task_devices} x {device.device_kind} "
-        f"({device.platform})\n"
-        f"objective {objective(config)}\n"
-        f"run folder: {shown(folder)}\ncompiling ...",
-        flush=True,
+        f"({device.platform})"
     )
-    with _stopping_gently() as stop:
-        return _Run(config, program, folder, seeds, stop).train()
+    progress.say(f"objective {objective(config)}")
+    if solver:
+        progress.say(f"solver {solver['solver']}: {solver['conformance']}")
+    progress.say(f"run folder: {shown(folder)}\ncompiling ...")
+    with stopping_gently() as stop:
+        run = Run(config, program, folder, stop=stop, progress=progress)
+        if go_on:
+            run.restore()
+            progress.say(f"going on after epoch {run.epoch} of {config.epochs}")
+        return run.train(open_sink(log, folder, seeds, run.epoch, json_values(config)))
 
 
-@contextmanager
-def _stopping_gently() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM take effect at the end of a chunk."""
-    stop = Stop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in signals]
+def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What may make the bits of a resumed run others than those of one in a piece."""
+    notes = []
+    versions = [record, *record.get("resumed", [])][-1].get("versions", {})
+    for package in ("jax", "jaxlib"):
+        before, here = versions.get(package), circumstances()["versions"][package]
+        if before != here:
+            notes.append(
+                f"note: this run was last continued with {package} {before}, and here "
+                f"is {here}: its numbers may differ in their last bits."
+            )
+    before = record.get("program", {})
+    changed = [name for name, value in now.items() if before.get(name) != value]
+    if changed:
+        told = ", ".join(f"{n} {before.get(n)} -> {now[n]}" for n in changed)
+        notes.append(
+            f"note: the program is laid out differently here ({told}): its numbers "
+            "may differ in their last bits."
+        )
+    return notes
+
+
+def _copied(folder: Path, out: Path) -> Path:
+    """A copy of a run, in a folder that must not hold one; it appears whole."""
+    taken = [name for name in FILES if (out / name).exists()]
+    if taken or (out.exists() and any(out.iterdir())):
+        raise UsageError(f"--out {out} is not empty: give a new folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.parent / f".{out.name}.{os.getpid()}"
     try:
-        yield stop
+        shutil.copytree(folder, aside, ignore=shutil.ignore_patterns(".*"))
+        aside.replace(out)
     finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
-class _Run:
-    """The host's side of a run: what happens between chunks."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        program: Program,
-        folder: Path,
-        seeds: range,
-        stop: Stop,
-    ) -> None:
-        self.config = config
-        self.program = program
-        self.folder = folder
-        self.seeds = seeds
-        self.stop = stop
-        self.writer = MetricsWriter(folder, seeds)
-        self.smoothed: np.ndarray | None = None
-        self.failed_at = np.zeros(len(seeds), np.int32)
-        self.seconds = 0.0
-        self.epoch = 0
-
-    def train(self) -> int:
-        compile_seconds = self.program.compile()
-        progress = Progress(self.config.epochs)
-        try:
-            while self._goes_on():
-                self._chunk(progress)
-        finally:
-            progress.close()
-            self._keep()
-        return self._report(compile_seconds)
-
-    def _goes_on(self) -> bool:
-        unfinished = self.epoch < self.config.epochs
-        return unfinished and not self.stop.received and not self.failed_at.all()
-
-    def _chunk(self, progress: Progress) -> None:
-        start = time.perf_counter()
-        num_epochs = min(self.program.chunk_epochs, self.config.epochs - self.epoch)
-        metrics = self.program.run(self.epoch, num_epochs)
-        before = self.seconds
-        self.seconds += time.perf_counter() - start
-        self.writer.append(self.epoch, metrics, before, self.seconds)
-        for lane in np.flatnonzero((self.failed_at == 0) & (metrics["failed_at"] > 0)):
-            progress.say(
-                f"seed {self.seeds[lane]} is frozen from epoch "
-                f"{metrics['failed_at'][lane]} on: its loss, meta-gradient or "
-                "parameters are no longer finite"
-            )
-        self.failed_at = metrics["failed_at"]
-        self._smooth(metrics["return_after"])
-        self.epoch += num_epochs
-        assert self.smoothed is not None
-        progress.update(
-            self.epoch, self.seconds, int(self.writer.env_steps.sum()), self.smoothed
-        )
-
-    def _smooth(self, returns: np.ndarray) -> None:
-        past = [] if self.smoothed is None else [self.smoothed]
-        latest = ema(np.array([*past, *returns]), _EMA_FACTOR)[-1]
-        self.smoothed = np.where(self.failed_at > 0, np.nan, latest)
-
-    def _keep(self) -> None:
-        """Write what is written at the end, also of a run that was stopped."""
-        write_params(self.folder, self.program.params(), self.seeds)
-        if self.epoch:
-            draw_curves(
-                read_metrics(self.folder),
-                self.folder / "curves.png",
-                title=f"{self.config.algo} on {self.config.env}",
-                threshold=self.config.threshold,
-            )
-
-    def _report(self, compile_seconds: float) -> int:
-        if self.epoch:
-            self._print_table(compile_seconds)
-        if self.stop.received:
-            print(
-                f"{self.stop.received.name}: stopped after epoch {self.epoch} of "
-                f"{self.config.epochs}; everything up to there is in the run folder."
-            )
-            return 128 + self.stop.received
-        if self.failed_at.all():
-            print("No seed is left alive: try smaller step sizes.")
-            return FAILED
-        return DONE
-
-    def _print_table(self, compile_seconds: float) -> None:
-        smoothed = ema(read_metrics(self.folder)["return_after"], _EMA_FACTOR)
-        threshold = self.config.threshold
-        reached, head = [""] * len(self.seeds), ""
-        if threshold is not None:
-            first = epochs_to_threshold(smoothed, threshold)
-            reached = [str(epoch or "never") for epoch in first]
-            head = f"epochs to {threshold:g}"
-        print(f"\n{'seed':>6}  {head:>13}  final return")
-        for lane, seed in enumerate(self.seeds):
-            final = smoothed[-1, lane]
-            failed = self.failed_at[lane]
-            end = f"frozen at epoch {failed}" if failed else f"{final:.1f}"
-            print(f"{seed:>6}  {reached[lane]:>13}  {end:>12}")
-        print(
-            f"\n{self.seconds:.1f} s training, {compile_seconds:.1f} s compiling, "
-            f"{self.writer.env_steps.sum():,} environment steps"
-        )
-        names = ", ".join(sorted(p.name for p in self.folder.iterdir()))
-        print(f"in {shown(self.folder)}: {names}")
+        shutil.rmtree(aside, ignore_errors=True)
+    return out

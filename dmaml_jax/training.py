@@ -155,8 +155,16 @@ class Program:
             name: np.asarray(values)[:num_epochs, : self.num_seeds]
             for name, values in metrics.items()
         }
-        host["failed_at"] = np.asarray(self.state.failed_at)[: self.num_seeds]
+        host["failed_at"] = self.failed_at()
         return host
+
+    def restore(self, state: Any) -> None:
+        """Go on from a state of all lanes, on the host, as `state` once was."""
+        self.state = jax.device_put(state, self._by_seed)
+
+    def failed_at(self) -> np.ndarray:
+        """The epoch at which each seed failed, 0 where it has not, `[seeds]`."""
+        return np.asarray(self.state.failed_at)[: self.num_seeds]
 
     def params(self) -> Any:
         """θ of every seed, stacked on axis 0, on the host."""

@@ -15,6 +15,11 @@ from dmaml_jax.tasks import TaskDistribution, independent, on_circle
 from dmaml_jax.types import Distribution, Policy
 from dmaml_jax.varying import Varied, parse_vary
 
+_CONFORMANCE = {
+    "exact": "Box2D's, step by step",
+    "fast": "equal to Box2D's in distribution, not conformant step by step",
+}
+
 
 def named_environment(name: str) -> Any:
     """The environment of a name.
@@ -26,6 +31,14 @@ def named_environment(name: str) -> Any:
         return envs.make(name)[0]
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def solver_of(name: str) -> dict[str, str]:
+    """The solver of an environment that has several, and what it is true to."""
+    solver = getattr(named_environment(name), "solver", None)
+    if solver is None:
+        return {}
+    return {"solver": solver, "conformance": _CONFORMANCE[solver]}
 
 
 def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from dmaml_jax import devices
-from dmaml_jax.presets import preset, validated
+from dmaml_jax.presets import preset
+from dmaml_jax.validation import validated
 
 SEED, SEEDS = 1, 5
 US = np.linspace(5.0, 15.0, 11)

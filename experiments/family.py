@@ -12,7 +12,8 @@ from typing import Any
 
 from dmaml_jax import devices
 from dmaml_jax.learners.registry import LEARNERS
-from dmaml_jax.presets import TrainConfig, preset, validated
+from dmaml_jax.presets import TrainConfig, preset
+from dmaml_jax.validation import validated
 
 SEED, SEEDS = 1, 5
 GAIN_ALPHA, GAIN_EPOCHS = 0.01, 120

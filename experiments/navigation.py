@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dmaml_jax import devices
-from dmaml_jax.presets import preset, validated
+from dmaml_jax.presets import preset
+from dmaml_jax.validation import validated
 
 SEED, SEEDS, EPOCHS = 1, 5, 200
 GOALS, EPISODES, STEPS = 40, 20, 3

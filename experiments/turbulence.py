@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dmaml_jax import devices
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
+from dmaml_jax.validation import validated
 
 BASE = TrainConfig(outer_lr=0.02, epochs=500, seed=201, seeds=10)
 SETTLED = 100

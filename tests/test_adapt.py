@@ -8,8 +8,9 @@ from problems import quadratic
 
 from dmaml_jax.adapt import gradient, inner_steps, value_and_gradient
 from dmaml_jax.factory import build, learner_of
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.types import Pieces, Problem
+from dmaml_jax.validation import validated
 
 
 def loss(params, data):

@@ -8,8 +8,9 @@ import numpy as np
 
 from dmaml_jax.evaluation import adaptation
 from dmaml_jax.factory import build
-from dmaml_jax.presets import preset, validated
+from dmaml_jax.presets import preset
 from dmaml_jax.training import evaluation_key, seed_keys
+from dmaml_jax.validation import validated
 
 STEPS = 2
 

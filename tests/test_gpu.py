@@ -9,8 +9,9 @@ from problems import HESSIAN, START, quadratic
 
 from dmaml_jax.factory import build, make_train_step
 from dmaml_jax.learners.maml import maml
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.training import Program
+from dmaml_jax.validation import validated
 
 pytestmark = pytest.mark.gpu
 SMALL = {"horizon": 40, "num_tasks": 3, "num_trajectories": 4, "inner_lr": 0.1}

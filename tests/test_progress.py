@@ -29,6 +29,7 @@ either = pytest.mark.parametrize("terminal", [True, False])
 def test_every_figure_is_shown(terminal, monkeypatch) -> None:
     screen = on(terminal, monkeypatch)
     progress = Progress(40)
+    progress.begin()
     progress.update(40, 8.0, 16_000_000, np.array([30.0, 50.0, 10.0, np.nan]))
     progress.say("seed 4 is frozen")
     progress.close()
@@ -46,6 +47,7 @@ def test_every_figure_is_shown(terminal, monkeypatch) -> None:
 def test_lines_come_no_faster_than_a_person_reads(monkeypatch) -> None:
     screen = on(False, monkeypatch)
     progress = Progress(1000)
+    progress.begin()
     for done in range(1, 100):
         progress.update(done, done * 0.1, done, np.array([1.0]))
     progress.close()
@@ -56,6 +58,7 @@ def test_lines_come_no_faster_than_a_person_reads(monkeypatch) -> None:
 def test_all_seeds_frozen_is_no_crash(terminal, monkeypatch) -> None:
     screen = on(terminal, monkeypatch)
     progress = Progress(1)
+    progress.begin()
     progress.update(1, 1.0, 1, np.array([np.nan, np.nan]))
     progress.close()
     assert "nan" in screen.getvalue()

@@ -11,8 +11,11 @@ import pytest
 from dmaml_jax import records, run
 from dmaml_jax.cli import _defaults
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.metrics import read_metrics
+from dmaml_jax.presets import TrainConfig
+from dmaml_jax.stored import read_values
 from dmaml_jax.training import Program
+from dmaml_jax.validation import validated
 
 pytestmark = pytest.mark.float32
 TINY = {
@@ -50,7 +53,13 @@ def test_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("cartpole-directed-maml-")
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "metrics.csv", "params.npz", "curves.png"}
+    assert {name for name in names if not name.startswith(".")} == {
+        "config.json",
+        "metrics.csv",
+        "params.npz",
+        "curves.png",
+        "checkpoints",
+    }
 
     lines = (folder / "metrics.csv").read_text().splitlines()
     assert lines[0] == HEADER
@@ -129,7 +138,7 @@ def test_no_seed_left_alive(capsys: pytest.CaptureFixture[str]) -> None:
         normalize_advantages=False,
     )
     assert run.train(overflowing, "dead") == 1
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     table = rows(Path("dead"))
     for seed in (1, 2):
         frozen = next(
@@ -181,10 +190,12 @@ def test_a_folder_with_other_things_in_it_keeps_them(tmp_path: Path) -> None:
     (tmp_path / "out" / "notes.txt").write_text("mine")
     folder = records.create_run_folder("out", "x", {"values": {}})
     assert (folder / "notes.txt").read_text() == "mine"
-    assert records.read_values(str(folder)) == {}
+    assert read_values(str(folder)) == {}
 
 
-@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "params.npz"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.csv", "params.npz", "checkpoints"]
+)
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("precious")
@@ -203,10 +214,10 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_metrics_cut_short_are_read_as_far_as_they_are_whole() -> None:
     run.train(config(seeds=2), "cut")
-    whole = records.read_metrics("cut")
+    whole = read_metrics("cut")
     assert whole["loss"].shape == (7, 2)
     text = Path("cut/metrics.csv").read_text()
     Path("cut/metrics.csv").write_text(text[:-70])
-    cut = records.read_metrics("cut")
+    cut = read_metrics("cut")
     assert cut["loss"].shape == (6, 2)
     np.testing.assert_array_equal(cut["loss"], whole["loss"][:6])

@@ -9,9 +9,10 @@ import pytest
 
 from dmaml_jax.factory import build, make_train_step
 from dmaml_jax.learners import registry
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.training import Program, _run_chunk, seed_keys, train_step
 from dmaml_jax.types import Info, MetaLearner
+from dmaml_jax.validation import validated
 
 SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}
 

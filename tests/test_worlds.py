@@ -10,8 +10,9 @@ import pytest
 from dmaml_jax import make_train_step
 from dmaml_jax.distributions import Normal
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import GYMNAX, PRESETS, TrainConfig, preset, validated
+from dmaml_jax.presets import GYMNAX, PRESETS, TrainConfig, preset
 from dmaml_jax.tasks import uniform
+from dmaml_jax.validation import validated
 from dmaml_jax.worlds import default_policy, named_environment, named_tasks
 
 pytestmark = pytest.mark.float32

@@ -92,9 +92,10 @@ def make_program(
 
     from dmaml_jax import envs
     from dmaml_jax.factory import build
-    from dmaml_jax.presets import preset, validated
+    from dmaml_jax.presets import preset
     from dmaml_jax.tasks import uniform
     from dmaml_jax.training import Program, devices_per_seed, train_step
+    from dmaml_jax.validation import validated
 
     values = {"algo": algo, "method": method, "seeds": seeds}
     config = validated(dataclasses.replace(preset("cartpole", algo), **values))
@@ -292,7 +293,8 @@ def _train(epochs: int) -> dict[str, float]:
 
     devices.configure("cpu", 1)
     from dmaml_jax import run
-    from dmaml_jax.presets import preset, validated
+    from dmaml_jax.presets import preset
+    from dmaml_jax.validation import validated
 
     calls: dict[str, list[tuple[float, float]]] = {}
 

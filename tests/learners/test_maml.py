@@ -23,7 +23,8 @@ from dmaml_jax.learners.maml import (
     uniform_to_last,
     zero_to_one,
 )
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
+from dmaml_jax.validation import validated
 
 ALPHA = 0.3
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])

@@ -9,8 +9,9 @@ from problems import START, noisy, quadratic
 
 from dmaml_jax.factory import build, make_train_step
 from dmaml_jax.learners.sg_mrl import sg_mrl, task_gradient
-from dmaml_jax.presets import TrainConfig, validated
+from dmaml_jax.presets import TrainConfig
 from dmaml_jax.training import Program
+from dmaml_jax.validation import validated
 
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 SMALL = {"horizon": 12, "num_tasks": 3, "num_trajectories": 3, "hidden_sizes": (5,)}

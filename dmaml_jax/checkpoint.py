@@ -1,0 +1,173 @@
+"""Checkpoints: the whole state of a run, written aside and moved into place."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+FOLDER = "checkpoints"
+_SUMS = "sha256.json"
+_ASIDE = "."
+_SLACK = 64 * 1024  # bytes that a checkpoint takes beside its arrays
+
+
+class Checkpoints:
+    """The checkpoints of a run folder, `checkpoints/EPOCH/`, the last k of them.
+
+    Each holds the state as Orbax writes it and the SHA-256 of its files. It appears
+    under its name only when it is whole, so that a run killed at any moment leaves
+    whole checkpoints behind; what damages one later is found by its sums.
+    """
+
+    def __init__(self, folder: Path, keep: int = 1) -> None:
+        """Look at a run folder; nothing is written yet.
+
+        Args:
+            folder: of the run.
+            keep: k, how many to keep.
+        """
+        self._folder = (folder / FOLDER).absolute()
+        self._keep = keep
+
+    def epochs(self) -> list[int]:
+        """Epochs of which there is a checkpoint, rising; damaged ones count."""
+        if not self._folder.is_dir():
+            return []
+        names = [path.name for path in self._folder.iterdir()]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def save(self, epoch: int, state: Any) -> None:
+        """Write a checkpoint, then remove those that are too old.
+
+        Args:
+            epoch: epochs done.
+            state: a pytree of arrays.
+
+        Raises:
+            OSError: the disk is full; the checkpoints before are whole.
+        """
+        self._folder.mkdir(exist_ok=True)
+        self._sweep()
+        aside = self._folder / f"{_ASIDE}{epoch}"
+        state = jax.device_get(state)
+        try:
+            aside.mkdir()
+            _require_room(aside / "room", state)
+            with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+                checkpointer.save(aside / "state", state)
+            _write_json(aside / _SUMS, _sums(aside))
+        # TensorStore has exceptions of its own for what the system refuses.
+        except (OSError, ValueError, RuntimeError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise OSError(
+                getattr(error, "errno", None),
+                f"the checkpoint of epoch {epoch} cannot be written "
+                f"({_in_a_line(error)})",
+            ) from error
+        final = self._folder / str(epoch)
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same epoch
+        os.replace(aside, final)
+        for old in self.epochs()[: -self._keep]:
+            shutil.rmtree(self._folder / str(old))
+
+    def latest(
+        self,
+        like: Any,
+        *,
+        at_most: int | None = None,
+        say: Callable[[str], None] = print,
+    ) -> tuple[int, Any] | None:
+        """The newest whole checkpoint.
+
+        Args:
+            like: a pytree of arrays or of their shapes, for structure and types.
+            at_most: the greatest epoch that counts; any by default.
+            say: is told of each damaged one that is passed over.
+
+        Returns:
+            Its epoch and its state, on the host; None if there is none.
+        """
+        for epoch in reversed(self.epochs()):
+            if at_most is not None and epoch > at_most:
+                continue
+            try:
+                return epoch, self._read(epoch, like)
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+                say(
+                    f"The checkpoint of epoch {epoch} is damaged "
+                    f"({_in_a_line(error)}): falling back to the one before."
+                )
+        return None
+
+    def _read(self, epoch: int, like: Any) -> Any:
+        path = self._folder / str(epoch)
+        if json.loads((path / _SUMS).read_text()) != _sums(path):
+            raise ValueError("its files are not those that were written")
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like
+        )
+        how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+            state = checkpointer.restore(
+                path / "state",
+                args=ocp.args.PyTreeRestore(item=shapes, restore_args=how),
+            )
+        found = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)]
+        if found != [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(shapes)]:
+            raise ValueError("it is of another program: its arrays have other shapes")
+        return state
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left unfinished."""
+        for path in self._folder.glob(f"{_ASIDE}[0-9]*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _require_room(path: Path, state: Any) -> None:
+    """Raise OSError where the disk has no room for the state, before Orbax begins.
+
+    It would report the same from several threads at once, in a hundred lines.
+    """
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    with open(path, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size + _SLACK)
+    path.unlink()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Errors come as exceptions; Orbax would log them too."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if path.name != _SUMS
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _in_a_line(error: BaseException) -> str:
+    text = str(getattr(error, "strerror", None) or error)
+    return " ".join(text.split())[:200] or type(error).__name__
