@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, Literal, TypeVar
 
 from dmaml_jax.algos import table
+from dmaml_jax.commands import Render
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
 from dmaml_jax.stored import read_config, read_values
@@ -61,7 +62,14 @@ class Envs:
     """List the environments: spaces, limits, and the parameters that tasks may vary."""
 
 
-COMMANDS = {"train": Train, "algos": Algos, "envs": Envs, "estimators": Estimators}
+COMMANDS = {
+    "train": Train,
+    "render": Render,
+    "algos": Algos,
+    "envs": Envs,
+    "estimators": Estimators,
+}
+Command = Train | Render | Algos | Envs | Estimators
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,13 +105,13 @@ def _leave_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _parse(arguments: list[str]) -> Train | Algos | Envs | Estimators:
+def _parse(arguments: list[str]) -> Command:
     import tyro
 
     if arguments[:1] == ["--version"]:
         print(importlib.metadata.version("dmaml-jax"))
         raise SystemExit(0)
-    config = (tyro.conf.FlagConversionOff,)
+    config = (tyro.conf.FlagConversionOff, tyro.conf.PositionalRequiredArgs)
     if arguments[:1] == ["train"]:
         return tyro.cli(
             Train,
@@ -117,7 +125,7 @@ def _parse(arguments: list[str]) -> Train | Algos | Envs | Estimators:
         COMMANDS,
         prog="dmaml-jax",
         description="Gradient-based meta-reinforcement-learning on the device.",
-        args=arguments,
+        args=_gathered(arguments),
         config=config,
     )
 
@@ -159,7 +167,8 @@ def _gathered(arguments: list[str]) -> list[str]:
     """
     short = {"-q": ["--verbosity", "quiet"], "-v": ["--verbosity", "verbose"]}
     arguments = [part for word in arguments for part in short.get(word, [word])]
-    several: dict[str, list[str]] = {"--vary": [], "--medium-values": []}
+    lists = ("--vary", "--medium-values", "--task")
+    several: dict[str, list[str]] = {name: [] for name in lists}
     rest: list[str] = []
     current = None
     for word in arguments:
@@ -174,7 +183,7 @@ def _gathered(arguments: list[str]) -> list[str]:
     return [part for word in rest for part in (word, *several.get(word, ()))]
 
 
-def _run(command: Train | Algos | Envs | Estimators) -> int:
+def _run(command: Command) -> int:
     if isinstance(command, Algos):
         print(table())
         return 0
@@ -185,6 +194,8 @@ def _run(command: Train | Algos | Envs | Estimators) -> int:
 
         print(environments())
         return 0
+    if isinstance(command, Render):
+        return command()
     if isinstance(command, Estimators):
         return _run_estimators(command)
     return _run_train(command)

@@ -99,8 +99,8 @@ class Film:
             own = min(step, episode.length)
             scene.show(own)
             sums = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=float)])
-            over = f" · {scene.outcome}" if step >= episode.length else ""
-            number.set_text(f"step {own}{over} · return {_rounded(sums[own])}")
+            over = f"{scene.outcome} · " if step >= episode.length else ""
+            number.set_text(f"{over}return {_rounded(sums[own])}")
             line.set_data(np.arange(own + 1), sums[: own + 1])
             tip.set_data([own], [sums[own]])
         for artist in self._moving():

@@ -2,12 +2,12 @@
 
 import re
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from dmaml_jax.commands import Render
 from dmaml_jax.episodes import recorder
 from dmaml_jax.errors import UsageError
 from dmaml_jax.film import Film, Panel, frames, write_gif, write_mp4
@@ -22,30 +22,13 @@ from dmaml_jax.varying import parse_values
 SUFFIXES = (".gif", ".mp4")
 
 
-def render(
-    run: str,
-    *,
-    task: Sequence[str] = (),
-    seed: int | None = None,
-    steps: int = 1,
-    episode: int = 1,
-    solver: str | None = None,
-    fps: float = 25,
-    out: str = "",
-) -> int:
-    """Write a GIF, and an MP4 where ffmpeg is found, into the run folder.
+def render(command: Render) -> int:
+    """Write a GIF, and an MP4 where ffmpeg is found.
 
     Both sides start alike and have the same random numbers throughout.
 
     Args:
-        run: a run folder.
-        task: NAME=VALUE items; the other parameters are the medium task's.
-        seed: which of the trained seeds; the first by default.
-        steps: of adaptation, on episodes of their own.
-        episode: which random numbers, counted from 1.
-        solver: of the lander, "exact" or "fast"; the trained one by default.
-        fps: frames a second at most.
-        out: another file, ending in .gif or .mp4, or another folder.
+        command: run folder, task and the other flags.
 
     Returns:
         The exit code, 0.
@@ -54,18 +37,17 @@ def render(
         UsageError: there is no such run, seed, parameter or value.
         OSError: the disk is full.
     """
-    _check(steps, episode, fps)
-    values = parse_values(tuple(task))
-    loaded = load(run, solver=solver)
-    lane = _lane(loaded, seed)
-    files = _files(
-        out, loaded.folder, _name(task, loaded.seeds[lane], lane, steps, episode)
-    )
-    film = _film(loaded, lane, _task(loaded, values), task, steps, episode)
+    _check(command)
+    values = parse_values(command.task, "--task")
+    solver = None if command.solver == "trained" else command.solver
+    loaded = load(command.run, solver=solver)
+    lane = _lane(loaded, command.seed)
+    files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
+    film = _film(command, loaded, lane, _task(loaded, values))
     written = []
     for path in files:
         start = time.perf_counter()
-        pictures, seconds = frames(film, fps)
+        pictures, seconds = frames(film, command.fps)
         if path.suffix == ".gif":
             write_gif(path, pictures, seconds)
         elif not write_mp4(path, pictures, seconds):
@@ -78,16 +60,16 @@ def render(
     return 0
 
 
-def _check(steps: int, episode: int, fps: float) -> None:
-    for flag, value in (("--steps", steps), ("--episode", episode)):
+def _check(command: Render) -> None:
+    for flag, value in (("--steps", command.steps), ("--episode", command.episode)):
         if value < 1:
             raise UsageError(
                 f"{flag} is {value}, but it must be a whole number from 1."
             )
-    if not 1 <= fps <= 50:
+    if not 1 <= command.fps <= 50:
         raise UsageError(
-            f"--fps is {fps:g}, but it must be from 1 to 50, as GIFs count hundredths "
-            "of a second."
+            f"--fps is {command.fps:g}, but it must be from 1 to 50, as GIFs count "
+            "hundredths of a second."
         )
 
 
@@ -120,15 +102,9 @@ def _task(loaded: Loaded, values: dict[str, float]) -> Task:
     return task
 
 
-def _film(
-    loaded: Loaded,
-    lane: int,
-    task: Task,
-    items: Sequence[str],
-    steps: int,
-    episode: int,
-) -> Film:
+def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     """Adapt, play both episodes, and lay the picture out."""
+    steps = command.steps
     config, seed = loaded.config, loaded.seeds[lane]
     state = jax.tree.map(lambda leaf: leaf[lane], loaded.states)
     key_adapt, key_episodes = jax.random.split(evaluation_key(seed))
@@ -141,7 +117,7 @@ def _film(
     adapted = adapt(state, task)
     horizon = config.horizon or int(loaded.env.default_params.max_steps_in_episode)
     record = recorder(loaded.env, loaded.policy, horizon)
-    key = jax.random.fold_in(key_episodes, episode)
+    key = jax.random.fold_in(key_episodes, command.episode)
     after = f"after {steps} step" + ("s" if steps > 1 else "")
     panels = [
         Panel(title, record(key, params, task))
@@ -150,32 +126,37 @@ def _film(
             (after, adapted),
         )
     ]
-    what = ", ".join(item.replace("=", " = ") for item in items) or "the medium task"
+    what = (
+        ", ".join(item.replace("=", " = ") for item in command.task)
+        or "the medium task"
+    )
     where = f"{config.algo} on {config.env}, seed {seed}, epoch {loaded.epoch}"
     return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
 
 
-def _name(task: Sequence[str], seed: int, lane: int, steps: int, episode: int) -> str:
-    """Of the file: the task, and every choice that is not the default."""
-    parts = [*task] or ["medium"]
-    parts += [f"seed{seed}"] if lane else []
-    parts += [f"steps{steps}"] if steps > 1 else []
-    parts += [f"number{episode}"] if episode > 1 else []
-    return re.sub(r"[^A-Za-z0-9._=+-]+", "-", "-".join(["episode", *parts]))
-
-
-def _files(out: str, folder: Path, name: str) -> list[Path]:
+def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
     """Where to write: both kinds into a folder, or the one file that is named."""
-    place = Path(out).expanduser() if out else folder
+    place = Path(command.out).expanduser() if command.out else folder
     if place.suffix.lower() in SUFFIXES and not place.is_dir():
         files, parent = [place], place.parent
     else:
+        name = _name(command, seed)
         files, parent = [place / f"{name}{suffix}" for suffix in SUFFIXES], place
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"--out {out} cannot be written ({error.strerror}): give a folder or a "
-            "file ending in .gif or .mp4."
+            f"--out {command.out} cannot be written ({error.strerror}): give a folder "
+            "or a file ending in .gif or .mp4."
         ) from None
     return files
+
+
+def _name(command: Render, seed: int | None) -> str:
+    """Of the file: the task, and every choice that is not the default."""
+    parts = [*command.task] or ["medium"]
+    parts += [f"seed{seed}"] if seed is not None else []
+    parts += [f"steps{command.steps}"] if command.steps > 1 else []
+    parts += [f"number{command.episode}"] if command.episode > 1 else []
+    parts += [command.solver] if command.solver != "trained" else []
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "-", "-".join(["episode", *parts]))
