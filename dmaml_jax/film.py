@@ -181,11 +181,14 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
     Returns:
         Number of frames.
     """
-    images = [Image.fromarray(picture) for picture in pictures]
-    palette = _palette(images)
-    flat = [
-        image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
-    ]
+    shown = list(pictures)
+    table = _palette(shown)
+    nearest = _nearest(table)
+    flat = []
+    for picture in shown:
+        image = Image.fromarray(nearest[_cells(picture)])
+        image.putpalette(table.tobytes())
+        flat.append(image)
     durations = [max(round(seconds * 100), 2) * 10] * len(flat)  # GIF counts 10 ms
     durations[-1] += round(HOLD * 1000)
     aside = path.with_name(f".{path.name}")
@@ -197,23 +200,38 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
     return len(flat)
 
 
-def _palette(images: list[Image.Image]) -> Image.Image:
+def _palette(pictures: Sequence[np.ndarray]) -> np.ndarray:
     """The most frequent colours of a few frames: one palette, so nothing flickers.
 
-    Areas keep their colours exactly; only shades of smoothed edges are rounded.
+    Returns:
+        RGB, uint8, `[256, 3]` or fewer rows; no two of them in one cell.
     """
-    picked = [images[i] for i in np.linspace(0, len(images) - 1, 8).astype(int)]
-    pixels = np.stack([np.asarray(image, np.uint32) for image in picked])
-    packed = pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    few = np.linspace(0, len(pictures) - 1, 8).astype(int)
+    pixels = np.concatenate([pictures[i].reshape(-1, 3) for i in few])
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     colours, counts = np.unique(packed, return_counts=True)
     most = colours[np.argsort(-counts, kind="stable")]
-    # Of colours that quantize takes for one, the most frequent.
     _, first = np.unique(most & 0xFCFCFC, return_index=True)
     most = most[np.sort(first)[:256]]
-    table = np.stack([most >> 16, most >> 8 & 255, most & 255], axis=1)
+    return np.stack([most >> 16, most >> 8 & 255, most & 255], axis=1).astype(np.uint8)
+
+
+def _cells(colours: np.ndarray) -> np.ndarray:
+    """Numbers of the cells, 4 shades wide, that colours `[…, 3]` lie in."""
+    red, green, blue = np.moveaxis(colours.astype(np.uint32) >> 2, -1, 0)
+    return (red << 12) | (green << 6) | blue
+
+
+def _nearest(table: np.ndarray) -> np.ndarray:
+    """For each cell the palette's nearest colour; of its own cell exactly that one."""
+    cells = np.arange(1 << 18)
+    centres = np.stack([cells >> 12, cells >> 6 & 63, cells & 63], axis=1) * 4 + 2
     palette = Image.new("P", (1, 1))
-    palette.putpalette(table.astype(np.uint8).tobytes())
-    return palette
+    palette.putpalette(table.tobytes())
+    grid = Image.fromarray(centres.astype(np.uint8).reshape(512, 512, 3))
+    near = np.array(grid.quantize(palette=palette, dither=Image.Dither.NONE)).ravel()
+    near[_cells(table)] = np.arange(len(table))
+    return near
 
 
 def write_mp4(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> bool:
