@@ -62,6 +62,7 @@ FLOORS = {
         "worlds",
         "stored",
         "factory",
+        "loading",
         "loop",
         "run",
         "bias",
