@@ -182,15 +182,18 @@ def adaptation_curve(
         inner_lr: α, as `inner_steps` takes it.
 
     Returns:
-        The adapted parameters, and mean undiscounted returns `[num_steps + 1]`, each
-        over the K trajectories that the next step learns from (the last over K more).
+        θ after 0 … num_steps steps, stacked on axis 0, and mean undiscounted returns
+        `[num_steps + 1]`, each over the K trajectories that the next step learns from
+        (the last over K more).
     """
     keys = jax.random.split(key, num_steps + 1)
     adapted, seen = inner_steps(
         problem, keys[:-1], params, task, inner_lr=inner_lr, first_order=True
     )
     last = problem.performance(problem.collect(keys[-1], adapted, task))
-    return adapted, jnp.stack([step.performance for step in seen] + [last])
+    path = [step.params for step in seen] + [adapted]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *path)
+    return stacked, jnp.stack([step.performance for step in seen] + [last])
 
 
 def _blended(step: Params, share: jax.Array) -> Params:

@@ -50,7 +50,7 @@ class Checkpoints:
 
         Args:
             epoch: epochs done.
-            state: a pytree of arrays.
+            state: a pytree of arrays, on the host.
 
         Raises:
             OSError: the disk is full; the checkpoints before are whole.
@@ -58,7 +58,6 @@ class Checkpoints:
         self._folder.mkdir(exist_ok=True)
         self._sweep()
         aside = self._folder / f"{_ASIDE}{epoch}"
-        state = jax.device_get(state)
         try:
             aside.mkdir()
             _require_room(aside / "room", state)

@@ -39,14 +39,10 @@ def adaptation(
     def of_task(key: jax.Array, state: Any, task: Task) -> PyTree:
         key_adapt, key_measure = jax.random.split(key)
 
-        def after(steps: int) -> PyTree:
-            # The first keys of a split do not depend on how many follow, so that more
-            # steps go on from where fewer ended.
-            params, _ = learner.adapt(key_adapt, state, task, steps)
-            return summary(measure.collect(key_measure, params, task))
-
-        each = [after(steps) for steps in range(num_steps + 1)]
-        return jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *each)
+        path, _ = learner.adapt(key_adapt, state, task, num_steps)
+        return jax.vmap(
+            lambda params: summary(measure.collect(key_measure, params, task))
+        )(path)
 
     def run(key: jax.Array, state: Any, tasks: Task) -> PyTree:
         num = jax.tree.leaves(tasks)[0].shape[0]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import jax
 import numpy as np
 
 from dmaml_jax.checkpoint import Checkpoints
@@ -88,7 +87,7 @@ class Run:
     def restore(self) -> None:
         """Go back to the newest whole checkpoint that metrics.csv reaches."""
         rows = whole_epochs(self.folder, self.seeds)
-        like = jax.eval_shape(lambda state: state, self.program.state)
+        like = self.program.seeds_state()
         found = self.checkpoints.latest(like, at_most=rows, say=self.progress.warn)
         if found is not None:
             self.epoch, state = found
@@ -160,7 +159,7 @@ class Run:
 
     def _checkpoint(self) -> None:
         if not self._stopped_by_nan():
-            self.checkpoints.save(self.epoch, self.program.state)
+            self.checkpoints.save(self.epoch, self.program.seeds_state())
             self.progress.say(f"checkpoint of epoch {self.epoch}", detail=True)
 
     def _notice_failures(self, metrics: Metrics) -> None:

@@ -158,9 +158,17 @@ class Program:
         host["failed_at"] = self.failed_at()
         return host
 
+    def seeds_state(self) -> Any:
+        """The state of every seed, on the host, without the lanes that pad."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.num_seeds], self.state)
+
     def restore(self, state: Any) -> None:
-        """Go on from a state of all lanes, on the host, as `state` once was."""
-        self.state = jax.device_put(state, self._by_seed)
+        """Go on from what `seeds_state` once returned."""
+        padding = self.width * self.seed_devices - self.num_seeds
+        # Padding lanes repeat the last seed, and so does their state.
+        rows = np.append(np.arange(self.num_seeds), [self.num_seeds - 1] * padding)
+        lanes = jax.tree.map(lambda leaf: leaf[rows.astype(int)], state)
+        self.state = jax.device_put(lanes, self._by_seed)
 
     def failed_at(self) -> np.ndarray:
         """The epoch at which each seed failed, 0 where it has not, `[seeds]`."""
@@ -168,8 +176,7 @@ class Program:
 
     def params(self) -> Any:
         """θ of every seed, stacked on axis 0, on the host."""
-        params = jax.tree.map(np.asarray, self.state.learner.params)
-        return jax.tree.map(lambda leaf: leaf[: self.num_seeds], params)
+        return self.seeds_state().learner.params
 
     def _arguments(self, first_epoch: int, num_epochs: int) -> tuple[Any, ...]:
         return self._lanes, self.state, np.int32(first_epoch), np.int32(num_epochs)

@@ -192,8 +192,9 @@ class MetaLearner(NamedTuple):
         init: `(key) -> state`; the state has `params` (θ) and an int32 `epoch`.
         step: `(key, state, tasks) -> (state, info)`, one epoch on tasks stacked on
             axis 0; jit-able, not jitted.
-        adapt: `(key, state, task, num_steps) -> (params, curve)`, what a deployed
-            agent does with a new task, and its return after 0 … num_steps steps.
+        adapt: `(key, state, task, num_steps) -> (path, curve)`, what a deployed agent
+            does with a new task: θ after 0 … num_steps steps, stacked on axis 0, and
+            the return of each. More steps go on from where fewer ended.
     """
 
     init: Callable[[jax.Array], Any]

@@ -41,6 +41,26 @@ def solver_of(name: str) -> dict[str, str]:
     return {"solver": solver, "conformance": _CONFORMANCE[solver]}
 
 
+def with_solver(name: str, solver: str | None) -> str:
+    """The name under which an environment's other solver goes.
+
+    Args:
+        name: of an environment.
+        solver: "exact" or "fast"; None for the environment's own.
+
+    Raises:
+        UsageError: the environment has no solvers to choose from.
+    """
+    if solver is None:
+        return name
+    if not solver_of(name):
+        raise UsageError(
+            f"--solver {solver} has no effect on {name}, which has one way to step: "
+            "leave it out."
+        )
+    return {"fast": "lunarlander", "exact": "lunarlander-exact"}[solver]
+
+
 def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
     """What `config.vary` says, on an environment's default parameters.
 

@@ -73,6 +73,7 @@ FLOORS = {
         "worlds",
         "stored",
         "factory",
+        "loading",
         "loop",
         "run",
         "bias",

@@ -138,11 +138,9 @@ def test_adapt_is_the_base_learners() -> None:
     problem = quadratic()
     algorithm = learner(problem)
     state = algorithm.init(jax.random.key(0))
-    params, curve = algorithm.adapt(
-        jax.random.key(1), state, jnp.asarray(TARGETS[0]), 1
-    )
+    path, curve = algorithm.adapt(jax.random.key(1), state, jnp.asarray(TARGETS[0]), 1)
     expected = START - ALPHA * numpy_gradient(START, TARGETS[0])
-    np.testing.assert_allclose(params, expected, rtol=1e-12)
+    np.testing.assert_allclose(path, [START, expected], rtol=1e-12)
     assert curve.shape == (2,)
 
 

@@ -102,14 +102,17 @@ def test_adapt_shows_the_return_after_every_step() -> None:
     learner = maml(problem, inner_lr=ALPHA, meta_optimizer=optax.sgd(0.1))
     state = learner.init(jax.random.key(0))
     task = jnp.asarray(TARGETS[1])
-    params, curve = learner.adapt(jax.random.key(5), state, task, 3)
+    path, curve = learner.adapt(jax.random.key(5), state, task, 3)
     by_hand, keys = np.asarray(START), jax.random.split(jax.random.key(5), 4)
-    returns = []
+    returns, expected = [], []
     for key in keys:
         target = problem.collect(key, None, task)["target"]
         returns.append(np.sum(target))
-        last, by_hand = by_hand, by_hand - ALPHA * numpy_gradient(by_hand, target)
-    np.testing.assert_allclose(params, last, rtol=1e-12)
+        expected.append(by_hand)
+        by_hand = by_hand - ALPHA * numpy_gradient(by_hand, target)
+    np.testing.assert_allclose(path, expected, rtol=1e-12)
+    shorter, _ = learner.adapt(jax.random.key(5), state, task, 1)
+    np.testing.assert_array_equal(shorter, path[:2])
     np.testing.assert_allclose(curve, returns, rtol=1e-12)
 
 
