@@ -112,7 +112,8 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     # Without the curve, whose last collection would be compiled for nothing.
     @jax.jit
     def adapt(state: Any, task: Task) -> Params:
-        return loaded.learner.adapt(key_adapt, state, task, steps)[0]
+        path, _ = loaded.learner.adapt(key_adapt, state, task, steps)
+        return jax.tree.map(lambda leaf: leaf[-1], path)
 
     adapted = adapt(state, task)
     horizon = config.horizon or int(loaded.env.default_params.max_steps_in_episode)
