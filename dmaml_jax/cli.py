@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, Literal, TypeVar
 
 from dmaml_jax.algos import table
+from dmaml_jax.commands import Compare, Evaluate, Export
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
 from dmaml_jax.stored import read_config, read_values
@@ -61,7 +62,17 @@ class Envs:
     """List the environments: spaces, limits, and the parameters that tasks may vary."""
 
 
-COMMANDS = {"train": Train, "algos": Algos, "envs": Envs, "estimators": Estimators}
+COMMANDS = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "export": Export,
+    "algos": Algos,
+    "envs": Envs,
+    "estimators": Estimators,
+}
+Command = Train | Evaluate | Compare | Export | Algos | Envs | Estimators
+_ON_RUNS = {"evaluate": Evaluate, "compare": Compare, "export": Export}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +108,7 @@ def _leave_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _parse(arguments: list[str]) -> Train | Algos | Envs | Estimators:
+def _parse(arguments: list[str]) -> Command:
     import tyro
 
     if arguments[:1] == ["--version"]:
@@ -111,6 +122,12 @@ def _parse(arguments: list[str]) -> Train | Algos | Envs | Estimators:
             default=_defaults(arguments),
             args=_gathered(arguments[1:]),
             config=config,
+        )
+    if arguments[:1] and arguments[0] in _ON_RUNS:
+        return tyro.cli(
+            _ON_RUNS[arguments[0]],
+            prog=f"dmaml-jax {arguments[0]}",
+            args=arguments[1:],
         )
     # With no command, or an unknown one, this prints help or what is allowed.
     return tyro.extras.subcommand_cli_from_dict(
@@ -174,7 +191,7 @@ def _gathered(arguments: list[str]) -> list[str]:
     return [part for word in rest for part in (word, *several.get(word, ()))]
 
 
-def _run(command: Train | Algos | Envs | Estimators) -> int:
+def _run(command: Command) -> int:
     if isinstance(command, Algos):
         print(table())
         return 0
@@ -187,6 +204,21 @@ def _run(command: Train | Algos | Envs | Estimators) -> int:
         return 0
     if isinstance(command, Estimators):
         return _run_estimators(command)
+    if isinstance(command, Compare):
+        from dmaml_jax.compare import compare
+
+        return compare(command)
+    if isinstance(command, Export):
+        from dmaml_jax.export import export
+
+        return export(command)
+    if isinstance(command, Evaluate):
+        from dmaml_jax import devices
+
+        devices.configure(command.device, devices.usable_cores())
+        from dmaml_jax.evaluate import evaluate
+
+        return evaluate(command)
     return _run_train(command)
 
 
