@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Literal, TypeVar
 
 from dmaml_jax.algos import table
-from dmaml_jax.commands import Render
+from dmaml_jax.commands import Compare, Evaluate, Export, Render, Report
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
 from dmaml_jax.stored import read_config, read_values
@@ -64,12 +64,25 @@ class Envs:
 
 COMMANDS = {
     "train": Train,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "export": Export,
     "render": Render,
+    "report": Report,
     "algos": Algos,
     "envs": Envs,
     "estimators": Estimators,
 }
-Command = Train | Render | Algos | Envs | Estimators
+Command = (
+    Train | Evaluate | Compare | Export | Render | Report | Algos | Envs | Estimators
+)
+_ON_RUNS = {
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "export": Export,
+    "render": Render,
+    "report": Report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +124,7 @@ def _parse(arguments: list[str]) -> Command:
     if arguments[:1] == ["--version"]:
         print(importlib.metadata.version("dmaml-jax"))
         raise SystemExit(0)
-    config = (tyro.conf.FlagConversionOff, tyro.conf.PositionalRequiredArgs)
+    config = (tyro.conf.FlagConversionOff,)
     if arguments[:1] == ["train"]:
         return tyro.cli(
             Train,
@@ -120,12 +133,18 @@ def _parse(arguments: list[str]) -> Command:
             args=_gathered(arguments[1:]),
             config=config,
         )
+    if arguments[:1] and arguments[0] in _ON_RUNS:
+        return tyro.cli(
+            _ON_RUNS[arguments[0]],
+            prog=f"dmaml-jax {arguments[0]}",
+            args=arguments[1:],
+        )
     # With no command, or an unknown one, this prints help or what is allowed.
     return tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="dmaml-jax",
         description="Gradient-based meta-reinforcement-learning on the device.",
-        args=_gathered(arguments),
+        args=arguments,
         config=config,
     )
 
@@ -167,8 +186,7 @@ def _gathered(arguments: list[str]) -> list[str]:
     """
     short = {"-q": ["--verbosity", "quiet"], "-v": ["--verbosity", "verbose"]}
     arguments = [part for word in arguments for part in short.get(word, [word])]
-    lists = ("--vary", "--medium-values", "--task")
-    several: dict[str, list[str]] = {name: [] for name in lists}
+    several: dict[str, list[str]] = {"--vary": [], "--medium-values": []}
     rest: list[str] = []
     current = None
     for word in arguments:
@@ -194,10 +212,31 @@ def _run(command: Command) -> int:
 
         print(environments())
         return 0
-    if isinstance(command, Render):
-        return command()
     if isinstance(command, Estimators):
         return _run_estimators(command)
+    if isinstance(command, Compare):
+        from dmaml_jax.compare import compare
+
+        return compare(command)
+    if isinstance(command, Render):
+        from dmaml_jax.rendering import render
+
+        return render(command)
+    if isinstance(command, Report):
+        from dmaml_jax.report.write import report
+
+        return report(command)
+    if isinstance(command, Export):
+        from dmaml_jax.export import export
+
+        return export(command)
+    if isinstance(command, Evaluate):
+        from dmaml_jax import devices
+
+        devices.configure(command.device, devices.usable_cores())
+        from dmaml_jax.evaluate import evaluate
+
+        return evaluate(command)
     return _run_train(command)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from dmaml_jax.statistics import ema, interquartile_mean
+from dmaml_jax.statistics import crossed_bootstrap, ema, interquartile_mean
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -122,6 +122,126 @@ def draw_estimators(
     figure.suptitle(f"{title}. Lines: sums over all data sets; points: sampled")
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
     _save(figure, path)
+
+
+def draw_comparison(
+    curves: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    path: Path,
+    *,
+    x: str,
+    threshold: float | None,
+) -> None:
+    """Draw the learning curves of several runs with their intervals.
+
+    Args:
+        curves: by label `(x, mean, low, high)`.
+        path: of the PNG.
+        x: what the horizontal axis is.
+        threshold: in units of return, if there is one.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 4.4), dpi=150, layout="constrained")
+    for index, (label, (grid, mean, low, high)) in enumerate(curves.items()):
+        axes.plot(grid, mean, color=f"C{index}", linewidth=2, label=label)
+        axes.fill_between(grid, low, high, color=f"C{index}", alpha=0.18, linewidth=0)
+    if threshold is not None:
+        axes.axhline(threshold, color="tab:gray", linestyle="--", linewidth=1)
+    axes.set(
+        xlabel=x,
+        ylabel="return after adaptation (EMA 0.9)\ninterquartile mean, 95 % interval",
+    )
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="best")
+    _save(figure, path)
+
+
+def draw_evaluation(
+    returns: dict[tuple[str, str], np.ndarray],
+    values: dict[str, dict[str, np.ndarray]],
+    path: Path,
+    *,
+    title: str,
+) -> None:
+    """Draw returns against adaptation steps, and before and after by parameter.
+
+    Args:
+        returns: by policy and kind of tasks, `[seeds, tasks, steps + 1]`.
+        values: by kind of tasks, each varied parameter's values `[tasks]`.
+        path: of the PNG.
+        title: what was evaluated.
+    """
+    parameters = list(next(iter(values.values())))[:3]
+    figure, panels = plt.subplots(
+        1,
+        1 + len(parameters),
+        figsize=(5.2 * (1 + len(parameters)), 4.4),
+        dpi=130,
+        layout="constrained",
+    )
+    _draw_steps(panels[0], returns)
+    for axes, parameter in zip(panels[1:], parameters, strict=True):
+        _draw_by_parameter(axes, parameter, returns, values)
+    for axes in panels:
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+_COLOURS = {"meta": "tab:blue", "random": "tab:gray", "medium": "tab:orange"}
+_LABELS = {"meta": "meta-learned", "random": "random start", "medium": "medium task"}
+
+
+def _draw_steps(axes: Any, returns: dict[tuple[str, str], np.ndarray]) -> None:
+    for (policy, kind), table in returns.items():
+        steps = np.arange(table.shape[2])
+        intervals = [crossed_bootstrap(table[:, :, step]) for step in steps]
+        mean, low, high = np.array(intervals).T
+        outside = kind == "out-of-range"
+        axes.plot(
+            steps,
+            mean,
+            "o--" if outside else "o-",
+            ms=4,
+            color=_COLOURS[policy],
+            mfc="white" if outside else None,
+            label=f"{_LABELS[policy]}, {kind}",
+        )
+        axes.fill_between(steps, low, high, color=_COLOURS[policy], alpha=0.12, lw=0)
+    axes.set(
+        xlabel="adaptation steps",
+        ylabel="return (mean, 95 % interval)",
+        xticks=steps,
+    )
+    axes.legend(frameon=False, fontsize="small")
+
+
+def _draw_by_parameter(
+    axes: Any,
+    parameter: str,
+    returns: dict[tuple[str, str], np.ndarray],
+    values: dict[str, dict[str, np.ndarray]],
+) -> None:
+    last = next(iter(returns.values())).shape[2] - 1
+    for step, colour, label in (
+        (0, "0.55", "before"),
+        (last, _COLOURS["meta"], f"after {last} step{'s' if last > 1 else ''}"),
+    ):
+        for kind, own in values.items():
+            table = returns["meta", kind][:, :, step]
+            outside = kind == "out-of-range"
+            axes.scatter(
+                own[parameter],
+                table.mean(axis=0),
+                s=16,
+                color="none" if outside else colour,
+                edgecolors=colour,
+                label=None if outside else label,
+            )
+    inside = next(iter(values.values()))[parameter]
+    axes.axvspan(inside.min(), inside.max(), color="0.5", alpha=0.07, lw=0)
+    axes.set(xlabel=parameter, ylabel="return, mean over the seeds")
+    axes.legend(frameon=False, fontsize="small")
 
 
 def _save(figure: Any, path: Path) -> None:

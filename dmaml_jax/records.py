@@ -112,8 +112,10 @@ def _create(folder: Path, config: dict[str, Any]) -> Path:
     return folder
 
 
-def write_params(folder: Path, params: Any, seeds: Sequence[int]) -> None:
-    """Keep θ of every seed in params.npz: one array per leaf, seeds on axis 0.
+def write_params(
+    folder: Path, params: Any, seeds: Sequence[int], name: str = "params.npz"
+) -> None:
+    """Keep θ of every seed in a file: one array per leaf, seeds on axis 0.
 
     Leaves are named by their path, such as `Dense_0/kernel`; `seed` numbers the rows.
     """
@@ -122,13 +124,30 @@ def write_params(folder: Path, params: Any, seeds: Sequence[int]) -> None:
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in leaves
     }
-    aside = folder / ".params.npz"
+    aside = folder / f".{name}"
     try:
         with open(aside, "wb") as file:
             np.savez(file, allow_pickle=False, seed=np.asarray(seeds), **arrays)
-        os.replace(aside, folder / "params.npz")
+        os.replace(aside, folder / name)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def read_params(file: Path, like: Any) -> Any:
+    """The parameters of a file that `write_params` wrote.
+
+    Args:
+        file: the npz.
+        like: a pytree of their structure.
+
+    Raises:
+        OSError: it cannot be read.
+        KeyError: it holds other parameters.
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    names = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in paths]
+    with np.load(file, allow_pickle=False) as arrays:
+        return structure.unflatten([arrays[name] for name in names])
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -37,9 +37,8 @@ def render(command: Render) -> int:
         UsageError: there is no such run, seed, parameter or value.
         OSError: the disk is full.
     """
-    _check(command)
     values = parse_values(command.task, "--task")
-    solver = None if command.solver == "trained" else command.solver
+    solver = None if command.solver == "default" else command.solver
     loaded = load(command.run, solver=solver)
     lane = _lane(loaded, command.seed)
     files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
@@ -58,19 +57,6 @@ def render(command: Render) -> int:
     film.close()
     print(f"wrote {', '.join(written)}")
     return 0
-
-
-def _check(command: Render) -> None:
-    for flag, value in (("--steps", command.steps), ("--episode", command.episode)):
-        if value < 1:
-            raise UsageError(
-                f"{flag} is {value}, but it must be a whole number from 1."
-            )
-    if not 1 <= command.fps <= 50:
-        raise UsageError(
-            f"--fps is {command.fps:g}, but it must be from 1 to 50, as GIFs count "
-            "hundredths of a second."
-        )
 
 
 def _lane(loaded: Loaded, seed: int | None) -> int:
@@ -159,5 +145,5 @@ def _name(command: Render, seed: int | None) -> str:
     parts += [f"seed{seed}"] if seed is not None else []
     parts += [f"steps{command.steps}"] if command.steps > 1 else []
     parts += [f"number{command.episode}"] if command.episode > 1 else []
-    parts += [command.solver] if command.solver != "trained" else []
+    parts += [command.solver] if command.solver != "default" else []
     return re.sub(r"[^A-Za-z0-9._=+-]+", "-", "-".join(["episode", *parts]))

@@ -71,6 +71,11 @@ def evaluation_key(seed: int | jax.Array) -> jax.Array:
     return jax.random.split(jax.random.key(seed), 3)[2]
 
 
+def task_key(draw: int | jax.Array) -> jax.Array:
+    """A key of test tasks, the same for runs of any seed, so that they compare."""
+    return jax.random.split(jax.random.key(draw), 4)[3]
+
+
 class Program:
     """Seeds that train side by side, spread over devices, a chunk at a time.
 

@@ -96,6 +96,39 @@ def parse_values(
     return found
 
 
+def beyond(vary: tuple[str, ...], positive: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Ranges next to those of training: a quarter of its width further, both ways.
+
+    Args:
+        vary: what training varied.
+        positive: parameters whose values must stay above 0.
+
+    Returns:
+        Items of the same form; of ranges and circles only, as what is beyond a list is
+        for the user to say.
+
+    Example:
+        >>> beyond(("gravity=5:15", "goal_x,goal_y=circle:0.5"))
+        ('gravity=2.5:5|15:17.5', 'goal_x,goal_y=circle:0.625')
+        >>> beyond(("length=0.1:1",), positive=("length",))
+        ('length=1:1.225',)
+    """
+    items = []
+    for names, how in parse_vary(vary).items():
+        if how.kind == "circle":
+            items.append(f"{','.join(names)}=circle:{how.numbers[0] * 1.25:g}")
+        if how.kind not in ("uniform", "log", "normal"):
+            continue
+        low, high = how.numbers[-2:]
+        wide = (high - low) / 4
+        bands = [f"{low - wide:g}:{low:g}", f"{high:g}:{high + wide:g}"]
+        if names[0] in positive and low - wide <= 0:
+            bands = bands[1:]
+        if low < high:
+            items.append(f"{names[0]}={'|'.join(bands)}")
+    return tuple(items)
+
+
 def _law(item: str, text: str) -> tuple[Varied, float]:
     """One part of a mixture and its weight; the whole of anything else."""
     weight, star, text = text.rpartition("*")

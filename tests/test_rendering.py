@@ -360,7 +360,7 @@ WRONG = {
     "--task length=-1": ["length must be above 0"],
     "--task gravity=1 gravity=2": ["--task names 'gravity' twice"],
     "--seed 9": ["--seed is 9", "4, 5"],
-    "--steps 0": ["--steps is 0", "from 1"],
+    "--steps 0": ["--steps is 0", "1 or more"],
     "--episode 0": ["--episode is 0"],
     "--fps 0": ["--fps is 0", "from 1 to 50"],
     "--out FILE/below": ["--out", "cannot be written", ".gif or .mp4"],

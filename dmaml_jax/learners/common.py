@@ -127,6 +127,13 @@ def _num_shares() -> int:
         return 1
 
 
+def with_params(state: Any, params: Params) -> Any:
+    """A learner's state with other parameters, and all else as it is."""
+    if hasattr(state, "base"):
+        return state._replace(base=with_params(state.base, params))
+    return state._replace(params=params)
+
+
 def modifier_key(key: jax.Array) -> jax.Array:
     """The half of a step's key that the learner itself leaves alone."""
     _, key_modifier = jax.random.split(key)
