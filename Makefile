@@ -29,7 +29,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train estimators turbulence family navigation crossing pictures test test-slow \
-  test-gpu lint conformance conformance-closed-loop bench
+  test-browser test-gpu lint conformance conformance-closed-loop bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -62,6 +62,14 @@ test: $(READY)  ## all tests but the slow ones and those that need a GPU
 
 test-slow: $(READY)  ## the tests that train to the end
 	$(PYTEST) -m slow
+
+test-browser: $(READY)  ## the report in a real browser; says so where there is none
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	    --no-build-isolation -e '.[browser]' && $(PYTEST) -m browser; \
+	else \
+	  echo 'no chromium and chromedriver here (apt-get install chromium chromium-driver): nothing was tested'; \
+	fi
 
 test-gpu: $(READY)  ## the tests that need a GPU; says so where there is none
 	@if $(BIN)/python -c 'import jax; jax.devices("gpu")' 2>/dev/null; then \

@@ -66,6 +66,7 @@ FLOORS = {
         "scenes.crossing",
         "scenes.point",
         "scenes.trace",
+        "report.markup",
     ],
     8: [
         "presets",
@@ -89,7 +90,14 @@ FLOORS = {
         "scenes.lander",
         "scenes.stage",
         "rendering",
-        "commands",
+        "report.gathered",
+        "report.payload",
+        "report.rerun",
+        "report.tables",
+        "report.verdict",
+        "report.sections",
+        "report.page",
+        "report.write",
         "cli",
         "__main__",
     ],
@@ -97,6 +105,7 @@ FLOORS = {
 ENVIRONMENTS = ["envs"] + [
     f"envs.{path.stem}" for path in (ROOT / "envs").glob("[a-z]*.py")
 ]
+PACKAGES = ("learners", "report", "scenes")
 MODULES = [module for modules in FLOORS.values() for module in modules]
 
 
@@ -138,7 +147,8 @@ def test_every_module_is_on_a_floor() -> None:
         ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
         for path in PACKAGE.rglob("*.py")
     }
-    assert files - {"__init__", "learners.__init__", "scenes.__init__"} == set(MODULES)
+    packages = {"__init__", *(f"{name}.__init__" for name in PACKAGES)}
+    assert files - packages == set(MODULES)
 
 
 @pytest.mark.parametrize("floor", FLOORS)
