@@ -68,8 +68,10 @@ def parse_vary(vary: tuple[str, ...]) -> dict[tuple[str, ...], Varied]:
     return found
 
 
-def parse_values(values: tuple[str, ...]) -> dict[str, float]:
-    """Read `NAME=VALUE` items.
+def parse_values(
+    values: tuple[str, ...], flag: str = "--medium-values"
+) -> dict[str, float]:
+    """Read `NAME=VALUE` items, of a flag.
 
     Raises:
         UsageError: an item is no such thing, or its value is not finite.
@@ -82,17 +84,14 @@ def parse_values(values: tuple[str, ...]) -> dict[str, float]:
     for item in values:
         name, _, value = str(item).partition("=")
         if name in found:
-            raise UsageError(
-                f"--medium-values names {name!r} twice: give it one value."
-            )
+            raise UsageError(f"{flag} names {name!r} twice: give it one value.")
         try:
             found[name] = float(value)
         except ValueError:
             found[name] = math.nan
         if not math.isfinite(found[name]):
             raise UsageError(
-                f"--medium-values takes NAME=VALUE, such as gravity=9.8, and not "
-                f"{item!r}."
+                f"{flag} takes NAME=VALUE, such as gravity=9.8, and not {item!r}."
             )
     return found
 

@@ -69,6 +69,7 @@ FLOORS = {
         "compare",
         "references",
         "export",
+        "numpy_policy",
         "loop",
         "run",
         "bias",
