@@ -64,8 +64,8 @@ def test_a_resumed_run_takes_later_events_back(tmp_path: Path) -> None:
     assert scalars(tmp_path / "tensorboard")["seed-4", "loss"] == {3: 3.0}
 
 
+@pytest.mark.wandb
 def test_wandb_writes_an_offline_run(tmp_path: Path, monkeypatch) -> None:
-    pytest.importorskip("wandb")
     monkeypatch.chdir(tmp_path)
     sink = open_sink("wandb", tmp_path, SEEDS, 0, {"inner_lr": 0.1})
     sink.write(0, chunk(0, 2))
