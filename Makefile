@@ -23,13 +23,15 @@ DEVICE_WORDS := $(if $(NVIDIA),an NVIDIA driver is here: JAX with CUDA,no NVIDIA
 GIVEN := $(sort $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
 GIVEN := $(filter-out PYTHON GIVEN MAKEFLAGS MAKEOVERRIDES -*-command-variables-*-,$(GIVEN))
 quote = '$(subst ','\'',$(1))'
-FLAGS = $(foreach v,$(GIVEN),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w,$($(v)),$(call quote,$(w))))
+flags = $(foreach v,$(1),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w,$($(v)),$(call quote,$(w))))
+FLAGS = $(call flags,$(GIVEN))
 
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train estimators turbulence family navigation crossing pictures test test-slow \
-  test-browser test-gpu lint conformance conformance-closed-loop bench
+.PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
+  test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
+  conformance-closed-loop bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -54,6 +56,9 @@ $(READY): pyproject.toml requirements.lock
 train: $(READY)  ## train and write a run folder: ENV=cartpole ALGO=directed SEEDS=5 ...
 	@$(BIN)/dmaml-jax train $(FLAGS)
 
+resume: $(READY)  ## go on with a run that was stopped: RUN=runs/mine EPOCHS=600 ...
+	@$(BIN)/dmaml-jax train --resume $(call quote,$(RUN)) $(call flags,$(filter-out RUN,$(GIVEN)))
+
 estimators: $(READY)  ## bias and variance of every gradient estimator: SEED=1 INNER_LR=0.7 ...
 	@$(BIN)/dmaml-jax estimators $(FLAGS)
 
@@ -77,6 +82,16 @@ test-gpu: $(READY)  ## the tests that need a GPU; says so where there is none
 	else \
 	  echo 'no GPU here that JAX can use: nothing was tested'; \
 	fi
+
+test-wandb: $(READY)  ## the tests that need the package wandb, which it installs
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[$(EXTRAS),wandb]'
+	$(PYTEST) -m wandb
+
+test-box2d: $(BOX2D_READY)  ## the tests that play in Gymnasium's own LunarLander
+	@$(BOX2D_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[box2d,dev]'
+	$(BOX2D_VENV)/bin/python -m pytest -m box2d
 
 lint: $(READY)  ## ruff and basedpyright
 	$(BIN)/ruff format --check .

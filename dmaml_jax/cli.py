@@ -152,10 +152,9 @@ def _parse(arguments: list[str]) -> Command:
 def _defaults(arguments: list[str]) -> Train:
     """What flags override: `--config`'s values, or the preset of `--env`, `--algo`."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--env")
-    parser.add_argument("--algo", default=TrainConfig.algo)
-    parser.add_argument("--config", default="")
-    parser.add_argument("--resume", default="")
+    # A flag without a value is left to tyro, which says so better.
+    for name in ("--env", "--algo", "--config", "--resume"):
+        parser.add_argument(name, nargs="?")
     given, _ = parser.parse_known_args(arguments)
     if given.resume:
         if given.config:
@@ -166,7 +165,7 @@ def _defaults(arguments: list[str]) -> Train:
         stored = read_config(given.resume, f"--resume {given.resume}")
         return Train(**dataclasses.asdict(stored), resume=given.resume)
     if not given.config:
-        values = preset(given.env or TrainConfig.env, given.algo)
+        values = preset(given.env or TrainConfig.env, given.algo or TrainConfig.algo)
         return Train(**dataclasses.asdict(values))
     values = read_values(given.config, f"--config {given.config}")
     # A value that is wrong there is said here, before tyro takes it for a default.
@@ -214,6 +213,8 @@ def _run(command: Command) -> int:
         return 0
     if isinstance(command, Estimators):
         return _run_estimators(command)
+    if isinstance(command, Compare | Export | Evaluate):
+        command.check()
     if isinstance(command, Compare):
         from dmaml_jax.compare import compare
 

@@ -4,6 +4,7 @@ Training's own values are in `presets.py`.
 """
 
 import dataclasses
+import math
 from typing import Annotated, Literal
 
 import tyro
@@ -19,7 +20,7 @@ class Evaluate:
     Example: dmaml-jax evaluate runs/mine --tasks 100 --steps 5 --shots 10
     """
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run folder."""
     tasks: int = 100
     """Tasks of each kind, all from one draw that every run and seed shares."""
@@ -42,7 +43,7 @@ class Evaluate:
     out: str = ""
     """Folder for the files; the run folder if empty."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what makes no sense.
 
         Raises:
@@ -66,7 +67,7 @@ class Compare:
     Example: dmaml-jax compare runs/maml runs/directed --x steps
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folders; differences are to the first."""
     x: Literal["epochs", "steps", "seconds"] = "epochs"
     """The figure's horizontal axis."""
@@ -74,6 +75,21 @@ class Compare:
     """Return that counts as solved; that of the runs, where they agree, if None."""
     out: str = "."
     """Folder for the files."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: no runs, or a threshold that is not finite.
+        """
+        if not self.runs:
+            raise UsageError(
+                "There is nothing to compare: give one run folder or more."
+            )
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise UsageError(
+                f"--threshold is {self.threshold}, but it must be a finite number."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +100,7 @@ class Export:
     --task gravity=12 --steps 1
     """
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run folder."""
     seed: int | None = None
     """Which of its seeds; the first if None."""
@@ -97,7 +113,7 @@ class Export:
     out: str = ""
     """Folder for the files; the run folder if empty."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what makes no sense.
 
         Raises:

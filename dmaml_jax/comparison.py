@@ -84,10 +84,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[Curves]:
     """The curves of runs, finished or not.
 
     Raises:
-        UsageError: no folders, one that holds no run, or a run without an epoch.
+        UsageError: a folder that holds no run, or a run without an epoch.
     """
-    if not folders:
-        raise UsageError("There is nothing to compare: give one run folder or more.")
     paths = [Path(folder).expanduser() for folder in folders]
     return [
         _read(path, label) for path, label in zip(paths, _labels(paths), strict=True)

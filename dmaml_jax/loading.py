@@ -12,9 +12,10 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.factory import build
 from dmaml_jax.presets import TrainConfig
 from dmaml_jax.stored import read_config
-from dmaml_jax.tasks import TaskDistribution
+from dmaml_jax.tasks import TaskDistribution, uniform
 from dmaml_jax.training import SeedState, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
+from dmaml_jax.varying import parse_values
 from dmaml_jax.worlds import (
     default_policy,
     named_environment,
@@ -95,3 +96,39 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
         seeds,
         epoch,
     )
+
+
+def lane_of(run: Loaded, seed: int | None) -> int:
+    """Where a seed's state stands in `run.states`; the first one's for None.
+
+    Raises:
+        UsageError: the run has no such seed.
+    """
+    if seed is None:
+        return 0
+    if seed not in run.seeds:
+        raise UsageError(
+            f"--seed is {seed}, but the run has the seeds {run.seeds[0]} to "
+            f"{run.seeds[-1]}: choose one of them."
+        )
+    return run.seeds.index(seed)
+
+
+def chosen_task(run: Loaded, items: tuple[str, ...]) -> Any:
+    """The medium task with some parameters at given values.
+
+    Args:
+        run: a run.
+        items: `NAME=VALUE`, as `--task` takes them.
+
+    Raises:
+        UsageError: an item is no such thing, or the environment has no such parameter.
+    """
+    middle = run.tasks.mean()
+    points = {
+        name: (value, value) for name, value in parse_values(items, "--task").items()
+    }
+    try:
+        return uniform(middle, **points).mean() if points else middle
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"--task: {error}") from None

@@ -87,8 +87,9 @@ class Run:
     def restore(self) -> None:
         """Go back to the newest whole checkpoint that metrics.csv reaches."""
         rows = whole_epochs(self.folder, self.seeds)
-        like = self.program.seeds_state()
-        found = self.checkpoints.latest(like, at_most=rows, say=self.progress.warn)
+        found = self.checkpoints.latest(
+            self.program.shapes(), at_most=rows, say=self.progress.warn
+        )
         if found is not None:
             self.epoch, state = found
             self.program.restore(state)

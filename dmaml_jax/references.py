@@ -15,8 +15,6 @@ from dmaml_jax.tasks import TaskDistribution
 from dmaml_jax.training import Program, seed_keys, train_step
 from dmaml_jax.validation import validated
 
-FILE = "medium.npz"
-
 
 def initial_states(run: Loaded) -> Any:
     """What every seed began with: θ_0, and all else untrained."""
@@ -33,12 +31,12 @@ def states_of_medium_task(run: Loaded) -> Any:
     the trajectories of that step too, and learns nothing from them.)
     """
     initial = initial_states(run)
-    file = run.folder / FILE
+    file = run.folder / _name(run)
     try:
         return with_params(initial, read_params(file, initial.params))
     except (OSError, KeyError, ValueError):
         params = _trained_on_medium_task(run)
-    write_params(run.folder, params, run.seeds, FILE)
+    write_params(run.folder, params, run.seeds, file.name)
     return with_params(initial, params)
 
 
@@ -55,7 +53,7 @@ def _trained_on_medium_task(run: Loaded) -> Any:
     problem, learner = build(config, env=run.env, tasks=tasks, policy=run.policy)
     print(
         f"training on the medium task alone for {run.epoch} epochs, once; it is kept "
-        f"in {shown(run.folder / FILE)} ...",
+        f"in {shown(run.folder / _name(run))} ...",
         flush=True,
     )
     program = Program(
@@ -81,3 +79,8 @@ _OF_LEARNERS = (
     "medium_values",
 )
 """Values that other learners have and FOMAML has not."""
+
+
+def _name(run: Loaded) -> str:
+    """The file's name says for how many epochs: a run may go on."""
+    return f"medium-{run.epoch}.npz"

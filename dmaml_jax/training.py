@@ -167,6 +167,11 @@ class Program:
         """The state of every seed, on the host, without the lanes that pad."""
         return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.num_seeds], self.state)
 
+    def shapes(self) -> Any:
+        """Shapes and types of what `seeds_state` returns; nothing is compiled."""
+        lanes = jax.ShapeDtypeStruct((self.num_seeds,), np.uint32)
+        return jax.eval_shape(self._init, lanes)
+
     def restore(self, state: Any) -> None:
         """Go on from what `seeds_state` once returned."""
         padding = self.width * self.seed_devices - self.num_seeds

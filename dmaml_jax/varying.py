@@ -71,7 +71,7 @@ def parse_vary(vary: tuple[str, ...]) -> dict[tuple[str, ...], Varied]:
 def parse_values(
     values: tuple[str, ...], flag: str = "--medium-values"
 ) -> dict[str, float]:
-    """Read `NAME=VALUE` items; `flag` is what messages call them.
+    """Read `NAME=VALUE` items, of a flag.
 
     Raises:
         UsageError: an item is no such thing, or its value is not finite.

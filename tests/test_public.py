@@ -81,6 +81,7 @@ FLOORS = {
         "compare",
         "references",
         "export",
+        "numpy_policy",
         "loop",
         "run",
         "bias",
