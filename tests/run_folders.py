@@ -75,7 +75,8 @@ def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
                 for seed in range(4):
                     cells = [str(x) for x in table[task, seed]]
                     lines.append([policy, kind, task, seed + 1, values[task], *cells])
-            gains = table[..., -1] - table[..., 0]
+            gains = table - table[..., :1]
+            each = [gains[..., step] for step in range(steps + 1)]
 
             def interval(values: np.ndarray) -> dict[str, float]:
                 mean = float(values.mean())
@@ -90,8 +91,10 @@ def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
                     "returns": [
                         interval(table[..., step]) for step in range(steps + 1)
                     ],
-                    "gain": interval(gains),
-                    "negative_share": float((gains < 0).mean()),
+                    "gains": [interval(gain) for gain in each],
+                    "negative_shares": [float((gain < 0).mean()) for gain in each],
+                    "gain": interval(each[-1]),
+                    "negative_share": float((each[-1] < 0).mean()),
                 }
             )
     with open(folder / "evaluation.csv", "w", newline="") as file:

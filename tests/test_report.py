@@ -151,15 +151,15 @@ def test_the_adaptation_figure_is_the_evaluation(tmp_path: Path) -> None:
         rows = [row for row in csv.DictReader(file) if row["policy"] == "meta"]
     for kind in ("fresh", "out-of-range"):
         tasks = found["tasks"][kind]
-        for name, drawn in (("return_0", "before"), ("return_2", "after")):
+        for name, drawn in (("return_0", "before"), ("return_1", "after")):
             each = [float(r[name]) for r in rows if r["set"] == kind]
             expected = np.reshape(each, (12, 4)).mean(axis=1)
             np.testing.assert_allclose(tasks[drawn], expected, rtol=1e-7)
         gravity = [float(r["gravity"]) for r in rows if r["set"] == kind][::4]
         np.testing.assert_allclose(tasks["values"]["gravity"], gravity, rtol=1e-7)
-    gain = summary["rows"][0]["gain"]
+    gain = summary["rows"][0]["gains"][1]
     assert (
-        f"On 12 fresh tasks, adaptation by 2 steps raises the return by "
+        f"On 12 fresh tasks, adaptation by 1 step raises the return by "
         f"{gain['mean']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}]" in page.words
     )
     first = next(row for row in page.rows if row[0] == "meta-learned")

@@ -35,6 +35,13 @@ class Gathered(NamedTuple):
     left_out: int
 
     @property
+    def step(self) -> int:
+        """After how many adaptation steps to look: as many as training took."""
+        assert self.evaluation is not None
+        most = max(len(row["returns"]) for row in self.evaluation["rows"]) - 1
+        return min(self.curves.config.num_inner_steps, most)
+
+    @property
     def frozen(self) -> dict[int, int]:
         """By seed, the epoch from which on it has no numbers."""
         finite = np.isfinite(self.curves.smoothed)

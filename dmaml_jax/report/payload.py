@@ -62,7 +62,6 @@ def _evaluation(run: Gathered) -> dict[str, Any] | None:
     found = run.evaluation
     if found is None:
         return None
-    last = max(len(row["returns"]) for row in found["rows"]) - 1
     return {
         "parameters": found["parameters"],
         "rows": [
@@ -72,14 +71,14 @@ def _evaluation(run: Gathered) -> dict[str, Any] | None:
         "tasks": {
             kind: {
                 "before": _numbers(columns["return_0"]),
-                "after": _numbers(columns[f"return_{last}"]),
+                "after": _numbers(columns[f"return_{run.step}"]),
                 "values": {
                     name: _numbers(columns[name]) for name in found["parameters"]
                 },
             }
             for kind, columns in run.tasks.items()
         },
-        "steps": last,
+        "step": run.step,
     }
 
 

@@ -109,7 +109,7 @@ def adaptation(runs: Sequence[Gathered]) -> Markup | None:
             _figure(
                 "by-task",
                 "Return on each task, mean over the seeds, before (hollow) and after "
-                "the last step (filled).",
+                f"{tables.after(found[0].step)} (filled).",
             ),
             class_="pair",
         ),
@@ -132,7 +132,8 @@ def episodes(runs: Sequence[Gathered]) -> Markup | None:
                 alt=f"One episode before and after adaptation, side by side: {name}",
             )
             caption = tag("summary", f"{start}{name}")
-            figures.append(tag("details", caption, image, open=True, class_="episode"))
+            film = tag("div", image, class_="scroll", tabindex=0)
+            figures.append(tag("details", caption, film, open=True, class_="episode"))
     if not figures:
         return None
     about = tag(

@@ -130,8 +130,9 @@ def of_evaluation(runs: Sequence[Gathered]) -> Markup:
         (run, row) for run in runs for row in (run.evaluation or {"rows": []})["rows"]
     ]
     most = max(len(row["returns"]) for _, row in found)
-    heads = ["start", "tasks", *(_after(step) for step in range(most)), "gain"]
-    heads += ["worse than before"]
+    heads = ["start", "tasks", *(after(step) for step in range(most))]
+    step = found[0][0].step
+    heads += [f"gain, {after(step)}", "do worse"]
     lines = []
     for run, row in found:
         name = STARTS.get(row["policy"], row["policy"])
@@ -139,11 +140,9 @@ def of_evaluation(runs: Sequence[Gathered]) -> Markup:
         kind = f"{row['num_tasks']} {row['set']}"
         returns = [_found(value) for value in row["returns"]]
         returns += [("-", None)] * (most - len(returns))
-        share = row["negative_share"]
-        lines.append(
-            [(name, name), (kind, kind), *returns, _found(row["gain"], "+", 2),
-             (f"{share:.0%}", share)]
-        )  # fmt: skip
+        share, gain = row["negative_shares"][run.step], row["gains"][run.step]
+        end = [_found(gain, "+", 2), (f"{share:.0%}", share)]
+        lines.append([(name, name), (kind, kind), *returns, *end])
     return table(heads, lines, "Return after adaptation, mean [95 % interval]")
 
 
@@ -154,7 +153,8 @@ STARTS = {
 }
 
 
-def _after(step: int) -> str:
+def after(step: int) -> str:
+    """How a number of adaptation steps is called."""
     return "before" if step == 0 else f"{step} step{'s' if step > 1 else ''}"
 
 

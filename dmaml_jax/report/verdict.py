@@ -33,16 +33,24 @@ def verdicts(
 def alone(run: Gathered, row: Summary, threshold: float | None) -> str:
     """One run's learning, in a sentence."""
     algo = run.curves.config.algo
-    final = f"{text(row.final)} over {_count(row.alive, 'seed')}"
+    final = text(row.final)
+    if row.seeds > 1:
+        final += f" over {_count(row.alive, 'seed')}"
     if not row.alive:
         return f"{algo} has no seed left alive."
     if threshold is None or row.reached is None:
         epochs = len(run.curves.smoothed)
         return f"{algo} ends with a return of {final}, after {_count(epochs, 'epoch')}."
     if row.reached == 0:
+        none = f" on any of {row.seeds} seeds" if row.seeds > 1 else ""
         return (
-            f"{algo} reaches the threshold of {threshold:g} on none of "
-            f"{_count(row.seeds, 'seed')}; its final return is {final}."
+            f"{algo} does not reach the threshold of {threshold:g}{none}; its final "
+            f"return is {final}."
+        )
+    if row.seeds == 1:
+        return (
+            f"{algo} reaches the threshold of {threshold:g} at epoch "
+            f"{amount(row.to_threshold['epochs'])}; its final return is {final}."
         )
     when = amount(row.to_threshold["epochs"])
     median = f"median epoch {when}" if when != "never" else "so half or more never do"
@@ -57,7 +65,7 @@ def adapted(run: Gathered) -> str:
     assert run.evaluation is not None
     rows = [row for row in run.evaluation["rows"] if row["policy"] == "meta"]
     row = (rows or run.evaluation["rows"])[0]
-    gain, steps = row["gain"], len(row["returns"]) - 1
+    gain, worse = row["gains"][run.step], row["negative_shares"][run.step]
     done = "does not change the return significantly:"
     if gain["low"] is not None and gain["low"] > 0:
         done = "raises the return by"
@@ -65,8 +73,8 @@ def adapted(run: Gathered) -> str:
         done = "lowers the return by"
     return (
         f"On {_count(row['num_tasks'], row['set'] + ' task')}, adaptation by "
-        f"{_count(steps, 'step')} {done} {_interval(gain, '+')}; "
-        f"{row['negative_share']:.0%} of tasks and seeds do worse than before."
+        f"{_count(run.step, 'step')} {done} {_interval(gain, '+')}; "
+        f"{worse:.0%} of tasks and seeds do worse than before."
     )
 
 
