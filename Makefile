@@ -29,8 +29,9 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train resume estimators turbulence family navigation crossing test \
-  test-slow test-gpu test-wandb test-box2d lint conformance conformance-closed-loop bench
+.PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
+  test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
+  conformance-closed-loop bench
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -66,6 +67,14 @@ test: $(READY)  ## all tests but the slow ones and those that need a GPU
 
 test-slow: $(READY)  ## the tests that train to the end
 	$(PYTEST) -m slow
+
+test-browser: $(READY)  ## the report in a real browser; says so where there is none
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	    --no-build-isolation -e '.[browser]' && $(PYTEST) -m browser; \
+	else \
+	  echo 'no chromium and chromedriver here (apt-get install chromium chromium-driver): nothing was tested'; \
+	fi
 
 test-gpu: $(READY)  ## the tests that need a GPU; says so where there is none
 	@if $(BIN)/python -c 'import jax; jax.devices("gpu")' 2>/dev/null; then \
@@ -103,6 +112,9 @@ navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and 
 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
 	@$(BIN)/python experiments/crossing.py
+
+pictures: $(READY)  ## a landing in one picture, write docs/lunar-lander-episode.png
+	@$(BIN)/python experiments/pictures.py
 
 conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz JSON=result.json
 	@$(BIN)/python tests/conformance/replay.py $(FLAGS)

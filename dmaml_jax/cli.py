@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Literal, TypeVar
 
 from dmaml_jax.algos import table
-from dmaml_jax.commands import Compare, Evaluate, Export
+from dmaml_jax.commands import Compare, Evaluate, Export, Render, Report
 from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
 from dmaml_jax.stored import read_config, read_values
@@ -67,12 +67,22 @@ COMMANDS = {
     "evaluate": Evaluate,
     "compare": Compare,
     "export": Export,
+    "render": Render,
+    "report": Report,
     "algos": Algos,
     "envs": Envs,
     "estimators": Estimators,
 }
-Command = Train | Evaluate | Compare | Export | Algos | Envs | Estimators
-_ON_RUNS = {"evaluate": Evaluate, "compare": Compare, "export": Export}
+Command = (
+    Train | Evaluate | Compare | Export | Render | Report | Algos | Envs | Estimators
+)
+_ON_RUNS = {
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "export": Export,
+    "render": Render,
+    "report": Report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -209,6 +219,14 @@ def _run(command: Command) -> int:
         from dmaml_jax.compare import compare
 
         return compare(command)
+    if isinstance(command, Render):
+        from dmaml_jax.rendering import render
+
+        return render(command)
+    if isinstance(command, Report):
+        from dmaml_jax.report.write import report
+
+        return report(command)
     if isinstance(command, Export):
         from dmaml_jax.export import export
 

@@ -129,6 +129,62 @@ class Export:
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class Render:
+    """Write a GIF of one episode before and after adaptation, side by side.
+
+    Both sides have the same random numbers; an MP4 is written too where ffmpeg is
+    found. Example: dmaml-jax render runs/mine --task gravity=12
+    """
+
+    run: Annotated[str, tyro.conf.Positional]
+    """The run folder."""
+    task: tuple[str, ...] = ()
+    """NAME=VALUE ... of the task; others as in the medium task."""
+    seed: int | None = None
+    """Which of its seeds; the first if None."""
+    steps: int = 1
+    """Adaptation steps, on episodes of their own."""
+    episode: int = 1
+    """Which random numbers of that seed, counted from 1."""
+    solver: Literal["default", "exact", "fast"] = "default"
+    """Of the lander; the one it trained with by default."""
+    fps: float = 25.0
+    """Frames a second at most, 1 to 50."""
+    out: str = ""
+    """A .gif or .mp4 file, or another folder; the run folder if empty."""
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: the first such value.
+        """
+        _require_whole("steps", self.steps, 1)
+        _require_whole("episode", self.episode, 1)
+        if self.seed is not None:
+            _require_whole("seed", self.seed, 0)
+        if not 1 <= self.fps <= 50:
+            raise UsageError(
+                f"--fps is {self.fps:g}, but it must be from 1 to 50, as GIFs count "
+                "hundredths of a second."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One page of a run, or of several, in a file that opens offline.
+
+    Writes report.html into the run folder; of several runs, into the current one.
+    Example: dmaml-jax report runs/mine
+    """
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Run folders; differences are to the first."""
+    out: str = ""
+    """Another .html file, or another folder."""
+
+
 def _require_whole(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise UsageError(

@@ -1,78 +1,149 @@
-"""What happens in an episode, drawn."""
+"""The render command: one episode before and after adaptation, as a moving picture."""
 
+import re
+import time
+from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
-from matplotlib.patches import Rectangle
+import jax
 
-matplotlib.use("Agg")
+from dmaml_jax.commands import Render
+from dmaml_jax.episodes import recorder
+from dmaml_jax.errors import UsageError
+from dmaml_jax.film import Film, Panel, frames, write_gif, write_mp4
+from dmaml_jax.loading import Loaded, load
+from dmaml_jax.records import shown
+from dmaml_jax.scenes.stage import stage_of
+from dmaml_jax.tasks import uniform
+from dmaml_jax.training import evaluation_key
+from dmaml_jax.types import Params, Task
+from dmaml_jax.varying import parse_values
 
-_FIRST, _SECOND = "tab:blue", "tab:red"
-
-
-def draw_crossing(
-    axes: Any,
-    obs: np.ndarray,
-    *,
-    dt: float = 0.1,
-    every: float = 0.5,
-    reach: float = 42,
-) -> None:
-    """The intersection from above: where both vehicles were, twice a second.
-
-    Vehicle 1 comes from the left, vehicle 2 from below; colours deepen with time, and
-    thin lines join what was at the same moment. A cross marks a collision.
-
-    Args:
-        axes: of matplotlib.
-        obs: (Δx, Δy) of a whole episode, m, `[T + 1, 2]`.
-        dt: time step, s.
-        every: seconds between two drawings.
-        reach: how far the picture reaches, m.
-    """
-    for corner, size in (
-        ((-reach, -3), (2 * reach, 6)),
-        ((-3, -reach), (6, 2 * reach)),
-    ):
-        axes.add_patch(Rectangle(corner, *size, color="0.92", zorder=0))
-    stride = max(round(every / dt), 1)
-    picked = np.asarray(obs)[::stride]
-    first = np.stack([-picked[:, 0], np.zeros(len(picked))], axis=1)
-    second = np.stack([np.zeros(len(picked)), picked[:, 1]], axis=1)
-    shown = (np.abs(first[:, 0]) < reach) | (np.abs(second[:, 1]) < reach)
-    times = np.arange(len(picked))[shown]
-    alpha = 0.15 + 0.85 * times / max(times.max(initial=1), 1)
-    for one, two, weight in zip(first[shown], second[shown], alpha, strict=True):
-        axes.plot(*np.stack([one, two]).T, color="0.6", lw=0.4, alpha=weight, zorder=1)
-    for name, path, colour in (
-        ("vehicle 1", first, _FIRST),
-        ("vehicle 2", second, _SECOND),
-    ):
-        axes.scatter(*path[shown].T, s=42, color=colour, alpha=alpha, zorder=2)
-        axes.scatter([], [], s=42, color=colour, label=name)
-    if np.hypot(*obs[-1]) < 8 and len(obs) < 200:
-        axes.scatter(-obs[-1][0], 0, marker="x", s=120, color="black", zorder=3)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-    axes.set(xlabel="east, m", ylabel="north, m")
-    axes.spines[["top", "right"]].set_visible(False)
+SUFFIXES = (".gif", ".mp4")
 
 
-def draw_navigation(
-    axes: Any, before: np.ndarray, after: np.ndarray, goal: np.ndarray
-) -> None:
-    """Paths in the plane before (grey) and after (blue) adaptation, and the goal.
+def render(command: Render) -> int:
+    """Write a GIF, and an MP4 where ffmpeg is found.
+
+    Both sides start alike and have the same random numbers throughout.
 
     Args:
-        axes: of matplotlib.
-        before: positions of K episodes, `[K, T + 1, 2]`.
-        after: the same after adaptation.
-        goal: `[2]`.
+        command: run folder, task and the other flags.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UsageError: there is no such run, seed, parameter or value.
+        OSError: the disk is full.
     """
-    for paths, colour in ((before, "0.65"), (after, _FIRST)):
-        for path in paths:
-            axes.plot(*np.asarray(path).T, color=colour, lw=0.8, alpha=0.8)
-    axes.plot(0, 0, "ko", ms=4)
-    axes.plot(*goal, "*", color=_SECOND, ms=13, mec="white")
-    axes.set(aspect="equal")
-    axes.spines[["top", "right"]].set_visible(False)
+    values = parse_values(command.task, "--task")
+    solver = None if command.solver == "default" else command.solver
+    loaded = load(command.run, solver=solver)
+    lane = _lane(loaded, command.seed)
+    files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
+    film = _film(command, loaded, lane, _task(loaded, values))
+    written = []
+    for path in files:
+        start = time.perf_counter()
+        pictures, seconds = frames(film, command.fps)
+        if path.suffix == ".gif":
+            write_gif(path, pictures, seconds)
+        elif not write_mp4(path, pictures, seconds):
+            if len(files) == 1:
+                raise UsageError(f"{path}: an MP4 needs ffmpeg, and none works here.")
+            continue
+        written.append(f"{shown(path)} ({time.perf_counter() - start:.1f} s)")
+    film.close()
+    print(f"wrote {', '.join(written)}")
+    return 0
+
+
+def _lane(loaded: Loaded, seed: int | None) -> int:
+    if seed is None:
+        return 0
+    if seed not in loaded.seeds:
+        known = ", ".join(map(str, loaded.seeds))
+        raise UsageError(f"--seed is {seed}, but this run trained: {known}.")
+    return loaded.seeds.index(seed)
+
+
+def _task(loaded: Loaded, values: dict[str, float]) -> Task:
+    """The medium task with some parameters replaced."""
+    medium = loaded.problem.medium_task()
+    points = {name: (value, value) for name, value in values.items()}
+    try:
+        task = uniform(medium, **points).mean() if points else medium
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"--task: {str(error).rstrip('.')}.") from None
+    for name, value in values.items():
+        if value <= 0 and name in getattr(loaded.env, "positive", ()):
+            raise UsageError(f"--task {name}={value:g}: {name} must be above 0.")
+    for smaller, larger in getattr(loaded.env, "ordered", ()):
+        if float(getattr(task, smaller)) > float(getattr(task, larger)):
+            raise UsageError(
+                f"--task: {smaller} must stay below {larger}, which is "
+                f"{float(getattr(task, larger)):g}."
+            )
+    return task
+
+
+def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
+    """Adapt, play both episodes, and lay the picture out."""
+    steps = command.steps
+    config, seed = loaded.config, loaded.seeds[lane]
+    state = jax.tree.map(lambda leaf: leaf[lane], loaded.states)
+    key_adapt, key_episodes = jax.random.split(evaluation_key(seed))
+
+    # Without the curve, whose last collection would be compiled for nothing.
+    @jax.jit
+    def adapt(state: Any, task: Task) -> Params:
+        path, _ = loaded.learner.adapt(key_adapt, state, task, steps)
+        return jax.tree.map(lambda leaf: leaf[-1], path)
+
+    adapted = adapt(state, task)
+    horizon = config.horizon or int(loaded.env.default_params.max_steps_in_episode)
+    record = recorder(loaded.env, loaded.policy, horizon)
+    key = jax.random.fold_in(key_episodes, command.episode)
+    after = f"after {steps} step" + ("s" if steps > 1 else "")
+    panels = [
+        Panel(title, record(key, params, task))
+        for title, params in (
+            ("before adaptation", state.params),
+            (after, adapted),
+        )
+    ]
+    what = (
+        ", ".join(item.replace("=", " = ") for item in command.task)
+        or "the medium task"
+    )
+    where = f"{config.algo} on {config.env}, seed {seed}, epoch {loaded.epoch}"
+    return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
+
+
+def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
+    """Where to write: both kinds into a folder, or the one file that is named."""
+    place = Path(command.out).expanduser() if command.out else folder
+    if place.suffix.lower() in SUFFIXES and not place.is_dir():
+        files, parent = [place], place.parent
+    else:
+        name = _name(command, seed)
+        files, parent = [place / f"{name}{suffix}" for suffix in SUFFIXES], place
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {command.out} cannot be written ({error.strerror}): give a folder "
+            "or a file ending in .gif or .mp4."
+        ) from None
+    return files
+
+
+def _name(command: Render, seed: int | None) -> str:
+    """Of the file: the task, and every choice that is not the default."""
+    parts = [*command.task] or ["medium"]
+    parts += [f"seed{seed}"] if seed is not None else []
+    parts += [f"steps{command.steps}"] if command.steps > 1 else []
+    parts += [f"number{command.episode}"] if command.episode > 1 else []
+    parts += [command.solver] if command.solver != "default" else []
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "-", "-".join(["episode", *parts]))

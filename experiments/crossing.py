@@ -49,7 +49,7 @@ def draw(obs: np.ndarray, lengths: np.ndarray, titles: list[str], path: Path) ->
     """The same start before and after adaptation, from above."""
     from matplotlib import pyplot as plt
 
-    from dmaml_jax.rendering import draw_crossing
+    from dmaml_jax.drawing import draw_crossing
 
     figure, panels = plt.subplots(
         1, len(titles), figsize=(9, 4.4), dpi=150, layout="constrained"

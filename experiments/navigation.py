@@ -37,7 +37,7 @@ def main() -> int:
     from scipy import stats
     from training import measured, trained
 
-    from dmaml_jax.rendering import draw_navigation
+    from dmaml_jax.drawing import draw_navigation
     from dmaml_jax.training import evaluation_key
 
     config = validated(

@@ -1,0 +1,105 @@
+"""What lies in a run folder, for a report; what does not lie there is None."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dmaml_jax.comparison import Curves, read_runs
+from dmaml_jax.stored import read_record
+
+MOST_EPISODES = 3
+
+
+class Gathered(NamedTuple):
+    """A run with everything that a report shows of it.
+
+    Attributes:
+        curves: its learning curves and configuration.
+        record: its config.json.
+        evaluation: its evaluation.json, if it is there and whole.
+        tasks: of the meta-learned start, by kind of tasks and column (the parameters
+            and `return_0` …) the mean over the seeds, `[tasks]`.
+        episodes: its GIFs, the newest first, `MOST_EPISODES` at most.
+        left_out: how many GIFs there are beyond.
+    """
+
+    curves: Curves
+    record: dict[str, Any]
+    evaluation: dict[str, Any] | None
+    tasks: dict[str, dict[str, np.ndarray]]
+    episodes: list[Path]
+    left_out: int
+
+    @property
+    def frozen(self) -> dict[int, int]:
+        """By seed, the epoch from which on it has no numbers."""
+        finite = np.isfinite(self.curves.smoothed)
+        return {
+            seed: int(np.argmin(alive)) + 1
+            for seed, alive in zip(self.curves.seeds, finite.T, strict=True)
+            if not alive.all()
+        }
+
+
+def gather(folders: Sequence[str]) -> list[Gathered]:
+    """Read run folders.
+
+    Raises:
+        UsageError: one of them holds no run, or no finished epoch.
+    """
+    return [_gathered(curves) for curves in read_runs(folders)]
+
+
+def _gathered(curves: Curves) -> Gathered:
+    folder = curves.folder
+    evaluation = _evaluation(folder)
+    # Of other names, such as episode-gravity=12.gif, is none but what render writes.
+    gifs = sorted(
+        folder.glob("episode-*.gif"),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    return Gathered(
+        curves,
+        read_record(folder),
+        evaluation,
+        _tasks(folder) if evaluation else {},
+        gifs[:MOST_EPISODES],
+        len(gifs[MOST_EPISODES:]),
+    )
+
+
+def _evaluation(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / "evaluation.json").read_text())
+        return found if found["rows"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _tasks(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Means over the seeds, task by task."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    try:
+        with open(folder / "evaluation.csv", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["policy"] == "meta"]
+        for kind in dict.fromkeys(row["set"] for row in rows):
+            own = [row for row in rows if row["set"] == kind]
+            numbers = [int(row["task"]) for row in own]
+            which = np.unique(numbers, return_inverse=True)[1]
+            counts = np.bincount(which)
+            columns = [name for name in own[0] if name not in _NOT_NUMBERS]
+            found[kind] = {
+                name: np.bincount(which, [float(row[name]) for row in own]) / counts
+                for name in columns
+            }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found
+
+
+_NOT_NUMBERS = ("policy", "set", "task", "seed")

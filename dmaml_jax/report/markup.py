@@ -1,0 +1,60 @@
+"""HTML whose text is escaped unless it is known to be HTML already."""
+
+import html
+import json
+from typing import Any
+
+
+class Markup(str):
+    """HTML; any other string is text."""
+
+
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
+    """An element.
+
+    Args:
+        name: of the element.
+        *children: `Markup` as it is, None left out, anything else escaped as text.
+        **attributes: escaped; a trailing underscore is dropped, inner ones become
+            hyphens; True is an attribute without a value, None or False none at all.
+
+    Example:
+        >>> print(tag("p", "1 < 2", tag("br"), class_="a&b", hidden=True))
+        <p class="a&amp;b" hidden>1 &lt; 2<br></p>
+    """
+    words = [name]
+    for key, value in attributes.items():
+        key = key.rstrip("_").replace("_", "-")
+        if value is True:
+            words.append(key)
+        elif value is not None and value is not False:
+            words.append(f'{key}="{html.escape(str(value))}"')
+    inner = joined(*children)
+    end = "" if name in _EMPTY else f"</{name}>"
+    return Markup(f"<{' '.join(words)}>{inner}{end}")
+
+
+_EMPTY = {"br", "img", "input", "meta", "hr"}
+
+
+def joined(*children: Any) -> Markup:
+    """Children one after another."""
+    return Markup(
+        "".join(
+            child if isinstance(child, Markup) else html.escape(str(child))
+            for child in children
+            if child is not None
+        )
+    )
+
+
+def data(name: str, value: Any) -> Markup:
+    r"""JSON for a script to read; nothing in it can end its element.
+
+    Example:
+        >>> print(data("x", {"name": "</script>"}))
+        <script type="application/json" id="x">{"name":"\u003c/script>"}</script>
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")
+    return tag("script", Markup(text), type="application/json", id=name)

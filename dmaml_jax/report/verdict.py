@@ -1,0 +1,129 @@
+"""What a report says in sentences: the verdict, and what is missing."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dmaml_jax.compare import amount, text, verdict
+from dmaml_jax.comparison import Summary
+from dmaml_jax.report.gathered import Gathered
+
+
+def verdicts(
+    runs: Sequence[Gathered], rows: Sequence[Summary], threshold: float | None
+) -> list[str]:
+    """What the runs show, the most important first.
+
+    Args:
+        runs: what was gathered.
+        rows: their summaries.
+        threshold: return that counts as solved.
+    """
+    if len(runs) == 1:
+        said = [alone(runs[0], rows[0], threshold)]
+        return said + ([adapted(runs[0])] if runs[0].evaluation else [])
+    said = [verdict(row, rows[0]) for row in rows[1:]]
+    for run, row in zip(runs, rows, strict=True):
+        said.append(f"{row.label}: {alone(run, row, threshold)}")
+    return said
+
+
+def alone(run: Gathered, row: Summary, threshold: float | None) -> str:
+    """One run's learning, in a sentence."""
+    algo = run.curves.config.algo
+    final = f"{text(row.final)} over {_count(row.alive, 'seed')}"
+    if not row.alive:
+        return f"{algo} has no seed left alive."
+    if threshold is None or row.reached is None:
+        epochs = len(run.curves.smoothed)
+        return f"{algo} ends with a return of {final}, after {_count(epochs, 'epoch')}."
+    if row.reached == 0:
+        return (
+            f"{algo} reaches the threshold of {threshold:g} on none of "
+            f"{_count(row.seeds, 'seed')}; its final return is {final}."
+        )
+    when = amount(row.to_threshold["epochs"])
+    median = f"median epoch {when}" if when != "never" else "so half or more never do"
+    return (
+        f"{algo} reaches the threshold of {threshold:g} on {row.reached} of "
+        f"{_count(row.seeds, 'seed')}, {median}; its final return is {final}."
+    )
+
+
+def adapted(run: Gathered) -> str:
+    """What adaptation is worth on tasks that training did not use."""
+    assert run.evaluation is not None
+    rows = [row for row in run.evaluation["rows"] if row["policy"] == "meta"]
+    row = (rows or run.evaluation["rows"])[0]
+    gain, steps = row["gain"], len(row["returns"]) - 1
+    done = "does not change the return significantly:"
+    if gain["low"] is not None and gain["low"] > 0:
+        done = "raises the return by"
+    elif gain["high"] is not None and gain["high"] < 0:
+        done = "lowers the return by"
+    return (
+        f"On {_count(row['num_tasks'], row['set'] + ' task')}, adaptation by "
+        f"{_count(steps, 'step')} {done} {_interval(gain, '+')}; "
+        f"{row['negative_share']:.0%} of tasks and seeds do worse than before."
+    )
+
+
+def notes(run: Gathered) -> list[str]:
+    """What is unusual about a run, or missing from its folder."""
+    config, folder = run.curves.config, shlex.quote(str(run.curves.folder))
+    said = []
+    done = len(run.curves.smoothed)
+    if done < config.epochs:
+        said.append(
+            f"{done} of {config.epochs} epochs are done: the run was stopped, or goes "
+            f"on (dmaml-jax train --resume {folder})."
+        )
+    for seed, epoch in run.frozen.items():
+        said.append(
+            f"Seed {seed} is frozen from epoch {epoch} on, where its numbers stopped "
+            "being finite; it counts as never reaching what it had not reached, and "
+            "not in the final return."
+        )
+    if len(run.curves.seeds) == 1:
+        said.append("There is one seed, so there are no intervals over seeds.")
+    if run.evaluation is None:
+        said.append(
+            f"It was not evaluated on unseen tasks (dmaml-jax evaluate {folder})."
+        )
+    if not run.episodes:
+        said.append(f"No episode was rendered (dmaml-jax render {folder}).")
+    if run.left_out:
+        said.append(
+            f"{_count(run.left_out, 'older rendered episode')} in its folder "
+            f"{'is' if run.left_out == 1 else 'are'} left out."
+        )
+    return said
+
+
+def between(runs: Sequence[Gathered]) -> list[str]:
+    """What makes several runs hard to compare."""
+    said = []
+    if len({run.curves.config.env for run in runs}) > 1:
+        said.append("The runs are of different environments: returns do not compare.")
+    if len({len(run.curves.smoothed) for run in runs}) > 1:
+        said.append(
+            "The runs have different numbers of epochs: each ends where it ended."
+        )
+    if len({run.curves.config.threshold for run in runs}) > 1:
+        said.append("The runs have different thresholds: none is shown.")
+    return said
+
+
+def _interval(value: dict[str, Any], sign: str = "") -> str:
+    mean, low, high = value["mean"], value["low"], value["high"]
+    if mean is None or not np.isfinite(mean):
+        return "-"
+    if low is None:
+        return f"{mean:{sign}.2f}"
+    return f"{mean:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

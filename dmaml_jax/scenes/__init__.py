@@ -1,0 +1,1 @@
+"""Scenes: episodes of each environment as moving pictures."""
