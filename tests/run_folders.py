@@ -66,8 +66,10 @@ def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
     for policy, start in (("meta", 150.0), ("random", 20.0)):
         for kind, low in (("fresh", 5.0), ("out-of-range", 15.0)):
             values = random.uniform(low, low + 10, tasks)
-            table = start + 10 * np.arange(steps + 1) + random.normal(
-                size=(tasks, 4, steps + 1)
+            table = (
+                start
+                + 10 * np.arange(steps + 1)
+                + random.normal(size=(tasks, 4, steps + 1))
             )
             for task in range(tasks):
                 for seed in range(4):
@@ -85,7 +87,9 @@ def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
                     "set": kind,
                     "num_tasks": tasks,
                     "num_seeds": 4,
-                    "returns": [interval(table[..., step]) for step in range(steps + 1)],
+                    "returns": [
+                        interval(table[..., step]) for step in range(steps + 1)
+                    ],
                     "gain": interval(gains),
                     "negative_share": float((gains < 0).mean()),
                 }

@@ -222,7 +222,9 @@ def test_nothing_is_fetched_and_the_page_is_whole(tmp_path: Path) -> None:
     assert not re.search(r"@import|url\((?!#)|<link|<iframe", source)
     for tag, attributes in page.elements:
         assert (attributes.get("href") or "#").startswith("#"), tag
-    sources = [attributes["src"] for _, attributes in page.elements if "src" in attributes]
+    sources = [
+        attributes["src"] for _, attributes in page.elements if "src" in attributes
+    ]
     assert [base64.b64decode(str(src).split(",")[1]) for src in sources] == [gif]
     (image,) = [attributes for tag, attributes in page.elements if tag == "img"]
     assert "gravity=12" in str(image["alt"])
@@ -306,7 +308,9 @@ def test_the_command_is_on_the_page(tmp_path: Path) -> None:
     page = report(write_run(tmp_path / "mine", config=config))
     codes = [data for tag, data in page.texts if tag == "code"]
     assert codes == [rerun(config)] and "'gravity=5:7|13:15'" in codes[0]
-    bold = [a for tag, a in page.elements if tag == "tr" and a.get("class") == "changed"]
+    bold = [
+        a for tag, a in page.elements if tag == "tr" and a.get("class") == "changed"
+    ]
     assert len(bold) == 3
 
 
