@@ -106,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        print(f"error: {error}; what was written before is whole.", file=sys.stderr)
+        what = error.strerror or error
+        print(f"error: {what}; what was written before is whole.", file=sys.stderr)
         return 1
     finally:
         for number, handler in zip(signals, before, strict=True):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dmaml_jax import bias
-from dmaml_jax.enumeration import num_data_sets
+from dmaml_jax import bias, compared
+from dmaml_jax.paths import num_data_sets
 from dmaml_jax.plots import draw_estimators
 from dmaml_jax.presets import EstimatorsConfig
 from dmaml_jax.records import create_run_folder, describe_run, json_values, shown
@@ -101,7 +101,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
     Returns:
         A row per estimator and K, and by estimator ‖∇J^II‖ along its ascent.
     """
-    setting = bias.draw(
+    setting = compared.draw(
         config.seed,
         num_states=config.states,
         num_actions=config.actions,
@@ -110,7 +110,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
         inner_lr=config.inner_lr,
         num_inner_steps=config.inner_steps,
     )
-    free = [e for e in bias.ESTIMATORS if not e.coupled]
+    free = [e for e in compared.ESTIMATORS if not e.coupled]
     with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time
         batches = [
             pool.submit(_at, setting, config, num)
@@ -124,7 +124,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
 
 
 def _at(
-    setting: bias.Setting, config: EstimatorsConfig, num_trajectories: int
+    setting: compared.Setting, config: EstimatorsConfig, num_trajectories: int
 ) -> list[Row]:
     """The rows of one K."""
     num_paths = len(setting.ways.lengths)
@@ -133,7 +133,7 @@ def _at(
 
     def exact(size: int | None) -> np.ndarray:
         gradient = jax.jit(
-            lambda: bias.exact_gradient(setting, setting.params, setting.mdp, size)
+            lambda: compared.exact_gradient(setting, setting.params, setting.mdp, size)
         )
         return np.asarray(gradient()).ravel()
 
@@ -142,7 +142,7 @@ def _at(
         targets["II"] = exact(num_trajectories)
     sums: dict[str, tuple[np.ndarray, float]] = {}
     for coupled in (False, True):
-        group = [e for e in bias.ESTIMATORS if e.coupled == coupled]
+        group = [e for e in compared.ESTIMATORS if e.coupled == coupled]
         if num_sets ** (steps + coupled) * num_paths <= MOST_TERMS:
             means, variances = bias.enumerated(setting, group, num_trajectories)
             for estimator, mean, variance in zip(group, means, variances, strict=True):
@@ -158,12 +158,12 @@ def _at(
             sums.get(estimator.name),
             samples[:, index],
         )
-        for index, estimator in enumerate(bias.ESTIMATORS)
+        for index, estimator in enumerate(compared.ESTIMATORS)
     ]
 
 
 def _row(
-    estimator: bias.Estimator,
+    estimator: compared.Estimator,
     num_trajectories: int,
     target: np.ndarray,
     summed: tuple[np.ndarray, float] | None,
@@ -195,7 +195,7 @@ def _row(
     )
 
 
-def _affordable_iterations(setting: bias.Setting, config: EstimatorsConfig) -> int:
+def _affordable_iterations(setting: compared.Setting, config: EstimatorsConfig) -> int:
     terms = len(setting.ways.lengths) ** (config.inner_steps + 1)
     return max(min(config.iterations, 10 * MOST_TERMS // terms), 1)
 

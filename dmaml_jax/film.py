@@ -84,8 +84,9 @@ class Film:
             self._parts.append((panel.episode, drawn, number, line, tip))
         for artist in self._moving():
             artist.set_animated(True)
-        self._figure.canvas.draw()
-        self._still = self._figure.canvas.copy_from_bbox(self._figure.bbox)
+        canvas: Any = self._figure.canvas
+        canvas.draw()
+        self._still = canvas.copy_from_bbox(self._figure.bbox)
 
     def frame(self, step: int) -> np.ndarray:
         """The picture after so many steps; an episode that is over stays at its end.

@@ -92,8 +92,8 @@ def _create(folder: Path, config: dict[str, Any]) -> Path:
     taken = [name for name in FILES if (folder / name).exists()]
     if taken:
         raise UsageError(
-            f"{folder} holds another run ({taken[0]}): give --out a new folder, or "
-            "remove that one."
+            f"{folder} holds another run ({taken[0]}): go on with it by --resume, give "
+            "--out a new folder, or remove that one."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = folder.parent / f".{folder.name}.{os.getpid()}"

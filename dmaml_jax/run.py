@@ -184,7 +184,15 @@ def _run(
         if go_on:
             run.restore()
             progress.say(f"going on after epoch {run.epoch} of {config.epochs}")
-        return run.train(open_sink(log, folder, seeds, run.epoch, json_values(config)))
+        sink = open_sink(log, folder, seeds, run.epoch, json_values(config))
+        try:
+            return run.train(sink)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{error.strerror or error}: make room, then go on with dmaml-jax "
+                f"train --resume {shown(folder)}",
+            ) from error
 
 
 def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -9,20 +9,16 @@ import pytest
 from problems import TABULAR, small_mdp
 
 from dmaml_jax.enumeration import (
-    combinations,
-    data_sets,
     enumerated_problem,
     expected_return,
     key_of,
     likelihood,
-    paths,
-    sum_over,
-    trajectories,
 )
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.maml import task_gradient
 from dmaml_jax.learners.sg_mrl import task_gradient as scored_gradient
 from dmaml_jax.objectives import actor_critic, policy_gradient, trajectory_log_probs
+from dmaml_jax.paths import combinations, data_sets, paths, sum_over, trajectories
 from dmaml_jax.policies import mlp_categorical
 from dmaml_jax.surrogates import surrogate
 from dmaml_jax.types import Policy, Trajectory

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from problems import TABULAR, small_mdp
 
-from dmaml_jax.bias import ESTIMATORS, Setting, ascent, draw, enumerated, sampled
-from dmaml_jax.enumeration import paths
+from dmaml_jax.bias import ascent, enumerated, sampled
+from dmaml_jax.compared import ESTIMATORS, Setting, draw
 from dmaml_jax.learners.registry import LEARNERS
+from dmaml_jax.paths import paths
 
 FREE = [e for e in ESTIMATORS if not e.coupled]
 COUPLED = [e for e in ESTIMATORS if e.coupled]

@@ -16,23 +16,25 @@ from problems import TABULAR, small_mdp
 from dmaml_jax.adapt import gradient, value_and_gradient
 from dmaml_jax.baselines import leave_one_out_time_mean
 from dmaml_jax.enumeration import (
-    combinations,
-    data_sets,
     enumerated_problem,
     expected_return,
     key_of,
     likelihood,
-    num_data_sets,
     objective_one,
     objective_two,
-    paths,
-    sum_over,
-    trajectories,
 )
 from dmaml_jax.learners import sg_mrl
 from dmaml_jax.learners.common import mean_of_others, over_tasks
 from dmaml_jax.learners.maml import task_gradient
 from dmaml_jax.objectives import policy_gradient, trajectory_log_probs
+from dmaml_jax.paths import (
+    combinations,
+    data_sets,
+    num_data_sets,
+    paths,
+    sum_over,
+    trajectories,
+)
 from dmaml_jax.surrogates import Surrogate, surrogate
 
 ALPHA, GAMMA = 0.7, 0.9

@@ -33,7 +33,7 @@ FLOORS = {
         "learners.registry",
     ],
     2: ["surrogates", "objectives"],
-    3: ["problem"],
+    3: ["problem", "paths"],
     4: ["adapt", "enumeration"],
     5: [
         "learners.common",
@@ -84,6 +84,7 @@ FLOORS = {
         "numpy_policy",
         "loop",
         "run",
+        "compared",
         "bias",
         "estimators",
         "algos",

@@ -84,7 +84,10 @@ def inside_append(number: int) -> None:
                 die()
             return self.file.write(content)
 
-    metrics.open = Half
+    def opened(path: Path, mode: str = "r", **options: object) -> object:
+        return (Half if mode == "ab" else open)(path, mode, **options)
+
+    metrics.open = opened
 
 
 def before_checkpoint(number: int) -> None:
