@@ -299,8 +299,9 @@ def test_signals_end_within_a_chunk(number, expected, tmp_path: Path) -> None:
     epochs = int(out.split("stopped after epoch ")[1].split()[0])
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]
     assert len(rows) == epochs and epochs % 2 == 0
-    names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"config.json", "metrics.csv", "params.npz", "curves.png"}
+    names = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
+    files = {"config.json", "metrics.csv", "params.npz", "curves.png", "checkpoints"}
+    assert names == files
 
 
 def test_kill_9_leaves_every_finished_chunk(tmp_path: Path) -> None:
