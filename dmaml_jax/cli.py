@@ -138,7 +138,7 @@ def _parse(arguments: list[str]) -> Command:
         return tyro.cli(
             _ON_RUNS[arguments[0]],
             prog=f"dmaml-jax {arguments[0]}",
-            args=arguments[1:],
+            args=_gathered(arguments[1:]),
         )
     # With no command, or an unknown one, this prints help or what is allowed.
     return tyro.extras.subcommand_cli_from_dict(
@@ -186,7 +186,8 @@ def _gathered(arguments: list[str]) -> list[str]:
     """
     short = {"-q": ["--verbosity", "quiet"], "-v": ["--verbosity", "verbose"]}
     arguments = [part for word in arguments for part in short.get(word, [word])]
-    several: dict[str, list[str]] = {"--vary": [], "--medium-values": []}
+    lists = ("--vary", "--medium-values", "--task", "--out-of-range")
+    several: dict[str, list[str]] = {name: [] for name in lists}
     rest: list[str] = []
     current = None
     for word in arguments:

@@ -55,7 +55,9 @@ def page(runs: Sequence[Gathered]) -> str:
 
 
 def _asset(name: str) -> Markup:
-    return Markup((resources.files("dmaml_jax.report") / "assets" / name).read_text("utf-8"))
+    return Markup(
+        (resources.files("dmaml_jax.report") / "assets" / name).read_text("utf-8")
+    )
 
 
 def _title(runs: Sequence[Gathered]) -> str:
