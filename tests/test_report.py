@@ -202,7 +202,11 @@ def test_a_hostile_folder_s_name_is_text(tmp_path: Path) -> None:
     record = json.loads((folder / "config.json").read_text())
     record["commit"] = HOSTILE
     (folder / "config.json").write_text(json.dumps(record))
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    evaluation["rows"][1]["policy"] = HOSTILE
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
     page = report(folder)
+    assert page.data["runs"][0]["evaluation"]["rows"][1]["policy"] == HOSTILE
     assert page.data["runs"][0]["label"] == folder.name
     assert folder.name in page.words and HOSTILE in page.words
     assert not {"b", "i"} & {tag for tag, _ in page.elements}
