@@ -42,12 +42,20 @@ def test_every_legal_pair_is_held_against_the_exact_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("can_end", "size", "num_samples"), [(False, 2, 125_000), (True, 1, 250_000)]
+    ("can_end", "size", "num_samples"),
+    [
+        (False, 2, 12_500),
+        pytest.param(False, 2, 125_000, marks=pytest.mark.slow),
+        pytest.param(True, 1, 250_000, marks=pytest.mark.slow),
+    ],
 )
-def test_a_million_trajectories_agree_with_the_sums(
+def test_sampled_trajectories_agree_with_the_sums(
     can_end: bool, size: int, num_samples: int
 ) -> None:
-    """An epoch of 2 tasks takes 4K trajectories: rollout, policy, jit and all."""
+    """An epoch of 2 tasks takes 4K trajectories: rollout, policy, jit and all.
+
+    A hundred thousand of them, and a million in the slow cases.
+    """
     here = setting(can_end)
     samples = sampled(here, size, num_samples, seed=1)
     groups = [FREE] if can_end else [COUPLED, FREE]
@@ -59,10 +67,10 @@ def test_a_million_trajectories_agree_with_the_sums(
     # The tasks of an epoch may share a baseline: only epochs are independent.
     epochs = samples[:, order].mean(axis=2)
     noise = epochs.std(axis=0) / np.sqrt(num_samples)
-    assert np.max(noise) < 0.01
+    assert np.max(noise) < 5 / np.sqrt(num_samples)
     np.testing.assert_array_less(np.abs(epochs.mean(axis=0) - means), 4 * noise)
     spread = samples[:, order].var(axis=0).sum(axis=-1).mean(axis=1)
-    np.testing.assert_allclose(spread, variances, rtol=0.03)
+    np.testing.assert_allclose(spread, variances, rtol=15 / np.sqrt(num_samples))
 
 
 def test_ascent_by_sg_mrl_ends_where_the_gradient_does_and_maml_s_stalls() -> None:
