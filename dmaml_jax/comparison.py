@@ -184,18 +184,22 @@ def on_grid(
 
     By steps or seconds every seed is interpolated, as far as all living ones reach.
     """
-    cost = run.costs[x]
     if x == "epochs":
-        return cost[:, 0], *curve_intervals(run.smoothed)
+        return run.costs[x][:, 0], *curve_intervals(run.smoothed)
+    begun = np.isfinite(run.costs[x][0])  # seeds that have lived through one epoch
+    if not begun.any():
+        nothing = np.zeros(0)
+        return nothing, nothing, nothing, nothing
+    cost, smoothed = run.costs[x][:, begun], run.smoothed[:, begun]
     alive = np.isfinite(cost)
-    first = np.nanmax(cost[0])
+    first = np.max(cost[0])
     last = np.nanmin(
         [cost[a, i][-1] for i, a in enumerate(alive.T) if a[-1]] or [first]
     )
     grid = np.linspace(first, max(last, first), points)
     curves = np.stack(
         [
-            np.interp(grid, cost[a, i], run.smoothed[a, i], right=np.nan)
+            np.interp(grid, cost[a, i], smoothed[a, i], right=np.nan)
             for i, a in enumerate(alive.T)
         ],
         axis=1,

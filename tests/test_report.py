@@ -272,6 +272,19 @@ def test_one_seed_without_a_threshold(tmp_path: Path) -> None:
     assert len(mean["y"]) == 1 and mean["low"] == [None]
 
 
+@pytest.mark.parametrize("frozen", [{1: 1, 2: 7}, {1: 4, 2: 9}, {1: 1, 2: 1}])
+def test_no_seed_is_left(tmp_path: Path, frozen: dict[int, int]) -> None:
+    """Also from the first epoch on; every axis has what there is."""
+    config = TrainConfig(seeds=2, epochs=12)
+    page = report(write_run(tmp_path / "dead", config=config, frozen=frozen))
+    assert "directed-maml has no seed left alive." in page.words
+    mean = page.data["runs"][0]["mean"]
+    for axis in ("epochs", "steps", "seconds"):
+        assert any(value is not None for value in mean[axis]["y"]) == (
+            max(frozen.values()) > 1
+        )
+
+
 def test_damaged_evaluations_are_as_none(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "mine")
     write_evaluation(folder)
