@@ -191,6 +191,25 @@ def test_several_runs_are_compared_with_the_first(
     assert text(rows[1].improvement, "", 2) in line
 
 
+def test_runs_of_different_environments_are_not_compared(tmp_path: Path) -> None:
+    config = TrainConfig(env="point", seeds=4, epochs=30, threshold=None)
+    folders = (
+        write_run(tmp_path / "pole"),
+        write_run(tmp_path / "plane", config=config, done=20),
+    )
+    page = report(*folders, out=tmp_path / "both.html")
+    assert "matching seeds" not in page.words and "against" not in page.words
+    for sentence in (
+        "of different environments: returns do not compare",
+        "have different thresholds: none is shown",
+        "have different numbers of epochs",
+        "pole: directed-maml ends with a return of",
+        "plane: 20 of 30 epochs are done",
+        "7 notes",
+    ):
+        assert sentence in page.words, sentence
+
+
 HOSTILE = """<b>&"'</script><script>alert(1)</script>"""
 
 

@@ -11,6 +11,7 @@ from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.report.markup import Markup, data, tag
 from dmaml_jax.report.payload import payload
 
+_MOST_NOTES = 6
 # Nothing may be fetched: what the page shows is in it.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # noqa: E501
 
@@ -120,7 +121,10 @@ def _notes(runs: Sequence[Gathered]) -> Markup | None:
         said += [start + note for note in verdict.notes(run)]
     if not said:
         return None
-    return tag("ul", *(tag("li", note) for note in said), class_="notes", id="notes")
+    listed = tag("ul", *(tag("li", note) for note in said))
+    if len(said) > _MOST_NOTES:
+        listed = tag("details", tag("summary", f"{len(said)} notes"), listed)
+    return tag("div", listed, class_="notes", id="notes")
 
 
 def _footer() -> Markup:

@@ -24,7 +24,9 @@ def verdicts(
     if len(runs) == 1:
         said = [alone(runs[0], rows[0], threshold)]
         return said + ([adapted(runs[0])] if runs[0].evaluation else [])
-    said = [verdict(row, rows[0]) for row in rows[1:]]
+    # Returns in different environments do not compare.
+    alike = len({run.curves.config.env for run in runs}) == 1
+    said = [verdict(row, rows[0]) for row in rows[1:]] if alike else []
     for run, row in zip(runs, rows, strict=True):
         said.append(f"{row.label}: {alone(run, row, threshold)}")
     return said
