@@ -205,7 +205,7 @@ def test_runs_of_different_environments_are_not_compared(tmp_path: Path) -> None
         "have different numbers of epochs",
         "pole: directed-maml ends with a return of",
         "plane: 20 of 30 epochs are done",
-        "7 notes",
+        "8 notes",
     ):
         assert sentence in page.words, sentence
 
