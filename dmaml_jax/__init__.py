@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dmaml_jax.distributions import diagonal_normal as diagonal_normal
     from dmaml_jax.distributions import squashed_normal as squashed_normal
     from dmaml_jax.errors import UsageError as UsageError
+    from dmaml_jax.evaluation import adaptation as adaptation
     from dmaml_jax.factory import make_train_step as make_train_step
     from dmaml_jax.learners.directed import directed as directed
     from dmaml_jax.learners.directed import (
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dmaml_jax.learners.meta_sgd import meta_sgd as meta_sgd
     from dmaml_jax.learners.reptile import reptile as reptile
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
+    from dmaml_jax.loading import Loaded as Loaded
+    from dmaml_jax.loading import load as load
     from dmaml_jax.objectives import actor_critic as actor_critic
     from dmaml_jax.objectives import policy_gradient as policy_gradient
     from dmaml_jax.policies import mlp_categorical as mlp_categorical
@@ -50,12 +53,14 @@ if TYPE_CHECKING:
 _MODULES = {
     "distributions": "categorical clipped_normal diagonal_normal squashed_normal",
     "errors": "UsageError",
+    "evaluation": "adaptation",
     "factory": "make_train_step",
     "learners.directed": "directed medium_task_empirical medium_task_exact",
     "learners.maml": "maml",
     "learners.meta_sgd": "meta_sgd",
     "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
+    "loading": "Loaded load",
     "objectives": "actor_critic policy_gradient",
     "policies": "mlp_categorical mlp_normal",
     "presets": "TrainConfig",

@@ -13,7 +13,13 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.presets import GYMNAX, PRESETS, TrainConfig, preset
 from dmaml_jax.tasks import uniform
 from dmaml_jax.validation import validated
-from dmaml_jax.worlds import default_policy, named_environment, named_tasks
+from dmaml_jax.worlds import (
+    default_policy,
+    named_environment,
+    named_tasks,
+    solver_of,
+    with_solver,
+)
 
 pytestmark = pytest.mark.float32
 KEY = jax.random.key(0)
@@ -175,3 +181,15 @@ def test_gymnax_s_environments_need_tasks_from_somewhere():
     made = named_environment(GYMNAX + "Pendulum-v1")
     tasks = uniform(made.default_params, g=(5.0, 15.0))
     make_train_step(GYMNAX + "Pendulum-v1", "maml", tasks=tasks)
+
+
+def test_a_run_s_record_says_how_true_its_solver_is() -> None:
+    fast, exact = solver_of("lunarlander"), solver_of("lunarlander-exact")
+    assert fast["solver"] == "fast" and "not conformant step by step" in str(fast)
+    assert exact == {"solver": "exact", "conformance": "Box2D's, step by step"}
+    assert solver_of("cartpole") == {}
+    assert with_solver("lunarlander", "exact") == "lunarlander-exact"
+    assert with_solver("lunarlander-exact", "fast") == "lunarlander"
+    assert with_solver("point", None) == "point"
+    with pytest.raises(UsageError, match="--solver fast has no effect on point"):
+        with_solver("point", "fast")
