@@ -222,6 +222,9 @@ def _run(command: Command) -> int:
 
         return compare(command)
     if isinstance(command, Render):
+        from dmaml_jax import devices
+
+        devices.configure("cpu", 1)  # two episodes keep no accelerator busy
         from dmaml_jax.rendering import render
 
         return render(command)

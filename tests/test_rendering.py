@@ -311,6 +311,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Loaded:
         tmp_path, config, env, policy, problem, learner, states, [4, 5], 300
     )  # fmt: skip
     monkeypatch.setattr(rendering, "load", lambda run, solver: of)
+    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
     return of
 
 
