@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from dmaml_jax.episodes import recorder
 from dmaml_jax.errors import UsageError
 from dmaml_jax.factory import build
 from dmaml_jax.film import HOLD, MOST_FRAMES, Film, Panel, frames, write_gif, write_mp4
+from dmaml_jax.loading import Loaded
 from dmaml_jax.policies import mlp_categorical, mlp_normal
 from dmaml_jax.presets import TrainConfig
 from dmaml_jax.rollout import rollout
@@ -284,20 +285,8 @@ def test_the_mp4_gets_every_frame(
     film.close()
 
 
-class _Loaded(NamedTuple):
-    folder: Path
-    config: TrainConfig
-    env: Any
-    policy: Any
-    problem: Any
-    learner: Any
-    states: Any
-    seeds: list[int]
-    epoch: int
-
-
 @pytest.fixture
-def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Loaded:
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     """Two untrained seeds of a small learner, in place of a run folder."""
     config = TrainConfig(
         algo="maml", horizon=60, num_trajectories=2, hidden_sizes=(4,), inner_lr=20.0
@@ -307,9 +296,9 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Loaded:
     policy = default_policy(env, tasks, config)
     problem, learner = build(config, env=env, tasks=tasks, policy=policy)
     states = jax.vmap(lambda seed: learner.init(jax.random.key(seed)))(jnp.arange(2))
-    of = _Loaded(
-        tmp_path, config, env, policy, problem, learner, states, [4, 5], 300
-    )  # fmt: skip
+    of = Loaded(
+        tmp_path, config, env, tasks, policy, problem, learner, states, [4, 5], 300
+    )
     monkeypatch.setattr(rendering, "load", lambda run, solver: of)
     monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
     return of
@@ -317,7 +306,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Loaded:
 
 @pytest.mark.float32
 def test_render_writes_both_episodes_of_the_task(
-    loaded: _Loaded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The task's gravity, equal starts, and another policy after adaptation."""
     seen = []
@@ -374,7 +363,7 @@ WRONG = {
 def test_wrong_input_is_one_sentence(
     flags: str,
     words: list[str],
-    loaded: _Loaded,
+    loaded: Loaded,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -404,7 +393,7 @@ def test_file_names_tell_every_choice() -> None:
     assert rendering._name(other, 7) == "episode-u=3-seed7-steps2-number4-exact"
 
 
-def test_tasks_whose_limits_cross_are_refused(loaded: _Loaded) -> None:
+def test_tasks_whose_limits_cross_are_refused(loaded: Loaded) -> None:
     env = Intersection()
     crossed = loaded._replace(
         env=env,
