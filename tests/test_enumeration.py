@@ -388,8 +388,15 @@ def test_sg_mrl_with_its_outer_data_drawn_like_the_inner_ones_is_exact() -> None
 # Objective (I), and the biases.
 
 
-@pytest.mark.parametrize("num_inner_steps", [1, 2])
-@pytest.mark.parametrize("can_end", [False, True])
+@pytest.mark.parametrize(
+    ("num_inner_steps", "can_end"),
+    [
+        (1, True),
+        (2, False),
+        pytest.param(1, False, marks=pytest.mark.slow),
+        pytest.param(2, True, marks=pytest.mark.slow),
+    ],
+)
 def test_dice_s_limit_is_objective_one(num_inner_steps: int, can_end: bool) -> None:
     """With inner gradient and Hessian replaced by their expectations."""
     keys = jnp.stack([key_of(0, every=True)] * (num_inner_steps + 1))
