@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import importlib
 import importlib.metadata
 import os
 import signal
@@ -73,15 +74,15 @@ COMMANDS = {
     "envs": Envs,
     "estimators": Estimators,
 }
-Command = (
-    Train | Evaluate | Compare | Export | Render | Report | Algos | Envs | Estimators
-)
-_ON_RUNS = {
-    "evaluate": Evaluate,
-    "compare": Compare,
-    "export": Export,
-    "render": Render,
-    "report": Report,
+OnRuns = Evaluate | Compare | Export | Render | Report
+Command = Train | OnRuns | Algos | Envs | Estimators
+_ON_RUNS = ("evaluate", "compare", "export", "render", "report")
+_HOMES = {
+    Evaluate: ("evaluate", "evaluate"),
+    Compare: ("compare", "compare"),
+    Export: ("export", "export"),
+    Render: ("rendering", "render"),
+    Report: ("report.write", "report"),
 }
 
 
@@ -136,7 +137,7 @@ def _parse(arguments: list[str]) -> Command:
         )
     if arguments[:1] and arguments[0] in _ON_RUNS:
         return tyro.cli(
-            _ON_RUNS[arguments[0]],
+            COMMANDS[arguments[0]],
             prog=f"dmaml-jax {arguments[0]}",
             args=_gathered(arguments[1:]),
         )
@@ -215,35 +216,21 @@ def _run(command: Command) -> int:
         return 0
     if isinstance(command, Estimators):
         return _run_estimators(command)
-    if isinstance(command, Compare | Export | Evaluate):
-        command.check()
-    if isinstance(command, Compare):
-        from dmaml_jax.compare import compare
+    if isinstance(command, Train):
+        return _run_train(command)
+    return _run_on_runs(command)
 
-        return compare(command)
-    if isinstance(command, Render):
-        from dmaml_jax import devices
 
-        devices.configure("cpu", 1)  # two episodes keep no accelerator busy
-        from dmaml_jax.rendering import render
+def _run_on_runs(command: OnRuns) -> int:
+    command.check()
+    from dmaml_jax import devices
 
-        return render(command)
-    if isinstance(command, Report):
-        from dmaml_jax.report.write import report
-
-        return report(command)
-    if isinstance(command, Export):
-        from dmaml_jax.export import export
-
-        return export(command)
     if isinstance(command, Evaluate):
-        from dmaml_jax import devices
-
         devices.configure(command.device, devices.usable_cores())
-        from dmaml_jax.evaluate import evaluate
-
-        return evaluate(command)
-    return _run_train(command)
+    elif isinstance(command, Render | Export):
+        devices.configure("cpu", 1)  # one policy keeps no accelerator busy
+    module, function = _HOMES[type(command)]
+    return getattr(importlib.import_module(f"dmaml_jax.{module}"), function)(command)
 
 
 def _run_train(command: Train) -> int:

@@ -11,6 +11,11 @@ import tyro
 
 from dmaml_jax.errors import UsageError
 
+RunFolder = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+RunFolders = Annotated[
+    tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")
+]
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
@@ -20,7 +25,7 @@ class Evaluate:
     Example: dmaml-jax evaluate runs/mine --tasks 100 --steps 5 --shots 10
     """
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: RunFolder
     """The run folder."""
     tasks: int = 100
     """Tasks of each kind, all from one draw that every run and seed shares."""
@@ -67,7 +72,7 @@ class Compare:
     Example: dmaml-jax compare runs/maml runs/directed --x steps
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    runs: RunFolders
     """Run folders; differences are to the first."""
     x: Literal["epochs", "steps", "seconds"] = "epochs"
     """The figure's horizontal axis."""
@@ -82,10 +87,7 @@ class Compare:
         Raises:
             UsageError: no runs, or a threshold that is not finite.
         """
-        if not self.runs:
-            raise UsageError(
-                "There is nothing to compare: give one run folder or more."
-            )
+        _require_runs(self.runs, "compare")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise UsageError(
                 f"--threshold is {self.threshold}, but it must be a finite number."
@@ -100,7 +102,7 @@ class Export:
     --task gravity=12 --steps 1
     """
 
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: RunFolder
     """The run folder."""
     seed: int | None = None
     """Which of its seeds; the first if None."""
@@ -137,7 +139,7 @@ class Render:
     found. Example: dmaml-jax render runs/mine --task gravity=12
     """
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: RunFolder
     """The run folder."""
     task: tuple[str, ...] = ()
     """NAME=VALUE ... of the task; others as in the medium task."""
@@ -154,7 +156,7 @@ class Render:
     out: str = ""
     """A .gif or .mp4 file, or another folder; the run folder if empty."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         """Refuse what makes no sense.
 
         Raises:
@@ -179,10 +181,23 @@ class Report:
     Example: dmaml-jax report runs/mine
     """
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    runs: RunFolders
     """Run folders; differences are to the first."""
     out: str = ""
     """Another .html file, or another folder."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: no runs.
+        """
+        _require_runs(self.runs, "report on")
+
+
+def _require_runs(runs: tuple[str, ...], what: str) -> None:
+    if not runs:
+        raise UsageError(f"There is nothing to {what}: give one run folder or more.")
 
 
 def _require_whole(name: str, value: int, least: int) -> None:

@@ -103,6 +103,10 @@ def verdict(row: Summary, first: Summary) -> str:
             f"{against}: fewer than two seeds match, so nothing can be said of the "
             "difference."
         )
+    if not np.isfinite(row.final_difference.value):
+        return (
+            f"{against}: no matching seeds are alive in both, so nothing can be said."
+        )
     parts = []
     for name, difference in (
         ("the final return", row.final_difference),

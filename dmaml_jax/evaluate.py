@@ -137,7 +137,9 @@ def measure(
 
     @jax.jit
     def of_all(states: Any) -> jax.Array:
-        one = lambda each: of_seed(*each, tasks)  # noqa: E731
+        def one(each: Any) -> jax.Array:
+            return of_seed(*each, tasks)
+
         if jax.default_backend() == "cpu":
             # One after another: what a seed's tasks need stays in the cache.
             return jax.lax.map(one, (keys, states))

@@ -122,13 +122,22 @@ def chosen_task(run: Loaded, items: tuple[str, ...]) -> Any:
         items: `NAME=VALUE`, as `--task` takes them.
 
     Raises:
-        UsageError: an item is no such thing, or the environment has no such parameter.
+        UsageError: an item is no such thing, or the environment has no such parameter
+            or value.
     """
-    middle = run.tasks.mean()
-    points = {
-        name: (value, value) for name, value in parse_values(items, "--task").items()
-    }
+    middle, values = run.tasks.mean(), parse_values(items, "--task")
+    points = {name: (value, value) for name, value in values.items()}
     try:
-        return uniform(middle, **points).mean() if points else middle
+        task = uniform(middle, **points).mean() if points else middle
     except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"--task: {error}") from None
+        raise UsageError(f"--task: {str(error).rstrip('.')}.") from None
+    for name, value in values.items():
+        if value <= 0 and name in getattr(run.env, "positive", ()):
+            raise UsageError(f"--task {name}={value:g}: {name} must be above 0.")
+    for smaller, larger in getattr(run.env, "ordered", ()):
+        if float(getattr(task, smaller)) > float(getattr(task, larger)):
+            raise UsageError(
+                f"--task: {smaller} must stay below {larger}, which is "
+                f"{float(getattr(task, larger)):g}."
+            )
+    return task

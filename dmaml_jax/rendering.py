@@ -11,13 +11,11 @@ from dmaml_jax.commands import Render
 from dmaml_jax.episodes import recorder
 from dmaml_jax.errors import UsageError
 from dmaml_jax.film import Film, Panel, frames, write_gif, write_mp4
-from dmaml_jax.loading import Loaded, load
+from dmaml_jax.loading import Loaded, chosen_task, lane_of, load
 from dmaml_jax.records import shown
 from dmaml_jax.scenes.stage import stage_of
-from dmaml_jax.tasks import uniform
 from dmaml_jax.training import evaluation_key
 from dmaml_jax.types import Params, Task
-from dmaml_jax.varying import parse_values
 
 SUFFIXES = (".gif", ".mp4")
 
@@ -37,12 +35,11 @@ def render(command: Render) -> int:
         UsageError: there is no such run, seed, parameter or value.
         OSError: the disk is full.
     """
-    values = parse_values(command.task, "--task")
     solver = None if command.solver == "default" else command.solver
     loaded = load(command.run, solver=solver)
-    lane = _lane(loaded, command.seed)
+    lane = lane_of(loaded, command.seed)
     files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
-    film = _film(command, loaded, lane, _task(loaded, values))
+    film = _film(command, loaded, lane, chosen_task(loaded, command.task))
     written = []
     for path in files:
         start = time.perf_counter()
@@ -57,35 +54,6 @@ def render(command: Render) -> int:
     film.close()
     print(f"wrote {', '.join(written)}")
     return 0
-
-
-def _lane(loaded: Loaded, seed: int | None) -> int:
-    if seed is None:
-        return 0
-    if seed not in loaded.seeds:
-        known = ", ".join(map(str, loaded.seeds))
-        raise UsageError(f"--seed is {seed}, but this run trained: {known}.")
-    return loaded.seeds.index(seed)
-
-
-def _task(loaded: Loaded, values: dict[str, float]) -> Task:
-    """The medium task with some parameters replaced."""
-    medium = loaded.problem.medium_task()
-    points = {name: (value, value) for name, value in values.items()}
-    try:
-        task = uniform(medium, **points).mean() if points else medium
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"--task: {str(error).rstrip('.')}.") from None
-    for name, value in values.items():
-        if value <= 0 and name in getattr(loaded.env, "positive", ()):
-            raise UsageError(f"--task {name}={value:g}: {name} must be above 0.")
-    for smaller, larger in getattr(loaded.env, "ordered", ()):
-        if float(getattr(task, smaller)) > float(getattr(task, larger)):
-            raise UsageError(
-                f"--task: {smaller} must stay below {larger}, which is "
-                f"{float(getattr(task, larger)):g}."
-            )
-    return task
 
 
 def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:

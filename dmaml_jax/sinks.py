@@ -1,5 +1,6 @@
 """Where metrics go beside metrics.csv: TensorBoard, Weights & Biases."""
 
+import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -70,8 +71,7 @@ class WeightsAndBiases:
 
     def __init__(self, folder: Path, seeds: Sequence[int], values: Any) -> None:
         """Begin an offline run of the configuration's values."""
-        import wandb
-
+        wandb: Any = importlib.import_module("wandb")  # an extra: no types of it here
         self._seeds = seeds
         self._run = wandb.init(
             project="dmaml-jax",

@@ -27,6 +27,12 @@ pytestmark = pytest.mark.float32
 EPISODES = 200
 
 
+@pytest.fixture(autouse=True)
+def configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line configures devices, which this process has done already."""
+    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+
+
 class Greedy:
     """A generator without randomness: samples are means, choices the likeliest."""
 

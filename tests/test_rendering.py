@@ -22,7 +22,7 @@ from dmaml_jax.episodes import recorder
 from dmaml_jax.errors import UsageError
 from dmaml_jax.factory import build
 from dmaml_jax.film import HOLD, MOST_FRAMES, Film, Panel, frames, write_gif, write_mp4
-from dmaml_jax.loading import Loaded
+from dmaml_jax.loading import Loaded, chosen_task
 from dmaml_jax.policies import mlp_categorical, mlp_normal
 from dmaml_jax.presets import TrainConfig
 from dmaml_jax.rollout import rollout
@@ -349,7 +349,7 @@ WRONG = {
     "--task gravity": ["NAME=VALUE", "'gravity'"],
     "--task length=-1": ["length must be above 0"],
     "--task gravity=1 gravity=2": ["--task names 'gravity' twice"],
-    "--seed 9": ["--seed is 9", "4, 5"],
+    "--seed 9": ["--seed is 9", "seeds 4 to 5"],
     "--steps 0": ["--steps is 0", "1 or more"],
     "--episode 0": ["--episode is 0"],
     "--fps 0": ["--fps is 0", "from 1 to 50"],
@@ -396,11 +396,10 @@ def test_file_names_tell_every_choice() -> None:
 def test_tasks_whose_limits_cross_are_refused(loaded: Loaded) -> None:
     env = Intersection()
     crossed = loaded._replace(
-        env=env,
-        problem=loaded.problem._replace(medium_task=lambda: env.default_params),
+        env=env, tasks=loaded.tasks._replace(mean=lambda: env.default_params)
     )
     with pytest.raises(UsageError, match="min_start_1 must stay below max_start_1"):
-        rendering._task(crossed, {"min_start_1": 50.0})
+        chosen_task(crossed, ("min_start_1=50",))
 
 
 @pytest.mark.slow
