@@ -133,12 +133,13 @@ def measure(
     problem, _ = _built(run, num_trajectories=options.episodes)
     of_seed = adaptation(learner, problem, num_steps=options.steps)
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
-    keys = jax.vmap(evaluation_key)(np.asarray(run.seeds, np.uint32))
+    keys = jax.vmap(evaluation_key)(jnp.asarray(run.seeds, jnp.uint32))
 
     @jax.jit
     def of_all(states: Any) -> jax.Array:
         def one(each: Any) -> jax.Array:
-            return of_seed(*each, tasks)
+            key, state = each
+            return of_seed(key, state, tasks)
 
         if jax.default_backend() == "cpu":
             # One after another: what a seed's tasks need stays in the cache.

@@ -193,8 +193,8 @@ _LABELS = {"meta": "meta-learned", "random": "random start", "medium": "medium t
 
 
 def _draw_steps(axes: Any, returns: dict[tuple[str, str], np.ndarray]) -> None:
+    steps = np.arange(next(iter(returns.values())).shape[2])
     for (policy, kind), table in returns.items():
-        steps = np.arange(table.shape[2])
         intervals = [crossed_bootstrap(table[:, :, step]) for step in steps]
         mean, low, high = np.array(intervals).T
         outside = kind == "out-of-range"
