@@ -207,8 +207,9 @@ def _run(command: Command) -> int:
     if isinstance(command, Algos):
         print(table())
         return 0
-    # XLA's own log lines, about caches and CPU features, are for its developers.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # XLA's own log lines, about caches, CPU features and long compiles, are for its
+    # developers; what fails is raised.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(command, Envs):
         from dmaml_jax.environments import table as environments
 

@@ -61,6 +61,11 @@ def evaluate(options: Evaluate) -> int:
     if options.baselines:
         states["random"] = initial_states(run)
         states["medium"] = states_of_medium_task(run)
+    print(
+        f"adapting {run.config.algo} on {run.config.env} to "
+        f"{len(sets) * options.tasks} tasks; compiling ...",
+        flush=True,
+    )
     returns = measure(run, states, sets, options)
     parameters = _varied(run.config)
     summary = {

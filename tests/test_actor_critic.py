@@ -23,6 +23,8 @@ from dmaml_jax.policies import mlp_categorical
 from dmaml_jax.surrogates import surrogate
 from dmaml_jax.types import Policy, Trajectory
 
+pytestmark = pytest.mark.unoptimised
+
 ALPHA, GAMMA = 0.7, 0.9
 
 # Tables of logits and of values; observations are one-hot states.

@@ -12,6 +12,8 @@ from dmaml_jax.presets import TrainConfig
 from dmaml_jax.types import Pieces, Problem
 from dmaml_jax.validation import validated
 
+pytestmark = pytest.mark.unoptimised
+
 
 def loss(params, data):
     """Not a quadratic, and its advantages enter as an actor-critic's do."""

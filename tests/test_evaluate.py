@@ -23,7 +23,7 @@ from dmaml_jax.training import evaluation_key, seed_keys
 from dmaml_jax.validation import validated
 from dmaml_jax.worlds import named_tasks
 
-pytestmark = pytest.mark.float32
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 CONFIG = validated(
     TrainConfig(
         algo="directed-maml",

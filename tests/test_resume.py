@@ -21,7 +21,7 @@ from dmaml_jax.stored import read_config
 from dmaml_jax.training import Program
 from dmaml_jax.validation import validated
 
-pytestmark = pytest.mark.float32
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 TINY = {
     "algo": "directed-meta-sgd",
     "horizon": 10,

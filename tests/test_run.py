@@ -17,7 +17,7 @@ from dmaml_jax.stored import read_values
 from dmaml_jax.training import Program
 from dmaml_jax.validation import validated
 
-pytestmark = pytest.mark.float32
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 TINY = {
     "horizon": 10,
     "num_tasks": 2,

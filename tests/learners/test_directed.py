@@ -20,6 +20,8 @@ from dmaml_jax.learners.directed import (
 from dmaml_jax.learners.gates import unless_opposed
 from dmaml_jax.learners.maml import maml
 
+pytestmark = pytest.mark.unoptimised
+
 ALPHA, BETA, DELTA = 0.3, 0.1, 0.05
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
 SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}

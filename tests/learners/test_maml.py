@@ -26,6 +26,8 @@ from dmaml_jax.learners.maml import (
 from dmaml_jax.presets import TrainConfig
 from dmaml_jax.validation import validated
 
+pytestmark = pytest.mark.unoptimised
+
 ALPHA = 0.3
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 

@@ -13,6 +13,8 @@ from dmaml_jax.presets import TrainConfig
 from dmaml_jax.training import Program
 from dmaml_jax.validation import validated
 
+pytestmark = pytest.mark.unoptimised
+
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 SMALL = {"horizon": 12, "num_tasks": 3, "num_trajectories": 3, "hidden_sizes": (5,)}
 
