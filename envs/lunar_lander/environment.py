@@ -1,6 +1,8 @@
 """The environment: state, parameters, reset, step, observation and reward."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -132,7 +134,14 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         )
         nothing = jnp.zeros((2,) if self.continuous else (), jnp.int32)
         still = jnp.zeros(2, terrain.dtype)
-        state, _ = self.advance(state, nothing, still, params, initial_force)
+        state, _ = self._advanced(
+            state,
+            nothing,
+            still,
+            params,
+            force=initial_force,
+            stepped=SOLVERS[self.solver].launched,
+        )
         return replace(state, time=jnp.zeros((), jnp.int32))
 
     def advance(
@@ -141,7 +150,6 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         action: jax.Array,
         dispersion: jax.Array,
         params: EnvParams,
-        force: jax.Array | None = None,
     ) -> tuple[EnvState, jax.Array]:
         """One step of physics with given noise, also beyond an end.
 
@@ -151,11 +159,26 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             dispersion: uniform on ±1, of the engines; Gymnasium draws it at every
                 step, whatever the action, `[2]`.
             params: of the task.
-            force: additional force on the hull, N, `[2]`.
 
         Returns:
             The state after it, and the reward.
         """
+        stepped = functools.partial(
+            SOLVERS[self.solver].stepped, hull_contacts=self.hull_contacts
+        )
+        force = jnp.zeros(2, state.terrain.dtype)
+        return self._advanced(state, action, dispersion, params, force, stepped)
+
+    def _advanced(
+        self,
+        state: EnvState,
+        action: jax.Array,
+        dispersion: jax.Array,
+        params: EnvParams,
+        force: jax.Array,
+        stepped: Callable[..., Any],
+    ) -> tuple[EnvState, jax.Array]:
+        """One step of the physics `stepped`, with a force on the hull, N, `[2]`."""
         dtype = state.terrain.dtype
         thrust = (
             engines.continuous_thrust if self.continuous else engines.discrete_thrust
@@ -179,16 +202,13 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         windy = jnp.asarray(params.enable_wind, bool) & flying
         gusts = jnp.where(windy, engines.gust(state.wind_index), 0).astype(dtype)
         push = Vector(params.wind_power * gusts[0], jnp.zeros((), dtype))
-        if force is not None:
-            push = push + Vector(*force.astype(dtype))
-        after = SOLVERS[self.solver].stepped(
+        after = stepped(
             state.world.replace(bodies=bodies),
             state.terrain,
-            push,
+            push + Vector(*force.astype(dtype)),
             params.turbulence_power * gusts[1],
             params.gravity,
             jnp.asarray(c.TIME_STEP * params.leg_spring_torque, dtype),
-            hull_contacts=self.hull_contacts,
             one=run_time_one(state.time) if jax.default_backend() == "cpu" else None,
         )
         state = replace(

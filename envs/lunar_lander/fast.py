@@ -166,6 +166,28 @@ def stepped(
     )
 
 
+def launched(
+    world: FastWorld,
+    terrain: jax.Array,
+    force: Vector,
+    torque: Scalar,
+    gravity: Scalar,
+    max_motor: Scalar,
+    *,
+    one: Any,
+) -> FastWorld:
+    """The new world 0.02 s later, in the air; arguments as `stepped`'s."""
+    shape = shapes(terrain.dtype, one)
+    start = materialise(world.bodies, one)
+    bodies = accelerated(start, shape, force, torque, gravity)
+    given = materialise(Given(bodies, world.joints, ((), ()), max_motor, shape), one)
+    bodies, joints, _ = velocities(given, on_ground=False)
+    bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
+    bodies, _ = _placed(bodies, joints, shape, ((), ()), terrain)
+    bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, jnp.array(False))
+    return world.replace(bodies=bodies, joints=joints, sleep_times=sleep_times)
+
+
 def _flag(flag: jax.Array, before: jax.Array, now: list[jax.Array]) -> jax.Array:
     """A flag is cleared by any contact that ends, else set by any that begins."""
     ends = (before[0] & ~now[0]) | (before[1] & ~now[1])
