@@ -13,13 +13,18 @@ from gymnax.environments import environment, spaces
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import engines, fast, world
 from dmaml_jax.envs.lunar_lander.bodies import origin, shapes
-from dmaml_jax.envs.lunar_lander.numerics import run_time_one
+from dmaml_jax.envs.lunar_lander.numerics import materialise, run_time_one
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
 from dmaml_jax.envs.lunar_lander.vectors import Vector, length, row, where
 
 SOLVERS: dict[str, Any] = {"exact": world, "fast": fast}
 WIND_INDEX_RANGE = 9999
+
+
+def _one(state: EnvState) -> jax.Array | None:
+    """See `materialise`."""
+    return run_time_one(state.time) if jax.default_backend() == "cpu" else None
 
 
 class LunarLander(environment.Environment[EnvState, EnvParams]):
@@ -209,7 +214,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             params.turbulence_power * gusts[1],
             params.gravity,
             jnp.asarray(c.TIME_STEP * params.leg_spring_torque, dtype),
-            one=run_time_one(state.time) if jax.default_backend() == "cpu" else None,
+            one=_one(state),
         )
         state = replace(
             state,
@@ -248,7 +253,8 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         """
         dtype = state.terrain.dtype
         hull = row(state.world.bodies, c.HULL)
-        position, _ = origin(hull, row(shapes(dtype), c.HULL))
+        shape = row(shapes(dtype, _one(state)), c.HULL)
+        position = materialise(origin(hull, shape)[0], shape.one)
         half_width, half_height, rate = c.WIDTH / 2, c.HEIGHT / 2, 1 / c.TIME_STEP
         return jnp.stack(
             [

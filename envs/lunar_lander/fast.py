@@ -116,7 +116,7 @@ def stepped(
         joints=world.joints,
         feet=(feet[c.FIRST_LEG], feet[c.SECOND_LEG]),
         max_motor=max_motor,
-        shape=shape,
+        one=one,
     )
     given = materialise(given, one)
     stands = jnp.any(jnp.stack([foot.touches for pair in given.feet for foot in pair]))
@@ -130,10 +130,8 @@ def stepped(
     end, satisfied = where_needed(
         lambda _, well, *__: ~well,
         lambda first, well, *_: (first, well),
-        lambda _, __, end, joints, shape, feet, terrain: _placed(
-            end, joints, shape, feet, terrain
-        ),
-    )(first, (well & ~stands) | ~alive, end, joints, shape, feet, terrain)
+        lambda _, __, *standing: _placed(*standing),
+    )(first, (well & ~stands) | ~alive, end, joints, feet, one)
     end, sleep_times, asleep = fallen_asleep(end, world.sleep_times, satisfied)
 
     impacts = jnp.stack(
@@ -148,7 +146,7 @@ def stepped(
         lambda impacts, *_: jnp.any(impacts < 1),
         lambda impacts, start, end, touches, flags, *_: (end, touches, flags),
         stopped,
-    )(impacts, bodies, end, touches, jnp.stack(flags), shape, terrain)
+    )(impacts, bodies, end, touches, jnp.stack(flags), terrain, one)
     ground = ground_below(terrain, row(end, c.HULL), one)
     reached = hull_gap(row(end, c.HULL), row(shape, c.HULL), ground)
     return FastWorld(
@@ -180,10 +178,10 @@ def launched(
     shape = shapes(terrain.dtype, one)
     start = materialise(world.bodies, one)
     bodies = accelerated(start, shape, force, torque, gravity)
-    given = materialise(Given(bodies, world.joints, ((), ()), max_motor, shape), one)
+    given = materialise(Given(bodies, world.joints, ((), ()), max_motor, one), one)
     bodies, joints, _ = velocities(given, on_ground=False)
     bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
-    bodies, _ = _placed(bodies, joints, shape, ((), ()), terrain)
+    bodies, _ = _placed(bodies, joints, ((), ()), one)
     bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, jnp.array(False))
     return world.replace(bodies=bodies, joints=joints, sleep_times=sleep_times)
 
@@ -256,9 +254,10 @@ def _foot_placed(
 
 
 def _placed(
-    bodies: Body, joints: Joint, shape: Shape, feet: Any, terrain: jax.Array
+    bodies: Body, joints: Joint, feet: Any, one: Any
 ) -> tuple[Body, jax.Array]:
     """Poses after at most three position iterations, and whether they sufficed."""
+    shape = shapes(bodies.angle.dtype, one)
 
     def iteration(carry: Any) -> Any:
         bodies, _, passes = carry

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, moved
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, moved, shapes
 from dmaml_jax.envs.lunar_lander.feet import (
     HALF_HEIGHT,
     HALF_WIDTH,
@@ -60,10 +60,11 @@ def stopped(
     end: Body,
     touching: jax.Array,
     flags: jax.Array,
-    shape: Shape,
     terrain: jax.Array,
+    one: Any,
 ) -> tuple[Body, jax.Array, jax.Array]:
     """Bodies, touched edges and flags after the feet were stopped at their impacts."""
+    shape = shapes(end.angle.dtype, one)
     bodies, touches, flag = [row(end, c.HULL)], [], [flags[c.HULL]]
     for leg in (c.FIRST_LEG, c.SECOND_LEG):
         time, own = impacts[leg - 1], row(shape, leg)

@@ -120,7 +120,8 @@ def motion(m: Masses, momentum: Vector, turns: list[Any]) -> Motion:
     """Velocities of given momentum and angular momenta about P."""
     rest = momentum
     for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True):
-        rest = rest - arm * (turn_ * inverse)
+        if _may_differ_from_0(turn_):
+            rest = rest - arm * (turn_ * inverse)
     n11, n12, n22 = m.inverse
     velocity = Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y)
     spins = [
@@ -128,6 +129,11 @@ def motion(m: Masses, momentum: Vector, turns: list[Any]) -> Motion:
         for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True)
     ]
     return Motion(velocity, (spins[0], spins[1], spins[2]))
+
+
+def _may_differ_from_0(value: Any) -> bool:
+    """XLA keeps a product with 0, which could be no number."""
+    return not isinstance(value, float) or value != 0
 
 
 def projected(m: Masses, bodies: list[Body]) -> Motion:
@@ -199,9 +205,9 @@ class Leg(struct.PyTreeNode):
     side: Any
     motor_speed: Any
     max_motor: Any
-    feet: tuple[Foot, Foot]
-    normals: tuple[Row, Row]
-    tangents: tuple[Row, Row]
+    feet: tuple[Foot, ...]
+    normals: tuple[Row, ...]
+    tangents: tuple[Row, ...]
 
 
 def _holds(leg: Leg) -> jax.Array:
@@ -259,4 +265,4 @@ def feet_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, 
         normal = materialise(jnp.maximum(wanted, 0), one)
         state, leg = _answered(state, leg, row, normal - feet[i].normal, one)
         feet[i] = feet[i].replace(normal=normal)
-    return state, leg.replace(feet=(feet[0], feet[1]))
+    return state, leg.replace(feet=tuple(feet))

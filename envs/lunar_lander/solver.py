@@ -71,14 +71,12 @@ def _contact_rows(
     rows = jax.vmap(jax.vmap(contact_solver.prepared, (0, None, None)))(
         given.found, bodies, given.shape
     )
+    rows = materialise(rows, one)
     start = jax.vmap(jax.vmap(contact_solver.remembered))(given.contacts, rows)
-    rows, start = _in_order(given, rows), _in_order(given, start)
-    return materialise(
-        (
-            {i: [row(rows, i, j) for j in range(2)] for i in touching},
-            {i: [row(start, i, j) for j in range(2)] for i in touching},
-        ),
-        one,
+    rows, start = _in_order(given, rows), _in_order(given, materialise(start, one))
+    return (
+        {i: [row(rows, i, j) for j in range(2)] for i in touching},
+        {i: [row(start, i, j) for j in range(2)] for i in touching},
     )
 
 
