@@ -90,7 +90,7 @@ navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
 	@$(BIN)/python experiments/crossing.py
 
-conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz JSON=result.json
+conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz SOLVER=fast JSON=result.json
 	@$(BIN)/python tests/conformance/replay.py $(FLAGS)
 
 conformance-closed-loop: $(BOX2D_READY)  ## fly beside Gymnasium with equal seeds: EPISODES=250 JSON=result.json

@@ -90,12 +90,22 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         """
         dtype = state.terrain.dtype
         dispersion = jax.random.uniform(key, (2,), dtype, minval=-1, maxval=1)
-        moved, reward = self.advance(state, jnp.asarray(action), dispersion, params)
+        return *self.step_given(state, jnp.asarray(action), dispersion, params), {}
+
+    def step_given(
+        self,
+        state: EnvState,
+        action: jax.Array,
+        dispersion: jax.Array,
+        params: EnvParams,
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array]:
+        """`step_env` with given noise; see `advance`."""
+        moved, reward = self.advance(state, action, dispersion, params)
         over = self.is_terminated(state, params) | self.is_truncated(state, params)
         state = where(over, state, moved)
         reward = jnp.where(over, 0, reward)
         obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
-        return obs, state, reward, self.is_terminated(state, params), {}
+        return obs, state, reward, self.is_terminated(state, params)
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

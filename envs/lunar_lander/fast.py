@@ -253,9 +253,7 @@ def _foot_placed(
     return materialise(leg, shape.one), jnp.where(foot.touches, gap, 0)
 
 
-def _placed(
-    bodies: Body, joints: Joint, feet: Any, one: Any
-) -> tuple[Body, jax.Array]:
+def _placed(bodies: Body, joints: Joint, feet: Any, one: Any) -> tuple[Body, jax.Array]:
     """Poses after at most three position iterations, and whether they sufficed."""
     shape = shapes(bodies.angle.dtype, one)
 

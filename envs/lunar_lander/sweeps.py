@@ -116,8 +116,7 @@ def _remembered(
         hull = hull.replace(
             velocity=hull.velocity - joint.impulse * c.INVERSE_MASSES[c.HULL],
             spin=hull.spin
-            - c.INVERSE_INERTIAS[c.HULL]
-            * (twist - cross(ways[c.HULL], joint.impulse)),
+            - c.INVERSE_INERTIAS[c.HULL] * (twist - cross(ways[c.HULL], joint.impulse)),
         )
         push = joint.impulse
         twist = twist - cross(ways[number], joint.impulse)

@@ -158,7 +158,9 @@ def launched(
     bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
     bodies, joints, _ = solver.velocities_solved(bodies, given, touching=())
     bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
-    bodies, _ = solver.positions_solved(bodies, given.replace(joints=joints), touching=())
+    bodies, _ = solver.positions_solved(
+        bodies, given.replace(joints=joints), touching=()
+    )
     bodies, sleep_times, _ = solver.fallen_asleep(
         bodies, world.sleep_times, jnp.array(False)
     )
