@@ -29,7 +29,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train estimators turbulence family navigation crossing test test-slow \
-  test-gpu lint conformance conformance-closed-loop bench
+  test-gpu lint conformance conformance-closed-loop carry-over bench bench-lander
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -95,6 +95,9 @@ conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.np
 
 conformance-closed-loop: $(BOX2D_READY)  ## fly beside Gymnasium with equal seeds: EPISODES=250 JSON=result.json
 	@$(BOX2D_VENV)/bin/python tests/conformance/closed_loop.py $(FLAGS)
+
+carry-over: $(BOX2D_READY)  ## play policies trained with the fast lander in exact and Gymnasium
+	@$(BOX2D_VENV)/bin/python tests/benchmarks/carry_over.py $(FLAGS)
 
 $(BOX2D_READY): pyproject.toml requirements.lock
 	@echo 'creating $(BOX2D_VENV), an environment of its own with Box2D'
