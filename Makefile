@@ -110,6 +110,9 @@ $(BOX2D_READY): pyproject.toml requirements.lock
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py
 
+bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
+	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py
+
 $(BENCH_READY): pyproject.toml requirements.lock
 	@echo 'creating $(BENCH_VENV), an environment of its own: PyTorch'"'"'s Linux wheel from the'
 	@echo 'registry brings gigabytes of CUDA libraries, although it runs on the CPU here'

@@ -28,7 +28,7 @@ from dmaml_jax.presets import preset
 from dmaml_jax.worlds import default_policy, named_tasks
 
 sys.path.append(str(Path(__file__).parents[1] / "conformance"))
-from closed_loop import chances, draws, new_gymnasium  # noqa: E402
+from closed_loop import chances, draws, new_gymnasium
 
 POLICIES = 10
 CHUNK = 100  # steps between two looks at who still flies
@@ -75,7 +75,11 @@ class Ours:
     """The lander of one solver, compiled once for all policies."""
 
     def __init__(self, solver: str, policy: Any, episodes: Episodes):
-        self.env, self.policy, self.episodes = LunarLander(solver=solver), policy, episodes
+        self.env, self.policy, self.episodes = (
+            LunarLander(solver=solver),
+            policy,
+            episodes,
+        )
         self.params = self.env.default_params.replace(
             gravity=jnp.float32(episodes.gravity)
         )
