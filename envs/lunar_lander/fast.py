@@ -16,13 +16,16 @@ from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import joints as joint_solver
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, created, moved, shapes
 from dmaml_jax.envs.lunar_lander.feet import (
+    SIDES,
     Ground,
     corner,
     ground_below,
     hull_gap,
+    is_over_even,
+    is_valley,
     leg_rotation,
     leg_touches,
-    under,
+    line,
 )
 from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed, settings
 from dmaml_jax.envs.lunar_lander.landing import impact_time, stopped
@@ -38,6 +41,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     dot,
     row,
     stacked,
+    where,
 )
 from dmaml_jax.envs.lunar_lander.world import accelerated
 
@@ -50,7 +54,8 @@ class FastWorld(struct.PyTreeNode):
     Attributes:
         bodies: poses and velocities, `[3]`.
         joints: impulses and limits, `[2]`.
-        normals: impulses of each leg's bottom corners, N s, `[2, 2]`.
+        normals: impulses of each leg's bottom corners with the even and the odd edge:
+            left even, left odd, right even, right odd, N s, `[2, 4]`.
         tangents: likewise, of friction.
         touching: of each leg, whether it touches the even and the odd edge, `[2, 2]`.
         sleep_times: how long each body has been at rest, s, `[3]`.
@@ -76,8 +81,8 @@ def new_world(terrain: jax.Array) -> FastWorld:
     return FastWorld(
         bodies=created(dtype),
         joints=relaxed(dtype),
-        normals=jnp.zeros((2, 2), dtype),
-        tangents=jnp.zeros((2, 2), dtype),
+        normals=jnp.zeros((2, 4), dtype),
+        tangents=jnp.zeros((2, 4), dtype),
         touching=jnp.zeros((2, 2), bool),
         sleep_times=jnp.zeros(3, dtype),
         flags=jnp.zeros(3, bool),
@@ -152,10 +157,8 @@ def stepped(
     return FastWorld(
         bodies=end,
         joints=joints,
-        normals=jnp.stack([jnp.stack([foot.normal for foot in pair]) for pair in feet]),
-        tangents=jnp.stack(
-            [jnp.stack([foot.tangent for foot in pair]) for pair in feet]
-        ),
+        normals=jnp.stack([_kept(each, "normal") for each in feet]),
+        tangents=jnp.stack([_kept(each, "tangent") for each in feet]),
         touching=touches,
         sleep_times=sleep_times,
         flags=flags,
@@ -195,28 +198,76 @@ def _flag(flag: jax.Array, before: jax.Array, now: list[jax.Array]) -> jax.Array
 
 def _stood(
     world: FastWorld, leg: Body, ground: Ground, number: int, one: Any
-) -> tuple[tuple[Foot, Foot], list[jax.Array]]:
-    """The corners of a foot on the ground, and which edges the leg touches."""
+) -> tuple[tuple[Foot, ...], list[jax.Array]]:
+    """Where a foot stands on the ground, and which edges the leg touches.
+
+    Each bottom corner stands on the edge under it; in a valley the one that is nearer
+    to the other edge may stand on that as well, or the foot would find no hold.
+    """
     q = leg_rotation(leg, one)
     touches = [leg_touches(leg, q, ground, i) for i in range(2)]
-    any_edge = touches[0] | touches[1]
-    feet = []
+    places = materialise([corner(leg, q, side) for side in SIDES], one)
+    over_even = [is_over_even(ground, place) for place in places]
+    feet, others = [], []
     for i in range(2):
-        place = materialise(corner(leg, q, i), one)
-        base, up = materialise(under(ground, place), one)
-        gap = dot(place - base, up)
-        on_ground = any_edge & (gap <= 2 * c.SKIN)
+        base, up = materialise(line(ground, over_even[i]), one)
+        gap = dot(places[i] - base, up)
+        on_ground = (touches[0] | touches[1]) & (gap <= 2 * c.SKIN)
+        slot = 2 * i + (~over_even[i]).astype(jnp.int32)
         feet.append(
-            Foot(
-                touches=on_ground,
-                base=base,
-                up=up,
-                point=place - up * (gap * 0.5),
-                normal=jnp.where(on_ground, world.normals[number - 1, i], 0),
-                tangent=jnp.where(on_ground, world.tangents[number - 1, i], 0),
-            )
+            _foot(world, number, on_ground, base, up, SIDES[i], slot, places[i], gap)
         )
-    return (feet[0], feet[1]), touches
+        base, up = materialise(line(ground, ~over_even[i]), one)
+        others.append((base, up, dot(places[i] - base, up)))
+    second = others[1][2] < others[0][2]
+    base, up, gap = where(second, others[1], others[0])
+    even = ~jnp.where(second, over_even[1], over_even[0])
+    on_ground = (
+        is_valley(ground)
+        & jnp.where(even, touches[0], touches[1])
+        & (gap <= 2 * c.SKIN)
+    )
+    slot = 2 * second.astype(jnp.int32) + (~even).astype(jnp.int32)
+    place, side = where(second, (places[1], SIDES[1]), (places[0], SIDES[0]))
+    feet.append(_foot(world, number, on_ground, base, up, side, slot, place, gap))
+    return tuple(feet), touches
+
+
+def _foot(
+    world: FastWorld,
+    number: int,
+    touches: jax.Array,
+    base: Vector,
+    up: Vector,
+    side: Any,
+    slot: jax.Array,
+    place: Vector,
+    gap: jax.Array,
+) -> Foot:
+    """A foot's corner with the impulses that are remembered of it."""
+
+    def remembered(impulses: jax.Array) -> jax.Array:
+        old = jnp.sum(jnp.where(jnp.arange(4) == slot, impulses[number - 1], 0))
+        return jnp.where(touches, old, 0)
+
+    return Foot(
+        touches=touches,
+        base=base,
+        up=up,
+        side=jnp.asarray(side, gap.dtype),
+        slot=slot,
+        point=place - up * (gap * 0.5),
+        normal=remembered(world.normals),
+        tangent=remembered(world.tangents),
+    )
+
+
+def _kept(feet: tuple[Foot, ...], name: str) -> jax.Array:
+    """The impulses of a foot, `[4]`: by corner and by even and odd edge."""
+    slots = jnp.arange(4)
+    return sum(
+        jnp.where(slots == foot.slot, getattr(foot, name), 0) for foot in feet
+    ) + jnp.zeros(4, feet[0].normal.dtype)
 
 
 def _joints_placed(bodies: Body, joints: Joint, shape: Shape) -> tuple[Body, jax.Array]:
@@ -237,10 +288,10 @@ def _joints_placed(bodies: Body, joints: Joint, shape: Shape) -> tuple[Body, jax
 
 
 def _foot_placed(
-    leg: Body, foot: Foot, number: Any, shape: Shape, baumgarte: float
+    leg: Body, foot: Foot, shape: Shape, baumgarte: float
 ) -> tuple[Body, jax.Array]:
     """Push a leg out of the ground at one corner; also tell how deep it was."""
-    place = corner(leg, leg_rotation(leg, shape.one), number)
+    place = corner(leg, leg_rotation(leg, shape.one), foot.side)
     gap = dot(place - foot.base, foot.up) - 2 * c.SKIN
     arm = cross(place - leg.centre, foot.up)
     depth = jnp.clip(baumgarte * (gap + c.LINEAR_SLOP), -c.MAX_LINEAR_CORRECTION, 0)
@@ -261,9 +312,9 @@ def _placed(bodies: Body, joints: Joint, feet: Any, one: Any) -> tuple[Body, jax
         bodies, _, passes = carry
         body, deepest = [row(bodies, i) for i in range(3)], 0.0
         for leg in LEGS:
-            for i, foot in enumerate(feet[leg - 1]):
+            for foot in feet[leg - 1]:
                 body[leg], gap = _foot_placed(
-                    body[leg], foot, i, row(shape, leg), c.BAUMGARTE
+                    body[leg], foot, row(shape, leg), c.BAUMGARTE
                 )
                 deepest = jnp.minimum(deepest, gap)
         bodies, well = _joints_placed(stacked(*body), joints, shape)

@@ -26,7 +26,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
 )
 
 HALF_WIDTH, HALF_HEIGHT = (float(half) for half in c.LEG_VERTICES[2])
-CORNERS = ((-HALF_WIDTH, -HALF_HEIGHT), (HALF_WIDTH, -HALF_HEIGHT))
+SIDES = (-1.0, 1.0)  # of the two bottom corners in a leg's own frame
 
 
 class Ground(struct.PyTreeNode):
@@ -48,8 +48,8 @@ def ground_below(terrain: jax.Array, body: Body, one: Any) -> Ground:
     return materialise(Ground((even, odd), (ups[0], ups[1])), one)
 
 
-def under(ground: Ground, point: Vector) -> tuple[Vector, Vector]:
-    """A point of the edge under a point, and that edge's normal."""
+def is_over_even(ground: Ground, point: Vector) -> jax.Array:
+    """Whether a point is over the even edge, or beyond both and nearer to that one."""
     even, odd = ground.edges
     on_even = (even.start.x <= point.x) & (point.x < even.end.x)
     # Beyond both, the nearer one.
@@ -58,13 +58,30 @@ def under(ground: Ground, point: Vector) -> tuple[Vector, Vector]:
         point.x < jnp.minimum(even.start.x, odd.start.x),
     )
     beyond = point.x >= jnp.maximum(even.end.x, odd.end.x)
-    on_even |= (right & left) | (beyond & ~left)
-    return where(on_even, (even.start, ground.ups[0]), (odd.start, ground.ups[1]))
+    return on_even | (right & left) | (beyond & ~left)
 
 
-def corner(leg: Body, q: Vector, number: int) -> Vector:
-    """A bottom corner of a leg."""
-    return leg.centre + turn(q, Vector(*CORNERS[number]))
+def line(ground: Ground, even: jax.Array) -> tuple[Vector, Vector]:
+    """A point of the even edge or of the odd one, and that edge's normal."""
+    lines = [(e.start, up) for e, up in zip(ground.edges, ground.ups, strict=True)]
+    return where(even, lines[0], lines[1])
+
+
+def under(ground: Ground, point: Vector) -> tuple[Vector, Vector]:
+    """A point of the edge under a point, and that edge's normal."""
+    return line(ground, is_over_even(ground, point))
+
+
+def is_valley(ground: Ground) -> jax.Array:
+    """Whether the two edges rise from the vertex between them, so to each other."""
+    lean = ground.ups[0].x - ground.ups[1].x
+    even_is_left = ground.edges[0].start.x < ground.edges[1].start.x
+    return jnp.where(even_is_left, lean, -lean) > 0
+
+
+def corner(leg: Body, q: Vector, side: Any) -> Vector:
+    """The bottom corner of a leg on one of its `SIDES`."""
+    return leg.centre + turn(q, Vector(HALF_WIDTH * side, -HALF_HEIGHT + 0 * side))
 
 
 def leg_touches(leg: Body, q: Vector, ground: Ground, number: int) -> jax.Array:

@@ -57,6 +57,8 @@ class Foot(struct.PyTreeNode):
         touches: whether it does.
         base: a point of the edge under it.
         up: the ground's normal.
+        side: which corner it is, see `SIDES`.
+        slot: where its impulses are kept.
         point: where it touches.
         normal: impulse, N s.
         tangent: impulse, N s.
@@ -65,6 +67,8 @@ class Foot(struct.PyTreeNode):
     touches: Any
     base: Vector
     up: Vector
+    side: Any
+    slot: Any
     point: Vector
     normal: Any
     tangent: Any

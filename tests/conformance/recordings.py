@@ -198,14 +198,14 @@ def as_fast(world: World) -> FastWorld:
     """The fast solver's worlds of the exact one's: impulses by the corners' numbers."""
     contacts = jax.tree.map(np.asarray, world.contacts)
     steps = len(contacts.count)
-    normals, tangents = np.zeros((2, steps, 2, 2), np.float32)
+    normals, tangents = np.zeros((2, steps, 2, 4), np.float32)
     for number, point in enumerate(contacts.points):
         corners = (point.key - 65536) // 256
         there = (contacts.count > number) & (point.key < 2 * 65536) & (corners < 2)
         for row, body, slot in np.argwhere(there[:, c.FIRST_LEG :]):
             place = row, body + c.FIRST_LEG, slot
-            normals[row, body, corners[place]] = point.normal[place]
-            tangents[row, body, corners[place]] = point.tangent[place]
+            kept = row, body, 2 * corners[place] + slot
+            normals[kept], tangents[kept] = point.normal[place], point.tangent[place]
     return FastWorld(
         bodies=world.bodies,
         joints=world.joints,
