@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from closed_loop import Ours, compared, in_gymnasium
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import fast, reduced, sweeps
+from dmaml_jax.envs.lunar_lander import fast, placing, reduced, standing, sweeps
 
 
 def _plain_flag(flag: Any, before: Any, now: list[Any]) -> Any:
@@ -37,7 +37,7 @@ def _cold_joints(joint: Any, *given: Any) -> Any:
 
 
 def _cold_foot(*given: Any) -> Any:
-    foot = fast_foot(*given)
+    foot = standing_foot(*given)
     nothing = jnp.zeros_like(foot.normal)
     return foot.replace(normal=nothing, tangent=nothing)
 
@@ -46,20 +46,20 @@ def _level(ground: Any) -> Any:
     return jnp.zeros_like(ground.ups[0].x, bool)
 
 
-sweeps_limited, fast_foot = sweeps._limited, fast._foot
+sweeps_limited, standing_foot = sweeps._limited, standing._foot
 Patch = tuple[Any, str, Any]
 DETAILS: dict[str, tuple[Patch, ...]] = {
     "all details": (),
-    "flags: plain touching, not the last event": ((fast, "_flag", _plain_flag),),
+    "flags: plain touching, not the last event": ((fast, "flag_after", _plain_flag),),
     "no truncation: every sweep solves its rows": ((reduced, "ITERATIONS", 10**6),),
     "no continuous collision": ((fast, "impact_time", _no_impact),),
-    "no warm start of the feet": ((fast, "_foot", _cold_foot),),
+    "no warm start of the feet": ((standing, "_foot", _cold_foot),),
     "no warm start of feet and joints": (
-        (fast, "_foot", _cold_foot),
+        (standing, "_foot", _cold_foot),
         (sweeps, "_limited", _cold_joints),
     ),
-    "no second edge under a foot": ((fast, "is_valley", _level),),
-    "one position iteration": ((fast, "POSITION_PASSES", 1),),
+    "no second edge under a foot": ((standing, "is_valley", _level),),
+    "one position iteration": ((placing, "POSITION_PASSES", 1),),
     "5 sweeps": (
         (reduced, "SWEEPS", 5),
         (reduced, "ITERATIONS", c.VELOCITY_ITERATIONS // 5),
