@@ -85,7 +85,12 @@ def corner(leg: Body, q: Vector, side: Any) -> Vector:
 
 
 def leg_touches(leg: Body, q: Vector, ground: Ground, number: int) -> jax.Array:
-    """Whether no face of leg or edge keeps them more than 0.02 m apart."""
+    """Whether leg and edge have a point of contact, as Box2D finds them.
+
+    No face of either keeps them more than 0.02 m apart; and of that face which does so
+    best, what is over it of the other one comes as near. So a corner just beyond the
+    end of an edge does not touch it.
+    """
     edge_, up = ground.edges[number], ground.ups[number]
     ends = turn_back(q, edge_.start - leg.centre), turn_back(q, edge_.end - leg.centre)
     facing = turn_back(q, up)
@@ -93,8 +98,48 @@ def leg_touches(leg: Body, q: Vector, ground: Ground, number: int) -> jax.Array:
     reach = HALF_WIDTH * jnp.abs(facing.x) + HALF_HEIGHT * jnp.abs(facing.y)
     aside = _aside(ends[0].x, ends[1].x) - HALF_WIDTH
     above = _aside(ends[0].y, ends[1].y) - HALF_HEIGHT
-    gap = jnp.maximum(jnp.abs(height) - reach, jnp.maximum(aside, above))
-    return gap <= 2 * c.SKIN
+    edge_gap, leg_gap = jnp.abs(height) - reach, jnp.maximum(aside, above)
+    near = jnp.maximum(edge_gap, leg_gap) <= 2 * c.SKIN
+
+    # The leg's lower face over the edge.
+    flat = jnp.abs(facing.y) >= jnp.abs(facing.x)
+    middle = Vector(
+        jnp.where(flat, 0, -jnp.sign(facing.x) * HALF_WIDTH),
+        jnp.where(flat, -jnp.sign(facing.y) * HALF_HEIGHT, 0),
+    )
+    half = Vector(jnp.where(flat, HALF_WIDTH, 0), jnp.where(flat, 0, HALF_HEIGHT))
+    corners = middle - half, middle + half
+    size = dot(edge_.end - edge_.start, right_of(up))
+    over_edge = _lowest(
+        [height + dot(each, facing) for each in corners],
+        [dot(each - ends[0], right_of(facing)) for each in corners],
+        (0.0, size),
+    )
+    # The edge beside or below one of the leg's faces.
+    beside = aside > above
+    outward = jnp.where(beside, ends[0].x + ends[1].x, ends[0].y + ends[1].y)
+    width, half_length = (
+        jnp.where(beside, *each)
+        for each in ((HALF_WIDTH, HALF_HEIGHT), (HALF_HEIGHT, HALF_WIDTH))
+    )
+    over_leg = _lowest(
+        [jnp.sign(outward) * jnp.where(beside, e.x, e.y) - width for e in ends],
+        [jnp.where(beside, e.y, e.x) for e in ends],
+        (-half_length, half_length),
+    )
+    by_leg = leg_gap > 0.98 * edge_gap + 0.001
+    return near & (jnp.where(by_leg, over_leg, over_edge) <= 2 * c.SKIN)
+
+
+def _lowest(heights: list[Any], places: list[Any], span: tuple[Any, Any]) -> jax.Array:
+    """The least height of a segment's ends, cut off at a span's; infinite beyond it."""
+    length = places[1] - places[0]
+    slope = heights[1] - heights[0]
+    slope = slope / jnp.where(jnp.abs(length) > 1e-6, length, 1)
+    low = jnp.maximum(jnp.minimum(*places), span[0])
+    high = jnp.minimum(jnp.maximum(*places), span[1])
+    cut = [heights[0] + (place - places[0]) * slope for place in (low, high)]
+    return jnp.where(low <= high, jnp.minimum(*cut), jnp.inf)
 
 
 def _aside(a: jax.Array, b: jax.Array) -> jax.Array:
