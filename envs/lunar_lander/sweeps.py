@@ -45,6 +45,8 @@ class Given(struct.PyTreeNode):
 def velocities(given: Given, *, on_ground: bool) -> Any:
     """Bodies, joints and feet after the sweeps."""
     one = given.one
+    sweeps = reduced.GROUND_SWEEPS if on_ground else reduced.FLIGHT_SWEEPS
+    iterations = c.VELOCITY_ITERATIONS // sweeps
     start = [row(given.start, i) for i in range(3)]
     ways = _ways(start, one)
     m = reduced.masses(ways, one)
@@ -53,14 +55,16 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
     state = materialise(reduced.projected(m, body), one)
     swept = {}
     for number in LEGS:
-        joint_row = reduced.joint_row(m, number, one)
+        joint_row = reduced.joint_row(m, number, iterations, one)
         normals, tangents = [], []
         for foot in given.feet[number - 1] if on_ground else ():
             from_centre = foot.point - start[number].centre
             places = number, from_centre + ways[number], from_centre
             for rows, direction in ((normals, foot.up), (tangents, right_of(foot.up))):
                 rows.append(
-                    reduced.foot_row(m, foot, direction, joint_row, *places, one)
+                    reduced.foot_row(
+                        m, foot, direction, joint_row, *places, iterations, one
+                    )
                 )
         swept[number] = Leg(
             joint=joint_row,
@@ -79,7 +83,7 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
         swept = dict(swept)
         for number in LEGS:
             state, swept[number] = reduced.joint_swept(
-                state, swept[number], number, one
+                state, swept[number], number, iterations, one
             )
         if on_ground:
             for number in LEGS:
@@ -88,7 +92,7 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
                 )
         return state, swept
 
-    state, swept = jax.lax.fori_loop(0, reduced.SWEEPS, sweep, (state, swept))
+    state, swept = jax.lax.fori_loop(0, sweeps, sweep, (state, swept))
     return _unreduced(state, swept, ways, start)
 
 
