@@ -152,7 +152,7 @@ def launched(
 
 def _seen(
     world: FastWorld, body: list[Body], grounds: list[Ground], one: Any
-) -> tuple[tuple[tuple[Any, ...], ...], jax.Array, jax.Array]:
+) -> tuple[Any, jax.Array, jax.Array]:
     """The feet on the ground, which edges each leg touches, and everybody's flags."""
     feet, touching, flags = [], [], [world.flags[c.HULL]]
     for leg in BOTH_LEGS:

@@ -15,7 +15,7 @@ from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import joints as joint_solver
 from dmaml_jax.envs.lunar_lander import velocity as contact_solver
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, is_slow
-from dmaml_jax.envs.lunar_lander.contacts import Contact, Manifold
+from dmaml_jax.envs.lunar_lander.contacts import Contact
 from dmaml_jax.envs.lunar_lander.joints import Joint, JointSetting
 from dmaml_jax.envs.lunar_lander.lanes import where_needed
 from dmaml_jax.envs.lunar_lander.numerics import materialise
@@ -32,7 +32,7 @@ class Constraints(struct.PyTreeNode):
     Attributes:
         joints: as rows, `[2]`.
         contacts: of each body with an even and an odd edge, `[3, 2]`.
-        found: where they touch, `[3, 2]`.
+        found: where they touch, `[3, 2]`; not looked at in the air.
         odd_first: of each body, whether the odd edge is solved first, `[3]`.
         shape: of each body, `[3]`.
         setting: of each joint, `[2]`.
@@ -41,7 +41,7 @@ class Constraints(struct.PyTreeNode):
 
     joints: Joint
     contacts: Contact
-    found: Manifold
+    found: Any
     odd_first: Any
     shape: Shape
     setting: JointSetting
@@ -221,6 +221,7 @@ def positions_solved(
 
     `touching` are the bodies whose contacts are solved.
     """
+    found = None
     if touching:
         found = _in_order(given, given.found)
         if touching == LEGS:
