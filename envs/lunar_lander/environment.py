@@ -22,11 +22,6 @@ SOLVERS: dict[str, Any] = {"exact": world, "fast": fast}
 WIND_INDEX_RANGE = 9999
 
 
-def _one(state: EnvState) -> jax.Array | None:
-    """See `materialise`."""
-    return run_time_one(state.time) if jax.default_backend() == "cpu" else None
-
-
 class LunarLander(environment.Environment[EnvState, EnvParams]):
     """Gymnasium's LunarLander-v3 with Box2D's physics, in JAX.
 
@@ -200,15 +195,8 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         )
         main, side = (power.astype(dtype) for power in thrust(action))
         hull, shape = row(state.world.bodies, c.HULL), row(shapes(dtype), c.HULL)
-        hull = engines.fired(
-            hull,
-            shape,
-            main,
-            side,
-            dispersion,
-            params.main_engine_power,
-            params.side_engine_power,
-        )
+        powers = params.main_engine_power, params.side_engine_power
+        hull = engines.fired(hull, shape, main, side, dispersion, *powers)
         bodies = jax.tree.map(
             lambda leaf, new: leaf.at[c.HULL].set(new), state.world.bodies, hull
         )
@@ -224,7 +212,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             params.turbulence_power * gusts[1],
             params.gravity,
             jnp.asarray(c.TIME_STEP * params.leg_spring_torque, dtype),
-            one=_one(state),
+            one=run_time_one(state.time),
         )
         state = replace(
             state,
@@ -263,7 +251,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         """
         dtype = state.terrain.dtype
         hull = row(state.world.bodies, c.HULL)
-        shape = row(shapes(dtype, _one(state)), c.HULL)
+        shape = row(shapes(dtype, run_time_one(state.time)), c.HULL)
         position = materialise(origin(hull, shape)[0], shape.one)
         half_width, half_height, rate = c.WIDTH / 2, c.HEIGHT / 2, 1 / c.TIME_STEP
         return jnp.stack(

@@ -221,7 +221,7 @@ def positions_solved(
 
     `touching` are the bodies whose contacts are solved.
     """
-    found = None
+    found: Any = None
     if touching:
         found = _in_order(given, given.found)
         if touching == LEGS:

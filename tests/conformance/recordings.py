@@ -276,10 +276,7 @@ def rebuilt_states(
     world = World(
         bodies=before,
         joints=Joint(
-            Vector(
-                jnp.asarray(joint_rows[..., 0], float),
-                jnp.asarray(joint_rows[..., 1], float),
-            ),
+            Vector(*(jnp.asarray(joint_rows[..., i], float) for i in range(2))),
             jnp.asarray(joint_rows[..., 2], float),
             jnp.asarray(joint_rows[..., 3], float),
             jnp.asarray(_limit_sides(recording), jnp.int32),
