@@ -33,7 +33,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
     limit is a parameter; the end is absorbing, with reward 0 from then on; the floor
     below the terrain is left out, and so are edges more than a metre from a body's
     centre. `step_env` marks terminations only; `is_truncated` tells the time limit.
-    A reset costs a whole step of physics, as it does in Gymnasium.
+    A reset costs a step of the joints, as in Gymnasium, but looks for no ground.
     """
 
     # Parameters whose values must be above 0.

@@ -1,8 +1,8 @@
 """One step of the fast solver's world: equal to Box2D's in distribution only.
 
 Poses are Box2D's; velocities come from `reduced`; contacts are those of the feet's
-bottom corners alone. It is **not** conformant step by step: two edges under one foot,
-peaks of the terrain under a foot, a leg's upper corners and the hull's impulses are
+bottom corners alone. It is **not** conformant step by step: peaks of the terrain under
+a foot, a leg's upper corners, the hull's impulses and a second impact in a step are
 left out.
 """
 
