@@ -31,11 +31,11 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
-  conformance-closed-loop bench
+  conformance-closed-loop carry-over bench bench-lander
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
 	@echo 'Variables of make train are the flags of dmaml-jax train in upper case:'
 	@echo '  make train ENV=cartpole ALGO=directed SEEDS=5 EPOCHS=300'
@@ -116,11 +116,14 @@ crossing: $(READY)  ## regret at the crossing before and after adaptation, write
 pictures: $(READY)  ## a landing in one picture, write docs/lunar-lander-episode.png
 	@$(BIN)/python experiments/pictures.py
 
-conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz JSON=result.json
+conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz SOLVER=fast JSON=result.json
 	@$(BIN)/python tests/conformance/replay.py $(FLAGS)
 
 conformance-closed-loop: $(BOX2D_READY)  ## fly beside Gymnasium with equal seeds: EPISODES=250 JSON=result.json
 	@$(BOX2D_VENV)/bin/python tests/conformance/closed_loop.py $(FLAGS)
+
+carry-over: $(BOX2D_READY)  ## play policies trained with the fast lander in exact and Gymnasium
+	@$(BOX2D_VENV)/bin/python tests/benchmarks/carry_over.py $(FLAGS)
 
 $(BOX2D_READY): pyproject.toml requirements.lock
 	@echo 'creating $(BOX2D_VENV), an environment of its own with Box2D'
@@ -132,6 +135,9 @@ $(BOX2D_READY): pyproject.toml requirements.lock
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py
+
+bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
+	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py
 
 $(BENCH_READY): pyproject.toml requirements.lock
 	@echo 'creating $(BENCH_VENV), an environment of its own: PyTorch'"'"'s Linux wheel from the'

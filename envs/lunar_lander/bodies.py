@@ -87,8 +87,10 @@ def created(dtype: Any) -> Body:
     """The bodies as Gymnasium creates them: the legs beside their joints, tilted."""
 
     def resting(x: float, centre: tuple[float, float], angle: float) -> Body:
+        # Added in the bodies' own precision, as Box2D does: in float32 it shows.
         place = Vector(
-            jnp.asarray(x + centre[0], dtype), jnp.asarray(c.HEIGHT + centre[1], dtype)
+            jnp.asarray(x, dtype) + jnp.asarray(centre[0], dtype),
+            jnp.asarray(c.HEIGHT, dtype) + jnp.asarray(centre[1], dtype),
         )
         still = jnp.zeros((), dtype)
         return Body(place, jnp.asarray(angle, dtype), Vector(still, still), still)

@@ -1,6 +1,8 @@
 """The environment: state, parameters, reset, step, observation and reward."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,7 @@ from gymnax.environments import environment, spaces
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import engines, fast, world
 from dmaml_jax.envs.lunar_lander.bodies import origin, shapes
-from dmaml_jax.envs.lunar_lander.numerics import run_time_one
+from dmaml_jax.envs.lunar_lander.numerics import materialise, run_time_one
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
 from dmaml_jax.envs.lunar_lander.vectors import Vector, length, row, where
@@ -31,7 +33,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
     limit is a parameter; the end is absorbing, with reward 0 from then on; the floor
     below the terrain is left out, and so are edges more than a metre from a body's
     centre. `step_env` marks terminations only; `is_truncated` tells the time limit.
-    A reset costs a whole step of physics, as it does in Gymnasium.
+    A reset costs a step of the joints, as in Gymnasium, but looks for no ground.
     """
 
     # Parameters whose values must be above 0.
@@ -83,12 +85,22 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         """
         dtype = state.terrain.dtype
         dispersion = jax.random.uniform(key, (2,), dtype, minval=-1, maxval=1)
-        moved, reward = self.advance(state, jnp.asarray(action), dispersion, params)
+        return *self.step_given(state, jnp.asarray(action), dispersion, params), {}
+
+    def step_given(
+        self,
+        state: EnvState,
+        action: jax.Array,
+        dispersion: jax.Array,
+        params: EnvParams,
+    ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array]:
+        """`step_env` with given noise; see `advance`."""
+        moved, reward = self.advance(state, action, dispersion, params)
         over = self.is_terminated(state, params) | self.is_truncated(state, params)
         state = where(over, state, moved)
         reward = jnp.where(over, 0, reward)
         obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
-        return obs, state, reward, self.is_terminated(state, params), {}
+        return obs, state, reward, self.is_terminated(state, params)
 
     def reset_env(
         self, key: jax.Array, params: EnvParams
@@ -132,7 +144,14 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         )
         nothing = jnp.zeros((2,) if self.continuous else (), jnp.int32)
         still = jnp.zeros(2, terrain.dtype)
-        state, _ = self.advance(state, nothing, still, params, initial_force)
+        state, _ = self._advanced(
+            state,
+            nothing,
+            still,
+            params,
+            force=initial_force,
+            stepped=SOLVERS[self.solver].launched,
+        )
         return replace(state, time=jnp.zeros((), jnp.int32))
 
     def advance(
@@ -141,7 +160,6 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         action: jax.Array,
         dispersion: jax.Array,
         params: EnvParams,
-        force: jax.Array | None = None,
     ) -> tuple[EnvState, jax.Array]:
         """One step of physics with given noise, also beyond an end.
 
@@ -151,26 +169,34 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
             dispersion: uniform on ±1, of the engines; Gymnasium draws it at every
                 step, whatever the action, `[2]`.
             params: of the task.
-            force: additional force on the hull, N, `[2]`.
 
         Returns:
             The state after it, and the reward.
         """
+        stepped = functools.partial(
+            SOLVERS[self.solver].stepped, hull_contacts=self.hull_contacts
+        )
+        force = jnp.zeros(2, state.terrain.dtype)
+        return self._advanced(state, action, dispersion, params, force, stepped)
+
+    def _advanced(
+        self,
+        state: EnvState,
+        action: jax.Array,
+        dispersion: jax.Array,
+        params: EnvParams,
+        force: jax.Array,
+        stepped: Callable[..., Any],
+    ) -> tuple[EnvState, jax.Array]:
+        """One step of the physics `stepped`, with a force on the hull, N, `[2]`."""
         dtype = state.terrain.dtype
         thrust = (
             engines.continuous_thrust if self.continuous else engines.discrete_thrust
         )
         main, side = (power.astype(dtype) for power in thrust(action))
         hull, shape = row(state.world.bodies, c.HULL), row(shapes(dtype), c.HULL)
-        hull = engines.fired(
-            hull,
-            shape,
-            main,
-            side,
-            dispersion,
-            params.main_engine_power,
-            params.side_engine_power,
-        )
+        powers = params.main_engine_power, params.side_engine_power
+        hull = engines.fired(hull, shape, main, side, dispersion, *powers)
         bodies = jax.tree.map(
             lambda leaf, new: leaf.at[c.HULL].set(new), state.world.bodies, hull
         )
@@ -179,17 +205,14 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         windy = jnp.asarray(params.enable_wind, bool) & flying
         gusts = jnp.where(windy, engines.gust(state.wind_index), 0).astype(dtype)
         push = Vector(params.wind_power * gusts[0], jnp.zeros((), dtype))
-        if force is not None:
-            push = push + Vector(*force.astype(dtype))
-        after = SOLVERS[self.solver].stepped(
+        after = stepped(
             state.world.replace(bodies=bodies),
             state.terrain,
-            push,
+            push + Vector(*force.astype(dtype)),
             params.turbulence_power * gusts[1],
             params.gravity,
             jnp.asarray(c.TIME_STEP * params.leg_spring_torque, dtype),
-            hull_contacts=self.hull_contacts,
-            one=run_time_one(state.time) if jax.default_backend() == "cpu" else None,
+            one=run_time_one(state.time),
         )
         state = replace(
             state,
@@ -228,7 +251,8 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
         """
         dtype = state.terrain.dtype
         hull = row(state.world.bodies, c.HULL)
-        position, _ = origin(hull, row(shapes(dtype), c.HULL))
+        shape = row(shapes(dtype, run_time_one(state.time)), c.HULL)
+        position = materialise(origin(hull, shape)[0], shape.one)
         half_width, half_height, rate = c.WIDTH / 2, c.HEIGHT / 2, 1 / c.TIME_STEP
         return jnp.stack(
             [

@@ -1,8 +1,8 @@
 """One step of the fast solver's world: equal to Box2D's in distribution only.
 
 Poses are Box2D's; velocities come from `reduced`; contacts are those of the feet's
-bottom corners alone. It is **not** conformant step by step: two edges under one foot,
-peaks of the terrain under a foot, a leg's upper corners and the hull's impulses are
+bottom corners alone. It is **not** conformant step by step: peaks of the terrain under
+a foot, a leg's upper corners, the hull's impulses and a second impact in a step are
 left out.
 """
 
@@ -13,35 +13,20 @@ import jax.numpy as jnp
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import joints as joint_solver
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, created, moved, shapes
-from dmaml_jax.envs.lunar_lander.feet import (
-    Ground,
-    corner,
-    ground_below,
-    hull_gap,
-    leg_rotation,
-    leg_touches,
-    under,
-)
-from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed, settings
+from dmaml_jax.envs.lunar_lander.bodies import Body, created, moved, shapes
+from dmaml_jax.envs.lunar_lander.feet import Ground, ground_below, hull_gap
+from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed
 from dmaml_jax.envs.lunar_lander.landing import impact_time, stopped
 from dmaml_jax.envs.lunar_lander.lanes import where_needed
 from dmaml_jax.envs.lunar_lander.numerics import materialise
-from dmaml_jax.envs.lunar_lander.reduced import Foot
-from dmaml_jax.envs.lunar_lander.solver import LEGS, fallen_asleep
+from dmaml_jax.envs.lunar_lander.placing import joints_placed, placed
+from dmaml_jax.envs.lunar_lander.solver import fallen_asleep
+from dmaml_jax.envs.lunar_lander.standing import flag_after, kept, stood
 from dmaml_jax.envs.lunar_lander.sweeps import Given, velocities
-from dmaml_jax.envs.lunar_lander.vectors import (
-    Scalar,
-    Vector,
-    cross,
-    dot,
-    row,
-    stacked,
-)
+from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, row
 from dmaml_jax.envs.lunar_lander.world import accelerated
 
-POSITION_PASSES = 3
+BOTH_LEGS = (c.FIRST_LEG, c.SECOND_LEG)
 
 
 class FastWorld(struct.PyTreeNode):
@@ -50,7 +35,8 @@ class FastWorld(struct.PyTreeNode):
     Attributes:
         bodies: poses and velocities, `[3]`.
         joints: impulses and limits, `[2]`.
-        normals: impulses of each leg's bottom corners, N s, `[2, 2]`.
+        normals: impulses of each leg's bottom corners with the even and the odd edge:
+            left even, left odd, right even, right odd, N s, `[2, 4]`.
         tangents: likewise, of friction.
         touching: of each leg, whether it touches the even and the odd edge, `[2, 2]`.
         sleep_times: how long each body has been at rest, s, `[3]`.
@@ -76,8 +62,8 @@ def new_world(terrain: jax.Array) -> FastWorld:
     return FastWorld(
         bodies=created(dtype),
         joints=relaxed(dtype),
-        normals=jnp.zeros((2, 2), dtype),
-        tangents=jnp.zeros((2, 2), dtype),
+        normals=jnp.zeros((2, 4), dtype),
+        tangents=jnp.zeros((2, 4), dtype),
         touching=jnp.zeros((2, 2), bool),
         sleep_times=jnp.zeros(3, dtype),
         flags=jnp.zeros(3, bool),
@@ -106,17 +92,13 @@ def stepped(
     over = world.over | (
         hull_gap(body[c.HULL], row(shape, c.HULL), grounds[c.HULL]) <= 2 * c.SKIN
     )
-    feet, touching, flags = {}, [], [world.flags[c.HULL]]
-    for leg in (c.FIRST_LEG, c.SECOND_LEG):
-        feet[leg], touches = _stood(world, body[leg], grounds[leg], leg, one)
-        flags.append(_flag(world.flags[leg], world.touching[leg - 1], touches))
-        touching.append(touches)
+    feet, touches, flags = _seen(world, body, grounds, one)
     given = Given(
         start=accelerated(bodies, shape, force, torque, gravity),
         joints=world.joints,
-        feet=(feet[c.FIRST_LEG], feet[c.SECOND_LEG]),
+        feet=feet,
         max_motor=max_motor,
-        shape=shape,
+        one=one,
     )
     given = materialise(given, one)
     stands = jnp.any(jnp.stack([foot.touches for pair in given.feet for foot in pair]))
@@ -126,38 +108,18 @@ def stepped(
         lambda _, given: velocities(given, on_ground=True),
     )(stands, given)
     end = jax.vmap(moved, (0, None))(moving, c.TIME_STEP)
-    first, well = _joints_placed(end, joints, shape)
-    end, satisfied = where_needed(
-        lambda _, well, *__: ~well,
-        lambda first, well, *_: (first, well),
-        lambda _, __, end, joints, shape, feet, terrain: _placed(
-            end, joints, shape, feet, terrain
-        ),
-    )(first, (well & ~stands) | ~alive, end, joints, shape, feet, terrain)
+    end, satisfied = _positioned(end, joints, feet, alive, stands, one)
     end, sleep_times, asleep = fallen_asleep(end, world.sleep_times, satisfied)
-
-    impacts = jnp.stack(
-        [
-            impact_time(body[leg], row(end, leg), grounds[leg], one)
-            for leg in (c.FIRST_LEG, c.SECOND_LEG)
-        ]
+    end, touches, flags = _halted(
+        bodies, end, grounds, touches, flags, alive & ~asleep, terrain, one
     )
-    impacts = jnp.where(alive & ~asleep, impacts, 1)
-    touches = jnp.stack([jnp.stack(pair) for pair in touching])
-    end, touches, flags = where_needed(
-        lambda impacts, *_: jnp.any(impacts < 1),
-        lambda impacts, start, end, touches, flags, *_: (end, touches, flags),
-        stopped,
-    )(impacts, bodies, end, touches, jnp.stack(flags), shape, terrain)
     ground = ground_below(terrain, row(end, c.HULL), one)
     reached = hull_gap(row(end, c.HULL), row(shape, c.HULL), ground)
     return FastWorld(
         bodies=end,
         joints=joints,
-        normals=jnp.stack([jnp.stack([foot.normal for foot in pair]) for pair in feet]),
-        tangents=jnp.stack(
-            [jnp.stack([foot.tangent for foot in pair]) for pair in feet]
-        ),
+        normals=jnp.stack([kept(each, "normal") for each in feet]),
+        tangents=jnp.stack([kept(each, "tangent") for each in feet]),
         touching=touches,
         sleep_times=sleep_times,
         flags=flags,
@@ -166,93 +128,76 @@ def stepped(
     )
 
 
-def _flag(flag: jax.Array, before: jax.Array, now: list[jax.Array]) -> jax.Array:
-    """A flag is cleared by any contact that ends, else set by any that begins."""
-    ends = (before[0] & ~now[0]) | (before[1] & ~now[1])
-    begins = (~before[0] & now[0]) | (~before[1] & now[1])
-    return (flag | begins) & ~ends
+def launched(
+    world: FastWorld,
+    terrain: jax.Array,
+    force: Vector,
+    torque: Scalar,
+    gravity: Scalar,
+    max_motor: Scalar,
+    *,
+    one: Any,
+) -> FastWorld:
+    """The new world 0.02 s later, in the air; arguments as `stepped`'s."""
+    shape = shapes(terrain.dtype, one)
+    start = materialise(world.bodies, one)
+    bodies = accelerated(start, shape, force, torque, gravity)
+    given = materialise(Given(bodies, world.joints, ((), ()), max_motor, one), one)
+    bodies, joints, _ = velocities(given, on_ground=False)
+    bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
+    bodies, _ = placed(bodies, joints, ((), ()), one)
+    bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, jnp.array(False))
+    return world.replace(bodies=bodies, joints=joints, sleep_times=sleep_times)
 
 
-def _stood(
-    world: FastWorld, leg: Body, ground: Ground, number: int, one: Any
-) -> tuple[tuple[Foot, Foot], list[jax.Array]]:
-    """The corners of a foot on the ground, and which edges the leg touches."""
-    q = leg_rotation(leg, one)
-    touches = [leg_touches(leg, q, ground, i) for i in range(2)]
-    any_edge = touches[0] | touches[1]
-    feet = []
-    for i in range(2):
-        place = materialise(corner(leg, q, i), one)
-        base, up = materialise(under(ground, place), one)
-        gap = dot(place - base, up)
-        on_ground = any_edge & (gap <= 2 * c.SKIN)
-        feet.append(
-            Foot(
-                touches=on_ground,
-                base=base,
-                up=up,
-                point=place - up * (gap * 0.5),
-                normal=jnp.where(on_ground, world.normals[number - 1, i], 0),
-                tangent=jnp.where(on_ground, world.tangents[number - 1, i], 0),
-            )
-        )
-    return (feet[0], feet[1]), touches
+def _seen(
+    world: FastWorld, body: list[Body], grounds: list[Ground], one: Any
+) -> tuple[Any, jax.Array, jax.Array]:
+    """The feet on the ground, which edges each leg touches, and everybody's flags."""
+    feet, touching, flags = [], [], [world.flags[c.HULL]]
+    for leg in BOTH_LEGS:
+        impulses = world.normals[leg - 1], world.tangents[leg - 1]
+        foot, touches = stood(body[leg], grounds[leg], *impulses, one)
+        flags.append(flag_after(world.flags[leg], world.touching[leg - 1], touches))
+        feet.append(foot)
+        touching.append(jnp.stack(touches))
+    return tuple(feet), jnp.stack(touching), jnp.stack(flags)
 
 
-def _joints_placed(bodies: Body, joints: Joint, shape: Shape) -> tuple[Body, jax.Array]:
-    """One position iteration of the joints, and whether both were well."""
-    body, setting = [row(bodies, i) for i in range(3)], settings(bodies.angle.dtype)
-    well = jnp.array(True)
-    for leg in LEGS:
-        body[c.HULL], body[leg], fits = joint_solver.position_solved(
-            row(joints, leg - 1),
-            row(setting, leg - 1),
-            body[c.HULL],
-            body[leg],
-            row(shape, c.HULL),
-            row(shape, leg),
-        )
-        well &= fits
-    return stacked(*body), well
-
-
-def _foot_placed(
-    leg: Body, foot: Foot, number: Any, shape: Shape, baumgarte: float
+def _positioned(
+    bodies: Body,
+    joints: Joint,
+    feet: Any,
+    alive: jax.Array,
+    stands: jax.Array,
+    one: Any,
 ) -> tuple[Body, jax.Array]:
-    """Push a leg out of the ground at one corner; also tell how deep it was."""
-    place = corner(leg, leg_rotation(leg, shape.one), number)
-    gap = dot(place - foot.base, foot.up) - 2 * c.SKIN
-    arm = cross(place - leg.centre, foot.up)
-    depth = jnp.clip(baumgarte * (gap + c.LINEAR_SLOP), -c.MAX_LINEAR_CORRECTION, 0)
-    mass = shape.inverse_mass + shape.inverse_inertia * arm * arm
-    push = materialise(jnp.where(foot.touches, -depth / mass, 0), shape.one)
-    leg = leg.replace(
-        centre=leg.centre + foot.up * (push * shape.inverse_mass),
-        angle=leg.angle + shape.inverse_inertia * arm * push,
-    )
-    return materialise(leg, shape.one), jnp.where(foot.touches, gap, 0)
+    """Poses after the position iterations; in the air one is nearly always enough."""
+    first, well = joints_placed(bodies, joints, shapes(bodies.angle.dtype, one))
+    return where_needed(
+        lambda _, well, *__: ~well,
+        lambda first, well, *_: (first, well),
+        lambda _, __, *standing: placed(*standing),
+    )(first, (well & ~stands) | ~alive, bodies, joints, feet, one)
 
 
-def _placed(
-    bodies: Body, joints: Joint, shape: Shape, feet: Any, terrain: jax.Array
-) -> tuple[Body, jax.Array]:
-    """Poses after at most three position iterations, and whether they sufficed."""
-
-    def iteration(carry: Any) -> Any:
-        bodies, _, passes = carry
-        body, deepest = [row(bodies, i) for i in range(3)], 0.0
-        for leg in LEGS:
-            for i, foot in enumerate(feet[leg - 1]):
-                body[leg], gap = _foot_placed(
-                    body[leg], foot, i, row(shape, leg), c.BAUMGARTE
-                )
-                deepest = jnp.minimum(deepest, gap)
-        bodies, well = _joints_placed(stacked(*body), joints, shape)
-        return bodies, well & (deepest >= -3 * c.LINEAR_SLOP), passes + 1
-
-    def unsatisfied(carry: Any) -> jax.Array:
-        return ~carry[1] & (carry[2] < POSITION_PASSES)
-
-    begin = (bodies, jnp.array(False), jnp.int32(0))
-    bodies, well, _ = jax.lax.while_loop(unsatisfied, iteration, begin)
-    return bodies, well
+def _halted(
+    start: Body,
+    end: Body,
+    grounds: list[Ground],
+    touches: jax.Array,
+    flags: jax.Array,
+    may: jax.Array,
+    terrain: jax.Array,
+    one: Any,
+) -> tuple[Body, jax.Array, jax.Array]:
+    """Bodies, touched edges and flags after the impacts of legs, where any may be."""
+    times = [
+        impact_time(row(start, leg), row(end, leg), grounds[leg], one)
+        for leg in BOTH_LEGS
+    ]
+    return where_needed(
+        lambda impacts, *_: jnp.any(impacts < 1),
+        lambda impacts, start, end, touches, flags, *_: (end, touches, flags),
+        stopped,
+    )(jnp.where(may, jnp.stack(times), 1), start, end, touches, flags, terrain, one)

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, moved
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, moved, shapes
 from dmaml_jax.envs.lunar_lander.feet import (
-    HALF_HEIGHT,
-    HALF_WIDTH,
+    SIDES,
     Ground,
     corner,
     ground_below,
@@ -25,7 +24,6 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     right_of,
     row,
     stacked,
-    turn,
     where,
 )
 
@@ -35,8 +33,8 @@ IMPACT_ITERATIONS = 20  # each leaves at most 0.36 of one corner's error
 def _corner_heights(leg: Body, ground: Ground, one: Any) -> list[jax.Array]:
     q = leg_rotation(leg, one)
     heights = []
-    for i in range(2):
-        place = materialise(corner(leg, q, i), one)
+    for side in SIDES:
+        place = materialise(corner(leg, q, side), one)
         base, up = under(ground, place)
         heights.append(dot(place - base, up))
     return heights
@@ -60,10 +58,11 @@ def stopped(
     end: Body,
     touching: jax.Array,
     flags: jax.Array,
-    shape: Shape,
     terrain: jax.Array,
+    one: Any,
 ) -> tuple[Body, jax.Array, jax.Array]:
     """Bodies, touched edges and flags after the feet were stopped at their impacts."""
+    shape = shapes(end.angle.dtype, one)
     bodies, touches, flag = [row(end, c.HULL)], [], [flags[c.HULL]]
     for leg in (c.FIRST_LEG, c.SECOND_LEG):
         time, own = impacts[leg - 1], row(shape, leg)
@@ -90,10 +89,7 @@ def _landed(leg: Body, ground: Ground, shape: Shape) -> Body:
     lower = materialise(jnp.where(heights[1] < heights[0], 1.0, -1.0), shape.one)
 
     def place(leg: Body) -> Vector:
-        q = leg_rotation(leg, shape.one)
-        return leg.centre + turn(
-            q, Vector(HALF_WIDTH * lower, -HALF_HEIGHT + 0 * lower)
-        )
+        return corner(leg, leg_rotation(leg, shape.one), lower)
 
     base, up = materialise(under(ground, place(leg)), shape.one)
     for _ in range(2):

@@ -7,9 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def run_time_one(like: jax.Array) -> jax.Array:
-    """A 1.0 that the compiler cannot know: its argument, a count, is never < 0."""
-    return jnp.where(like < 0, 2.0, 1.0)
+def run_time_one(like: jax.Array) -> jax.Array | None:
+    """A 1.0 that the compiler cannot know: its argument, a count, is never < 0.
+
+    It is for `materialise`, so there is none where that is of no use.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    return 1 / jnp.where(like < 0, 2.0, 1.0)
 
 
 def materialise(tree: Any, one: jax.Array | None) -> Any:
@@ -27,7 +32,9 @@ def materialise(tree: Any, one: jax.Array | None) -> Any:
     def kept(leaf: jax.Array) -> jax.Array:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        return leaf / one.astype(leaf.dtype)
+        # By a divisor that is broadcast XLA would multiply, with its inverse.
+        unlike = leaf > np.finfo(leaf.dtype).max / 2
+        return leaf / jnp.where(unlike, jnp.ones_like(leaf), one.astype(leaf.dtype))
 
     return jax.tree.map(kept, tree)
 

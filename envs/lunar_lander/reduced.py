@@ -29,8 +29,10 @@ from dmaml_jax.envs.lunar_lander.bodies import Body
 from dmaml_jax.envs.lunar_lander.numerics import materialise
 from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot
 
-SWEEPS = 10
-ITERATIONS = c.VELOCITY_ITERATIONS // SWEEPS  # of Box2D's in a sweep
+# A row alone is solved as well by few sweeps. Those of the feet are coupled, and an
+# impact's impulses came out a tenth too small by ten.
+FLIGHT_SWEEPS = 10
+GROUND_SWEEPS = 30
 MOTOR_MASS = 1 / (c.INVERSE_INERTIAS[c.HULL] + c.INVERSE_INERTIAS[c.FIRST_LEG])
 FRICTION = c.FRICTIONS[c.FIRST_LEG]
 
@@ -57,6 +59,8 @@ class Foot(struct.PyTreeNode):
         touches: whether it does.
         base: a point of the edge under it.
         up: the ground's normal.
+        side: which corner it is, see `SIDES`.
+        slot: where its impulses are kept.
         point: where it touches.
         normal: impulse, N s.
         tangent: impulse, N s.
@@ -65,6 +69,8 @@ class Foot(struct.PyTreeNode):
     touches: Any
     base: Vector
     up: Vector
+    side: Any
+    slot: Any
     point: Vector
     normal: Any
     tangent: Any
@@ -120,7 +126,8 @@ def motion(m: Masses, momentum: Vector, turns: list[Any]) -> Motion:
     """Velocities of given momentum and angular momenta about P."""
     rest = momentum
     for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True):
-        rest = rest - arm * (turn_ * inverse)
+        if _may_differ_from_0(turn_):
+            rest = rest - arm * (turn_ * inverse)
     n11, n12, n22 = m.inverse
     velocity = Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y)
     spins = [
@@ -128,6 +135,11 @@ def motion(m: Masses, momentum: Vector, turns: list[Any]) -> Motion:
         for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True)
     ]
     return Motion(velocity, (spins[0], spins[1], spins[2]))
+
+
+def _may_differ_from_0(value: Any) -> bool:
+    """XLA keeps a product with 0, which could be no number."""
+    return not isinstance(value, float) or value != 0
 
 
 def projected(m: Masses, bodies: list[Body]) -> Motion:
@@ -145,14 +157,17 @@ def added(a: Motion, b: Motion, factor: Any) -> Motion:
     return jax.tree.map(lambda x, y: x + y * factor, a, b)
 
 
-def joint_row(m: Masses, leg: int, one: Any) -> Row:
-    """A torque between hull and leg; its step is that of a free motor."""
+def joint_row(m: Masses, leg: int, iterations: int, one: Any) -> Row:
+    """A torque between hull and leg; its step is that of a free motor.
+
+    A sweep stands for a number of Box2D's iterations.
+    """
     turns: list[Any] = [-1.0, 0.0, 0.0]
     turns[leg] = 1.0
     zero = jnp.zeros_like(m.inverse[0])
     answer = materialise(motion(m, Vector(zero, zero), turns), one)
     inverse_mass = answer.spins[leg] - answer.spins[c.HULL]
-    free = (1 - (1 - MOTOR_MASS * inverse_mass) ** ITERATIONS) / inverse_mass
+    free = (1 - (1 - MOTOR_MASS * inverse_mass) ** iterations) / inverse_mass
     return materialise(
         Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass, free), one
     )
@@ -166,6 +181,7 @@ def foot_row(
     leg: int,
     from_joint: Vector,
     from_centre: Vector,
+    iterations: int,
     one: Any,
 ) -> Row:
     """A push at a corner of a foot, with the leg free and held by its limit."""
@@ -183,7 +199,7 @@ def foot_row(
     own = 1 / (c.INVERSE_MASSES[leg] + c.INVERSE_INERTIAS[leg] * own_arm * own_arm)
 
     def step(inverse_mass: jax.Array) -> jax.Array:
-        left = jnp.clip(1 - own * inverse_mass, 0, 1) ** ITERATIONS
+        left = jnp.clip(1 - own * inverse_mass, 0, 1) ** iterations
         return jnp.where(foot.touches, (1 - left) / inverse_mass, 0)
 
     row = Row(direction, arm, answer, step(free), limit, step(held))
@@ -199,9 +215,9 @@ class Leg(struct.PyTreeNode):
     side: Any
     motor_speed: Any
     max_motor: Any
-    feet: tuple[Foot, Foot]
-    normals: tuple[Row, Row]
-    tangents: tuple[Row, Row]
+    feet: tuple[Foot, ...]
+    normals: tuple[Row, ...]
+    tangents: tuple[Row, ...]
 
 
 def _holds(leg: Leg) -> jax.Array:
@@ -214,9 +230,11 @@ def _one_sided(leg: Leg, limit: jax.Array) -> jax.Array:
     return jnp.where(leg.side < 0, at_lower, jnp.where(leg.side > 0, at_upper, 0))
 
 
-def joint_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, Leg]:
+def joint_swept(
+    state: Motion, leg: Leg, number: int, iterations: int, one: Any
+) -> tuple[Motion, Leg]:
     """Motor, then limit; against a limit that holds the motor gets nowhere."""
-    step = jnp.where(_holds(leg), ITERATIONS * MOTOR_MASS, leg.joint.step)
+    step = jnp.where(_holds(leg), iterations * MOTOR_MASS, leg.joint.step)
     relative = state.spins[number] - state.spins[c.HULL]
     wanted = leg.motor - step * (relative - leg.motor_speed)
     motor = materialise(jnp.clip(wanted, -leg.max_motor, leg.max_motor), one)
@@ -259,4 +277,4 @@ def feet_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, 
         normal = materialise(jnp.maximum(wanted, 0), one)
         state, leg = _answered(state, leg, row, normal - feet[i].normal, one)
         feet[i] = feet[i].replace(normal=normal)
-    return state, leg.replace(feet=(feet[0], feet[1]))
+    return state, leg.replace(feet=tuple(feet))

@@ -15,7 +15,7 @@ from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import joints as joint_solver
 from dmaml_jax.envs.lunar_lander import velocity as contact_solver
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, is_slow
-from dmaml_jax.envs.lunar_lander.contacts import Contact, Manifold
+from dmaml_jax.envs.lunar_lander.contacts import Contact
 from dmaml_jax.envs.lunar_lander.joints import Joint, JointSetting
 from dmaml_jax.envs.lunar_lander.lanes import where_needed
 from dmaml_jax.envs.lunar_lander.numerics import materialise
@@ -32,7 +32,7 @@ class Constraints(struct.PyTreeNode):
     Attributes:
         joints: as rows, `[2]`.
         contacts: of each body with an even and an odd edge, `[3, 2]`.
-        found: where they touch, `[3, 2]`.
+        found: where they touch, `[3, 2]`; not looked at in the air.
         odd_first: of each body, whether the odd edge is solved first, `[3]`.
         shape: of each body, `[3]`.
         setting: of each joint, `[2]`.
@@ -41,7 +41,7 @@ class Constraints(struct.PyTreeNode):
 
     joints: Joint
     contacts: Contact
-    found: Manifold
+    found: Any
     odd_first: Any
     shape: Shape
     setting: JointSetting
@@ -64,6 +64,52 @@ def _in_order(given: Constraints, tree: Any) -> Any:
     return jax.tree.map(swapped, tree)
 
 
+def _contact_rows(
+    bodies: Body, given: Constraints, touching: tuple[int, ...], one: Any
+) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Rows and last step's impulses of the contacts of bodies, in their order."""
+    rows = jax.vmap(jax.vmap(contact_solver.prepared, (0, None, None)))(
+        given.found, bodies, given.shape
+    )
+    rows = materialise(rows, one)
+    start = jax.vmap(jax.vmap(contact_solver.remembered))(given.contacts, rows)
+    rows, start = _in_order(given, rows), _in_order(given, materialise(start, one))
+    return (
+        {i: [row(rows, i, j) for j in range(2)] for i in touching},
+        {i: [row(start, i, j) for j in range(2)] for i in touching},
+    )
+
+
+def _stored(given: Constraints, rows: dict[int, Any], solved: dict[int, Any]) -> Any:
+    """The contacts with the impulses that were solved in their order."""
+    contacts = _in_order(given, given.contacts)
+    after = []
+    for i in range(3):
+        pair = [row(contacts, i, j) for j in range(2)]
+        if i in rows:
+            pair = map(contact_solver.stored, pair, rows[i], solved[i])
+        after.append(stacked(*pair))
+    return _in_order(given, stacked(*after))
+
+
+def _joint_rows(
+    body: list[Body], given: Constraints, shape: list[Shape]
+) -> tuple[dict[int, Joint], dict[int, Any], list[Body]]:
+    """Joints with their limits, their rows, and bodies after last step's impulses."""
+    body, joint, rows = list(body), {}, {}
+    for leg in LEGS:
+        pair = body[c.HULL], body[leg], shape[c.HULL], shape[leg]
+        held, setting = row(given.joints, leg - 1), row(given.setting, leg - 1)
+        joint[leg], rows[leg] = materialise(
+            joint_solver.prepared(held, setting, *pair, given.max_motor), shape[leg].one
+        )
+        twist = joint[leg].motor + joint[leg].limit
+        body[c.HULL], body[leg] = joint_solver.applied(
+            body[c.HULL], body[leg], rows[leg], *pair[2:], joint[leg].impulse, twist
+        )
+    return joint, rows, body
+
+
 def velocities_solved(
     bodies: Body, given: Constraints, *, touching: tuple[int, ...]
 ) -> tuple[Body, Joint, Contact]:
@@ -74,82 +120,40 @@ def velocities_solved(
         given: joints and contacts.
         touching: the bodies whose contacts are solved.
     """
-    shapes = [row(given.shape, i) for i in range(3)]
-    one = shapes[c.HULL].one
-    rows = jax.vmap(jax.vmap(contact_solver.prepared, (0, None, None)))(
-        given.found, bodies, given.shape
-    )
-    start = jax.vmap(jax.vmap(contact_solver.remembered))(given.contacts, rows)
-    ordered_rows, ordered_start = _in_order(given, rows), _in_order(given, start)
-    contact_rows, impulses = materialise(
-        (
-            {i: [row(ordered_rows, i, j) for j in range(2)] for i in touching},
-            {i: [row(ordered_start, i, j) for j in range(2)] for i in touching},
-        ),
-        one,
-    )
-    body = [row(bodies, i) for i in range(3)]
+    shape, body = ([row(tree, i) for i in range(3)] for tree in (given.shape, bodies))
+    one = shape[c.HULL].one
+    contact_rows, impulses = {}, {}
+    if touching:
+        contact_rows, impulses = _contact_rows(bodies, given, touching, one)
     for i in touching:
-        for j in range(2):
-            body[i] = contact_solver.pushed(
-                body[i], contact_rows[i][j], impulses[i][j], shapes[i]
-            )
-    joint, joint_rows = {}, {}
-    for leg in LEGS:
-        joint[leg], joint_rows[leg] = materialise(
-            joint_solver.prepared(
-                row(given.joints, leg - 1),
-                row(given.setting, leg - 1),
-                body[c.HULL],
-                body[leg],
-                shapes[c.HULL],
-                shapes[leg],
-                given.max_motor,
-            ),
-            one,
-        )
-        body[c.HULL], body[leg] = joint_solver.applied(
-            body[c.HULL],
-            body[leg],
-            joint_rows[leg],
-            shapes[c.HULL],
-            shapes[leg],
-            joint[leg].impulse,
-            joint[leg].motor + joint[leg].limit,
-        )
+        for contact_row, impulse in zip(contact_rows[i], impulses[i], strict=True):
+            body[i] = contact_solver.pushed(body[i], contact_row, impulse, shape[i])
+    joint, joint_rows, body = _joint_rows(body, given, shape)
 
     def iteration(_: Any, carry: Any) -> Any:
         body, joint, impulses = carry
         body, joint, impulses = list(body), dict(joint), dict(impulses)
         for leg in LEGS:
+            pair = body[c.HULL], body[leg], shape[c.HULL], shape[leg]
             joint[leg], body[c.HULL], body[leg] = joint_solver.velocity_solved(
-                joint[leg],
-                joint_rows[leg],
-                body[c.HULL],
-                body[leg],
-                shapes[c.HULL],
-                shapes[leg],
+                joint[leg], joint_rows[leg], *pair
             )
         for i in touching:
-            pair = []
-            for j in range(2):
-                solved, body[i] = contact_solver.velocity_solved(
-                    impulses[i][j], contact_rows[i][j], body[i], shapes[i]
+            solved = []
+            for old, contact_row in zip(impulses[i], contact_rows[i], strict=True):
+                new, body[i] = contact_solver.velocity_solved(
+                    old, contact_row, body[i], shape[i]
                 )
-                pair.append(solved)
-            impulses[i] = pair
+                solved.append(new)
+            impulses[i] = solved
         return body, joint, impulses
 
-    body = materialise(body, one)
     body, joint, impulses = jax.lax.fori_loop(
-        0, c.VELOCITY_ITERATIONS, iteration, (body, joint, impulses)
+        0, c.VELOCITY_ITERATIONS, iteration, (materialise(body, one), joint, impulses)
     )
     contacts = given.contacts
     if touching:
-        unsolved = [row(ordered_start, c.HULL, j) for j in range(2)]
-        pairs = [stacked(*impulses.get(i, unsolved)) for i in range(3)]
-        solved = _in_order(given, stacked(*pairs))
-        contacts = jax.vmap(jax.vmap(contact_solver.stored))(contacts, rows, solved)
+        contacts = _stored(given, contact_rows, impulses)
     joints = stacked(joint[c.FIRST_LEG], joint[c.SECOND_LEG])
     return stacked(*body), joints, contacts
 
@@ -179,7 +183,7 @@ def positions(hull_contacts: bool) -> Any:
         return first, well
 
     def again(first: Any, well: jax.Array, bodies: Body, given: Constraints) -> Any:
-        return positions_solved(bodies, given, hull_contacts=hull_contacts)
+        return positions_solved(bodies, given, touching=ALL if hull_contacts else LEGS)
 
     # What is needed is told by the second argument: whether all was well at once.
     choose = where_needed(lambda _, well, *__: ~well, once, again)
@@ -211,21 +215,29 @@ def joint_positions_solved(bodies: Body, given: Constraints) -> tuple[Body, jax.
 
 
 def positions_solved(
-    bodies: Body, given: Constraints, *, hull_contacts: bool
+    bodies: Body, given: Constraints, *, touching: tuple[int, ...]
 ) -> tuple[Body, jax.Array]:
-    """Poses after at most 60 iterations, and whether all constraints were satisfied."""
-    found = _in_order(given, given.found)
-    if not hull_contacts:
-        is_leg = jnp.arange(3)[:, None] >= c.FIRST_LEG
-        found = found.replace(count=jnp.where(is_leg, found.count, 0))
+    """Poses after at most 60 iterations, and whether all constraints were satisfied.
+
+    `touching` are the bodies whose contacts are solved.
+    """
+    found: Any = None
+    if touching:
+        found = _in_order(given, given.found)
+        if touching == LEGS:
+            is_leg = jnp.arange(3)[:, None] >= c.FIRST_LEG
+            found = found.replace(count=jnp.where(is_leg, found.count, 0))
 
     def iteration(carry: Any) -> Any:
         bodies, _, passes = carry
-        bodies, deepest = jax.vmap(contact_positions_solved, (0, 0, 0, None))(
-            bodies, found, given.shape, c.BAUMGARTE
-        )
+        well = jnp.array(True)
+        if touching:
+            bodies, deepest = jax.vmap(contact_positions_solved, (0, 0, 0, None))(
+                bodies, found, given.shape, c.BAUMGARTE
+            )
+            well = jnp.min(deepest) >= -3 * c.LINEAR_SLOP
         bodies, satisfied = joint_positions_solved(bodies, given)
-        return bodies, satisfied & (jnp.min(deepest) >= -3 * c.LINEAR_SLOP), passes + 1
+        return bodies, satisfied & well, passes + 1
 
     def unsatisfied(carry: Any) -> jax.Array:
         _, satisfied, passes = carry

@@ -8,7 +8,7 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import reduced
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
+from dmaml_jax.envs.lunar_lander.bodies import Body
 from dmaml_jax.envs.lunar_lander.joints import Joint, settings
 from dmaml_jax.envs.lunar_lander.numerics import materialise
 from dmaml_jax.envs.lunar_lander.reduced import Foot, Leg, Motion
@@ -32,100 +32,48 @@ class Given(struct.PyTreeNode):
         joints: with last step's impulses, `[2]`.
         feet: of both legs, two corners each.
         max_motor: angular impulse of a leg's motor in a step, N m s.
-        shape: of each body, `[3]`.
+        one: see `materialise`.
     """
 
     start: Body
     joints: Joint
-    feet: tuple[tuple[Foot, Foot], tuple[Foot, Foot]]
+    feet: tuple[tuple[Foot, ...], tuple[Foot, ...]]
     max_motor: Any
-    shape: Shape
+    one: Any
 
 
 def velocities(given: Given, *, on_ground: bool) -> Any:
     """Bodies, joints and feet after the sweeps."""
-    one = given.shape.one if given.shape.one is None else given.shape.one[0]
-    setting = settings(given.start.angle.dtype)
+    one = given.one
+    sweeps = reduced.GROUND_SWEEPS if on_ground else reduced.FLIGHT_SWEEPS
+    iterations = c.VELOCITY_ITERATIONS // sweeps
     start = [row(given.start, i) for i in range(3)]
-    turns = [materialise(rotation(each.angle), one) for each in start]
-    ways = [turn(turns[c.HULL], Vector(*c.HULL_CENTRE))]
-    for leg in (c.FIRST_LEG, c.SECOND_LEG):
-        ways.append(-turn(turns[leg], Vector(*c.LEG_ANCHORS[leg - 1])))
-    ways = materialise((ways[0], ways[1], ways[2]), one)
+    ways = _ways(start, one)
     m = reduced.masses(ways, one)
-
-    body, legs = list(start), {}
-    for number in LEGS:
-        joint = _limited(row(given.joints, number - 1), setting, start, number)
-        feet = given.feet[number - 1]
-        spin_0, spin = c.INVERSE_INERTIAS[c.HULL], c.INVERSE_INERTIAS[number]
-        hull, leg = body[c.HULL], body[number]
-        twist = joint.motor + joint.limit
-        hull = hull.replace(
-            velocity=hull.velocity - joint.impulse * c.INVERSE_MASSES[c.HULL],
-            spin=hull.spin - spin_0 * (twist - cross(ways[c.HULL], joint.impulse)),
-        )
-        push = joint.impulse
-        twist = twist - cross(ways[number], joint.impulse)
-        if on_ground:
-            for foot in feet:
-                force = foot.up * foot.normal + right_of(foot.up) * foot.tangent
-                push = push + force
-                twist = twist + cross(foot.point - start[number].centre, force)
-        leg = leg.replace(
-            velocity=leg.velocity + push * c.INVERSE_MASSES[number],
-            spin=leg.spin + spin * twist,
-        )
-        body[c.HULL], body[number] = materialise((hull, leg), one)
-        legs[number] = joint
-    max_motor = given.max_motor
-    for number in LEGS:
-        # Before the joints are together the motor works on the bodies as they are.
-        joint, hull, leg = legs[number], body[c.HULL], body[number]
-        speed = setting.motor_speed[number - 1]
-        wanted = joint.motor - reduced.MOTOR_MASS * (leg.spin - hull.spin - speed)
-        motor = jnp.clip(wanted, -max_motor, max_motor)
-        change = materialise(motor - joint.motor, one)
-        legs[number] = joint.replace(motor=motor)
-        body[c.HULL] = hull.replace(
-            spin=hull.spin - c.INVERSE_INERTIAS[c.HULL] * change
-        )
-        body[number] = leg.replace(spin=leg.spin + c.INVERSE_INERTIAS[number] * change)
+    body, joints = _remembered(given, start, ways, on_ground=on_ground)
+    body, joints = _first_motors(given, body, joints)
     state = materialise(reduced.projected(m, body), one)
-
     swept = {}
     for number in LEGS:
-        joint, feet = legs[number], given.feet[number - 1]
-        joint_row = reduced.joint_row(m, number, one)
+        joint_row = reduced.joint_row(m, number, iterations, one)
         normals, tangents = [], []
-        if on_ground:
-            for foot in feet:
-                from_centre = foot.point - start[number].centre
-                from_joint = from_centre + ways[number]
-                for rows, direction in (
-                    (normals, foot.up),
-                    (tangents, right_of(foot.up)),
-                ):
-                    rows.append(
-                        reduced.foot_row(
-                            m,
-                            foot,
-                            direction,
-                            joint_row,
-                            number,
-                            from_joint,
-                            from_centre,
-                            one,
-                        )
+        for foot in given.feet[number - 1] if on_ground else ():
+            from_centre = foot.point - start[number].centre
+            places = number, from_centre + ways[number], from_centre
+            for rows, direction in ((normals, foot.up), (tangents, right_of(foot.up))):
+                rows.append(
+                    reduced.foot_row(
+                        m, foot, direction, joint_row, *places, iterations, one
                     )
+                )
         swept[number] = Leg(
             joint=joint_row,
-            motor=materialise(joint.motor, one),
-            limit=materialise(joint.limit, one),
-            side=joint.side,
-            motor_speed=setting.motor_speed[number - 1],
-            max_motor=max_motor,
-            feet=feet,
+            motor=materialise(joints[number].motor, one),
+            limit=materialise(joints[number].limit, one),
+            side=joints[number].side,
+            motor_speed=c.MOTOR_SPEEDS[number - 1],
+            max_motor=given.max_motor,
+            feet=given.feet[number - 1],
             normals=tuple(normals),
             tangents=tuple(tangents),
         )
@@ -135,7 +83,7 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
         swept = dict(swept)
         for number in LEGS:
             state, swept[number] = reduced.joint_swept(
-                state, swept[number], number, one
+                state, swept[number], number, iterations, one
             )
         if on_ground:
             for number in LEGS:
@@ -144,12 +92,72 @@ def velocities(given: Given, *, on_ground: bool) -> Any:
                 )
         return state, swept
 
-    state, swept = jax.lax.fori_loop(0, reduced.SWEEPS, sweep, (state, swept))
-    return _unreduced(state, swept, ways, start, legs)
+    state, swept = jax.lax.fori_loop(0, sweeps, sweep, (state, swept))
+    return _unreduced(state, swept, ways, start)
+
+
+def _ways(start: list[Body], one: Any) -> tuple[Vector, Vector, Vector]:
+    """From the joints' common place to each body's centre."""
+    turns = [materialise(rotation(each.angle), one) for each in start]
+    hull = turn(turns[c.HULL], Vector(*c.HULL_CENTRE))
+    first, second = (
+        -turn(turns[leg], Vector(*c.LEG_ANCHORS[leg - 1]))
+        for leg in (c.FIRST_LEG, c.SECOND_LEG)
+    )
+    return materialise((hull, first, second), one)
+
+
+def _remembered(
+    given: Given, start: list[Body], ways: Any, *, on_ground: bool
+) -> tuple[list[Body], dict[int, Joint]]:
+    """Bodies after last step's impulses, each alone, and the joints at their limits."""
+    setting = settings(given.start.angle.dtype)
+    body, joints = list(start), {}
+    for number in LEGS:
+        joint = _limited(row(given.joints, number - 1), setting, start, number)
+        hull, leg = body[c.HULL], body[number]
+        twist = joint.motor + joint.limit
+        hull = hull.replace(
+            velocity=hull.velocity - joint.impulse * c.INVERSE_MASSES[c.HULL],
+            spin=hull.spin
+            - c.INVERSE_INERTIAS[c.HULL] * (twist - cross(ways[c.HULL], joint.impulse)),
+        )
+        push = joint.impulse
+        twist = twist - cross(ways[number], joint.impulse)
+        for foot in given.feet[number - 1] if on_ground else ():
+            force = foot.up * foot.normal + right_of(foot.up) * foot.tangent
+            push = push + force
+            twist = twist + cross(foot.point - start[number].centre, force)
+        leg = leg.replace(
+            velocity=leg.velocity + push * c.INVERSE_MASSES[number],
+            spin=leg.spin + c.INVERSE_INERTIAS[number] * twist,
+        )
+        body[c.HULL], body[number] = materialise((hull, leg), given.one)
+        joints[number] = joint
+    return body, joints
+
+
+def _first_motors(
+    given: Given, body: list[Body], joints: dict[int, Joint]
+) -> tuple[list[Body], dict[int, Joint]]:
+    """Before the joints are together the motors work on the bodies as they are."""
+    body, joints = list(body), dict(joints)
+    for number in LEGS:
+        joint, hull, leg = joints[number], body[c.HULL], body[number]
+        speed = leg.spin - hull.spin - c.MOTOR_SPEEDS[number - 1]
+        wanted = joint.motor - reduced.MOTOR_MASS * speed
+        motor = jnp.clip(wanted, -given.max_motor, given.max_motor)
+        change = materialise(motor - joint.motor, given.one)
+        joints[number] = joint.replace(motor=motor)
+        body[c.HULL] = hull.replace(
+            spin=hull.spin - c.INVERSE_INERTIAS[c.HULL] * change
+        )
+        body[number] = leg.replace(spin=leg.spin + c.INVERSE_INERTIAS[number] * change)
+    return body, joints
 
 
 def _unreduced(
-    state: Motion, legs: dict[int, Leg], ways: Any, start: list[Body], sides: Any
+    state: Motion, legs: dict[int, Leg], ways: Any, start: list[Body]
 ) -> Any:
     """Bodies with their velocities, joints with the impulses that held them, feet."""
     bodies, joints = [], {}

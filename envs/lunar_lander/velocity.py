@@ -57,7 +57,8 @@ class ContactRow(struct.PyTreeNode):
 
 def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
     """What the iterations need of a contact in the body's present pose."""
-    position, q, facing, plane = world_plane(found, body, shape)
+    one = shape.one
+    position, q, facing, plane = materialise(world_plane(found, body, shape), one)
     normal = where(found.body_face, -facing, facing)
     tangent = right_of(normal)
     mass, inertia = shape.inverse_mass, shape.inverse_inertia
@@ -68,13 +69,13 @@ def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
         surfaces = clip + facing * (c.SKIN - gap), clip - facing * c.SKIN
         return (surfaces[0] + surfaces[1]) * 0.5 - body.centre
 
-    levers = lever(found.points[0]), lever(found.points[1])
-    arms = cross(levers[0], normal), cross(levers[1], normal)
+    levers = materialise((lever(found.points[0]), lever(found.points[1])), one)
+    arms = materialise((cross(levers[0], normal), cross(levers[1], normal)), one)
     tangent_arms = cross(levers[0], tangent), cross(levers[1], tangent)
     k11 = mass + inertia * arms[0] * arms[0]
     k12 = mass + inertia * arms[0] * arms[1]
     k22 = mass + inertia * arms[1] * arms[1]
-    determinant = k11 * k22 - k12 * k12
+    determinant = materialise(k11 * k22 - k12 * k12, one)
     # Of two points that say nearly the same only the first one is solved.
     block = (found.count == 2) & (k11 * k11 < c.MAX_CONDITION * determinant)
     scale = 1 / jnp.where(block, determinant, 1)

@@ -129,6 +129,49 @@ def stepped(
     )
 
 
+def launched(
+    world: World,
+    terrain: jax.Array,
+    force: Vector,
+    torque: Scalar,
+    gravity: Scalar,
+    max_motor: Scalar,
+    *,
+    one: Any,
+) -> World:
+    """The new world 0.02 s later; arguments as `stepped`'s.
+
+    It hangs more than six metres above the highest ground and cannot fall more than two
+    in a step: what is left of `stepped` is the joints, and the meeting of edges.
+    """
+    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
+    start = materialise(world.bodies, one)
+    given = Constraints(
+        joints=world.joints,
+        contacts=world.contacts,
+        found=None,
+        odd_first=None,
+        shape=shape,
+        setting=setting,
+        max_motor=max_motor,
+    )
+    bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
+    bodies, joints, _ = solver.velocities_solved(bodies, given, touching=())
+    bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
+    bodies, _ = solver.positions_solved(
+        bodies, given.replace(joints=joints), touching=()
+    )
+    bodies, sleep_times, _ = solver.fallen_asleep(
+        bodies, world.sleep_times, jnp.array(False)
+    )
+    pairs = jax.vmap(broadphase.swept, (0, 0, 0, 0, None))(
+        world.pairs, start, bodies, shape, terrain
+    )
+    return world.replace(
+        bodies=bodies, joints=joints, pairs=pairs, sleep_times=sleep_times
+    )
+
+
 def collided(
     world: World, terrain: jax.Array, shape: Shape
 ) -> tuple[World, Manifold, jax.Array]:

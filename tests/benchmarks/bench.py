@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lander import kept_section
 from measure import (
     Load,
     MeasurementError,
@@ -386,7 +387,8 @@ def main() -> int:
     if code == 0 and (args.out or whole):
         out = args.out or OUT
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n")
+        # The lander's section is another benchmark's (lander.py).
+        out.write_text(text + "\n" + kept_section(out))
         say(f"written to {out}")
     return code
 

@@ -157,14 +157,21 @@ class TorchWorkers:
     """The PyTorch baseline in processes of its own; a sample is all their seeds."""
 
     def __init__(
-        self, form: str, *, full: bool, threads: int, seeds: int = 1, processes: int = 1
+        self,
+        form: str,
+        *,
+        full: bool,
+        threads: int,
+        seeds: int = 1,
+        processes: int = 1,
+        script: str = "torch_baseline.py",
     ) -> None:
         self.name = f"PyTorch {form}, {plural(threads, 'thread')}"
         if processes > 1:
             self.name += f" in each of {processes} processes"
         self.algo, self.seeds = "directed-maml", seeds
         each = seeds // processes
-        command = [sys.executable, str(_HERE / "torch_baseline.py"), "--worker"]
+        command = [sys.executable, str(_HERE / script), "--worker"]
         command += ["--form", form, "--threads", str(threads), "--seeds", str(each)]
         command += ["--full"] * full
         self._processes = [

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -182,6 +182,9 @@ def normalised_advantages(
 class Baseline:
     """The learner, its environments (made once) and its parameters."""
 
+    FORMS: ClassVar[dict[str, Any]] = FORMS
+    LAYERS: ClassVar[Sequence[tuple[int, int]]] = ((4, 64), (64, 64), (64, 2))
+
     algo: str = "directed-maml"
     form: str = "list"
     full: bool = False
@@ -202,7 +205,7 @@ class Baseline:
         torch.set_num_threads(self.threads)
         self.rng = np.random.default_rng(self.seed)
         self.generator = torch.Generator().manual_seed(self.seed)
-        make, lanes = FORMS[self.form], self.num_tasks * self.num_trajectories
+        make, lanes = self.FORMS[self.form], self.num_tasks * self.num_trajectories
         self.task_envs = make(lanes, self.full, 1000 * self.seed)
         self.medium_envs = make(
             self.num_trajectories, self.full, 1000 * self.seed + 999
@@ -214,7 +217,7 @@ class Baseline:
     def reset(self) -> None:
         """Fresh parameters (as `torch.nn.Linear` draws them) and a fresh optimiser."""
         tensors = []
-        for fan_in, fan_out in ((4, 64), (64, 64), (64, 2)):
+        for fan_in, fan_out in self.LAYERS:
             for rows in (fan_in, 1):
                 uniform = torch.rand(1, rows, fan_out, generator=self.generator)
                 tensors.append(((2 * uniform - 1) / fan_in**0.5).requires_grad_())
@@ -335,11 +338,13 @@ def work(baselines: Sequence[Baseline]) -> None:
             print(json.dumps(total), flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(
+    arguments: Sequence[str] | None = None, kind: type[Baseline] = Baseline
+) -> None:
     """Time epochs, or serve them to another process."""
     parser = argparse.ArgumentParser(description="PyTorch + Gymnasium baseline")
     parser.add_argument("--algo", choices=ALGORITHMS, default="directed-maml")
-    parser.add_argument("--form", choices=tuple(FORMS), default="list")
+    parser.add_argument("--form", choices=tuple(kind.FORMS), default="list")
     parser.add_argument("--full", action="store_true", help="no episode ends early")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
@@ -348,7 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--worker", action="store_true", help="serve JSON lines")
     args = parser.parse_args(arguments)
     baselines = [
-        Baseline(args.algo, args.form, args.full, seed, threads=args.threads)
+        kind(args.algo, args.form, args.full, seed, threads=args.threads)
         for seed in range(args.seed, args.seed + args.seeds)
     ]
     if args.worker:

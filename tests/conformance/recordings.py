@@ -12,6 +12,7 @@ from dmaml_jax.envs.lunar_lander import EnvParams, EnvState, LunarLander, broadp
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, created, is_slow, shapes
 from dmaml_jax.envs.lunar_lander.contacts import Contact, Point
+from dmaml_jax.envs.lunar_lander.fast import FastWorld
 from dmaml_jax.envs.lunar_lander.joints import Joint
 from dmaml_jax.envs.lunar_lander.terrain import edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Vector
@@ -193,6 +194,31 @@ def _contacts(
     return contact, unusable, first
 
 
+def as_fast(world: World) -> FastWorld:
+    """The fast solver's worlds of the exact one's: impulses by the corners' numbers."""
+    contacts = jax.tree.map(np.asarray, world.contacts)
+    steps = len(contacts.count)
+    normals, tangents = np.zeros((2, steps, 2, 4), np.float32)
+    for number, point in enumerate(contacts.points):
+        corners = (point.key - 65536) // 256
+        there = (contacts.count > number) & (point.key < 2 * 65536) & (corners < 2)
+        for row, body, slot in np.argwhere(there[:, c.FIRST_LEG :]):
+            place = row, body + c.FIRST_LEG, slot
+            kept = row, body, 2 * corners[place] + slot
+            normals[kept], tangents[kept] = point.normal[place], point.tangent[place]
+    return FastWorld(
+        bodies=world.bodies,
+        joints=world.joints,
+        normals=jnp.asarray(normals),
+        tangents=jnp.asarray(tangents),
+        touching=world.contacts.count[:, c.FIRST_LEG :] > 0,
+        sleep_times=world.sleep_times,
+        flags=world.flags,
+        over=world.over,
+        awake=world.awake,
+    )
+
+
 def _limit_sides(recording: Recording) -> np.ndarray:
     """The state of each joint's limit before each step: that of the step before it."""
     angles = np.asarray(_before(recording, "bodies"))[..., 4]
@@ -219,7 +245,10 @@ def _sleep_times(recording: Recording) -> np.ndarray:
 def rebuilt_states(
     recording: Recording, env: LunarLander
 ) -> tuple[EnvState, EnvParams, dict[str, np.ndarray]]:
-    """The state before every step from what was recorded, and where it cannot be."""
+    """The state before every step from what was recorded, and where it cannot be.
+
+    The world is that of the environment's solver.
+    """
     a = recording.arrays
     of_step = np.repeat(np.arange(len(recording.starts)), recording.lengths)
     rows = _before(recording, "bodies")
@@ -244,25 +273,23 @@ def rebuilt_states(
     windy = a["wind"][of_step]
     wind_index = a["wind_idx0"][of_step] + (since_start + 1)[:, None] * windy[:, None]
     time = np.arange(len(of_step)) - recording.starts[of_step]
-    state = EnvState(
-        world=World(
-            bodies=before,
-            joints=Joint(
-                Vector(
-                    jnp.asarray(joint_rows[..., 0], float),
-                    jnp.asarray(joint_rows[..., 1], float),
-                ),
-                jnp.asarray(joint_rows[..., 2], float),
-                jnp.asarray(joint_rows[..., 3], float),
-                jnp.asarray(_limit_sides(recording), jnp.int32),
-            ),
-            contacts=contacts,
-            pairs=pairs,
-            sleep_times=jnp.asarray(_sleep_times(recording), float),
-            flags=jnp.concatenate([jnp.zeros((len(flags), 1), bool), flags], axis=1),
-            over=jnp.zeros(len(flags), bool),
-            awake=jnp.ones(len(flags), bool),
+    world = World(
+        bodies=before,
+        joints=Joint(
+            Vector(*(jnp.asarray(joint_rows[..., i], float) for i in range(2))),
+            jnp.asarray(joint_rows[..., 2], float),
+            jnp.asarray(joint_rows[..., 3], float),
+            jnp.asarray(_limit_sides(recording), jnp.int32),
         ),
+        contacts=contacts,
+        pairs=pairs,
+        sleep_times=jnp.asarray(_sleep_times(recording), float),
+        flags=jnp.concatenate([jnp.zeros((len(flags), 1), bool), flags], axis=1),
+        over=jnp.zeros(len(flags), bool),
+        awake=jnp.ones(len(flags), bool),
+    )
+    state = EnvState(
+        world=as_fast(world) if env.solver == "fast" else world,
         terrain=jnp.asarray(a["terrain_y"], float)[of_step],
         wind_index=jnp.asarray(wind_index, jnp.int32),
         shaping=jnp.zeros(len(flags)),

@@ -13,10 +13,8 @@ from dmaml_jax.envs.lunar_lander import LunarLander, impact
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, created, shapes
 from dmaml_jax.envs.lunar_lander.engines import gust
-from dmaml_jax.envs.lunar_lander.parameters import EnvState
 from dmaml_jax.envs.lunar_lander.terrain import Edge, smoothed
 from dmaml_jax.envs.lunar_lander.vectors import Vector, row
-from dmaml_jax.envs.lunar_lander.world import new_world
 
 ENV = LunarLander()
 LANES = 1024
@@ -31,11 +29,17 @@ def recording():
 def step():
     """One compiled step for all tests of this file, of `LANES` lanes."""
 
-    def once(state, action, noise, params, force):
-        after, reward = ENV.advance(state, action, noise, params, force)
+    def once(state, action, noise, params):
+        after, reward = ENV.advance(state, action, noise, params)
         return after, reward, ENV.get_obs(after), ENV.is_terminated(after, params)
 
     return jax.jit(jax.vmap(once))
+
+
+@pytest.fixture(scope="module")
+def launch():
+    """One compiled reset for all tests of this file, of `LANES` lanes."""
+    return jax.jit(jax.vmap(ENV.launch))
 
 
 def lanes(tree, rows):
@@ -47,20 +51,6 @@ def lanes(tree, rows):
 def strong(tree):
     """The tree without weak types, with which the step would be compiled again."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
-
-
-def at_creation(recording):
-    """The worlds of all episodes before the reset's own step."""
-    a = recording.arrays
-    terrain = jnp.asarray(a["terrain_y"])
-    episodes = len(terrain)
-    return EnvState(
-        world=jax.vmap(new_world)(terrain),
-        terrain=terrain,
-        wind_index=jnp.asarray(a["wind_idx0"], jnp.int32),
-        shaping=jnp.zeros(episodes),
-        time=jnp.zeros(episodes, jnp.int32),
-    )
 
 
 def columns(bodies):
@@ -106,7 +96,7 @@ def stepped(recording, step, chosen):
     actions = jnp.asarray(a["action"], jnp.int32)
     noise = jnp.asarray(a["dispersion"], jnp.float32)
     given = lanes((states, actions, noise, params), chosen)
-    out = step(*given, jnp.zeros((LANES, 2)))
+    out = step(*given)
     return jax.tree.map(lambda leaf: np.asarray(leaf)[: len(chosen)], out)
 
 
@@ -129,13 +119,19 @@ def test_terrain_is_the_recorded_one(recording):
 
 
 @pytest.mark.float32
-def test_the_resets_own_step(recording, step):
+def test_the_resets_own_step(recording, launch):
     a, episodes = recording.arrays, np.arange(60)
-    given = lanes((at_creation(recording), recording.params(ENV)), episodes)
-    forces = lanes(jnp.asarray(a["initial_force"], jnp.float32), episodes)
-    state, nothing = given[0], jnp.zeros(LANES, jnp.int32)
-    out = step(state, nothing, jnp.zeros((LANES, 2)), given[1], forces)
-    after, _, obs, _ = jax.tree.map(lambda leaf: np.asarray(leaf)[:60], out)
+    terrain, force, moment = (
+        a[name].astype(dtype)
+        for name, dtype in (
+            ("terrain_y", np.float32),
+            ("initial_force", np.float32),
+            ("wind_idx0", np.int32),
+        )
+    )
+    given = lanes((terrain, force, moment, recording.params(ENV)), episodes)
+    after = jax.tree.map(lambda leaf: np.asarray(leaf)[:60], launch(*given))
+    obs = jax.vmap(ENV.get_obs)(jax.tree.map(jnp.asarray, after))
     np.testing.assert_allclose(obs, a["obs0"], rtol=0, atol=2e-6)
     bodies = columns(after.world.bodies)
     np.testing.assert_allclose(bodies[..., :5], a["bodies0"][..., 2:7], atol=5e-6)
@@ -219,17 +215,10 @@ def test_rewards_are_growth_of_the_potential_or_the_end(recording, stepped, chos
 
 
 @pytest.mark.float32
-def test_wild_tasks_never_give_nan(step):
+def test_wild_tasks_never_give_nan(launch, step):
     """61,440 steps at gravities of 0.5 to 25 m/s², with storms."""
     keys = jax.random.split(jax.random.key(3), 6)
     heights = jax.random.uniform(keys[0], (LANES, 12), maxval=c.HEIGHT / 2)
-    state = EnvState(
-        world=jax.vmap(new_world)(jax.vmap(smoothed)(heights)),
-        terrain=jax.vmap(smoothed)(heights),
-        wind_index=jax.random.randint(keys[1], (LANES, 2), -9999, 9999),
-        shaping=jnp.zeros(LANES),
-        time=jnp.zeros(LANES, jnp.int32),
-    )
     params = jax.tree.map(
         lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (LANES,)), ENV.default_params
     ).replace(
@@ -239,14 +228,16 @@ def test_wild_tasks_never_give_nan(step):
         turbulence_power=jnp.full(LANES, 8.0),
     )
     force = jax.random.uniform(keys[3], (LANES, 2), minval=-3000.0, maxval=3000.0)
+    moments = jax.random.randint(keys[1], (LANES, 2), -9999, 9999)
+    params = strong(params)
+    state = launch(*strong((jax.vmap(smoothed)(heights), force, moments)), params)
     ended = np.zeros(LANES, bool)
     for i in range(60):
         key_action, key_noise = jax.random.split(jax.random.fold_in(keys[4], i))
         actions = jax.random.randint(key_action, (LANES,), 0, 4)
         noise = jax.random.uniform(key_noise, (LANES, 2), minval=-1)
-        given = strong((state, actions, noise, params, force))
-        state, reward, obs, over = step(*given)
-        force = jnp.zeros((LANES, 2))
+        given = strong((state, actions, noise))
+        state, reward, obs, over = step(*given, params)
         ended |= np.asarray(over)
         assert jnp.all(jnp.isfinite(obs)) and jnp.all(jnp.isfinite(reward))
     assert np.mean(ended) > 0.5
