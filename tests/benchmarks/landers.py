@@ -111,7 +111,8 @@ class OurEpoch(Ours):
         from dmaml_jax import envs
         from dmaml_jax.envs.lunar_lander import LunarLander
         from dmaml_jax.factory import build
-        from dmaml_jax.presets import preset, validated
+        from dmaml_jax.presets import preset
+        from dmaml_jax.validation import validated
         from dmaml_jax.tasks import uniform
         from dmaml_jax.training import Program, devices_per_seed, train_step
 
