@@ -37,6 +37,8 @@ from dmaml_jax.paths import (
 )
 from dmaml_jax.surrogates import Surrogate, surrogate
 
+pytestmark = pytest.mark.unoptimised
+
 ALPHA, GAMMA = 0.7, 0.9
 PLAIN = {"num_inner_steps": 1, "size": 1, "can_end": False}
 

@@ -5,12 +5,15 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dmaml_jax.evaluation import adaptation
 from dmaml_jax.factory import build
 from dmaml_jax.presets import preset
 from dmaml_jax.training import evaluation_key, seed_keys
 from dmaml_jax.validation import validated
+
+pytestmark = pytest.mark.unoptimised
 
 STEPS = 2
 

@@ -23,7 +23,7 @@ from dmaml_jax.training import evaluation_key
 from dmaml_jax.validation import validated
 from dmaml_jax.worlds import default_policy, named_environment, named_tasks
 
-pytestmark = pytest.mark.float32
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 EPISODES = 200
 
 

@@ -29,6 +29,7 @@ def curves(step, seeds, epochs: int) -> dict[str, np.ndarray]:
     return program.run(0, epochs)
 
 
+@pytest.mark.slow
 def test_adaptation_gains_return_while_learning() -> None:
     """MAML with α = 0.01: after − before is positive with 95 % confidence.
 
@@ -128,7 +129,7 @@ def program(algo: str, **values) -> tuple[str, list[list[float]]]:
     "algo",
     [
         algo
-        if algo in ("maml", "sg-mrl", "meta-sgd", "reptile")
+        if algo in ("maml", "sg-mrl")
         else pytest.param(algo, marks=pytest.mark.slow)
         for algo in LEARNERS
     ],

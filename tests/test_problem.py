@@ -16,6 +16,8 @@ from dmaml_jax.surrogates import surrogate
 from dmaml_jax.tasks import uniform
 from dmaml_jax.types import Problem, Trajectory
 
+pytestmark = pytest.mark.unoptimised
+
 KEY = jax.random.key(1)
 
 

@@ -12,6 +12,8 @@ from dmaml_jax.envs import CartPole
 from dmaml_jax.rollout import any_lane, rollout
 from dmaml_jax.types import Policy
 
+pytestmark = pytest.mark.unoptimised
+
 KEY = jax.random.key(3)
 POLICY = Policy(
     init=lambda key, obs: jax.random.normal(key, (*obs.shape, 2), obs.dtype),

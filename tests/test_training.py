@@ -14,6 +14,8 @@ from dmaml_jax.training import Program, _run_chunk, seed_keys, train_step
 from dmaml_jax.types import Info, MetaLearner
 from dmaml_jax.validation import validated
 
+pytestmark = pytest.mark.unoptimised
+
 SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}
 
 

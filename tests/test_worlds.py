@@ -21,7 +21,7 @@ from dmaml_jax.worlds import (
     with_solver,
 )
 
-pytestmark = pytest.mark.float32
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 KEY = jax.random.key(0)
 
 

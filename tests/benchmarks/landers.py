@@ -112,9 +112,9 @@ class OurEpoch(Ours):
         from dmaml_jax.envs.lunar_lander import LunarLander
         from dmaml_jax.factory import build
         from dmaml_jax.presets import preset
-        from dmaml_jax.validation import validated
         from dmaml_jax.tasks import uniform
         from dmaml_jax.training import Program, devices_per_seed, train_step
+        from dmaml_jax.validation import validated
 
         class Endless(LunarLander):
             """A lander that flies on after its end."""
