@@ -57,6 +57,7 @@ train: $(READY)  ## train and write a run folder: ENV=cartpole ALGO=directed SEE
 	@$(BIN)/dmaml-jax train $(FLAGS)
 
 resume: $(READY)  ## go on with a run that was stopped: RUN=runs/mine EPOCHS=600 ...
+	@$(if $(RUN),,echo 'error: say which run goes on: make resume RUN=runs/mine' >&2; exit 2)
 	@$(BIN)/dmaml-jax train --resume $(call quote,$(RUN)) $(call flags,$(filter-out RUN,$(GIVEN)))
 
 estimators: $(READY)  ## bias and variance of every gradient estimator: SEED=1 INNER_LR=0.7 ...
