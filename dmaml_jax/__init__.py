@@ -8,13 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmaml_jax.distributions import categorical as categorical
-    from dmaml_jax.distributions import clipped_normal as clipped_normal
-    from dmaml_jax.distributions import diagonal_normal as diagonal_normal
-    from dmaml_jax.distributions import squashed_normal as squashed_normal
+    from dmaml_jax.build.learner import make_train_step as make_train_step
+    from dmaml_jax.config.presets import TrainConfig as TrainConfig
     from dmaml_jax.errors import UsageError as UsageError
-    from dmaml_jax.evaluation import adaptation as adaptation
-    from dmaml_jax.factory import make_train_step as make_train_step
     from dmaml_jax.learners.directed import directed as directed
     from dmaml_jax.learners.directed import (
         medium_task_empirical as medium_task_empirical,
@@ -24,24 +20,28 @@ if TYPE_CHECKING:
     from dmaml_jax.learners.meta_sgd import meta_sgd as meta_sgd
     from dmaml_jax.learners.reptile import reptile as reptile
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
-    from dmaml_jax.loading import Loaded as Loaded
-    from dmaml_jax.loading import load as load
-    from dmaml_jax.objectives import actor_critic as actor_critic
-    from dmaml_jax.objectives import policy_gradient as policy_gradient
-    from dmaml_jax.policies import mlp_categorical as mlp_categorical
-    from dmaml_jax.policies import mlp_normal as mlp_normal
-    from dmaml_jax.presets import TrainConfig as TrainConfig
-    from dmaml_jax.problem import make_problem as make_problem
-    from dmaml_jax.surrogates import Surrogate as Surrogate
-    from dmaml_jax.surrogates import surrogate as surrogate
-    from dmaml_jax.tasks import TaskDistribution as TaskDistribution
-    from dmaml_jax.tasks import finite as finite
-    from dmaml_jax.tasks import independent as independent
-    from dmaml_jax.tasks import mixture as mixture
-    from dmaml_jax.tasks import on_circle as on_circle
-    from dmaml_jax.tasks import uniform as uniform
-    from dmaml_jax.training import Program as Program
-    from dmaml_jax.training import train_step as train_step
+    from dmaml_jax.rl.action_distributions import categorical as categorical
+    from dmaml_jax.rl.action_distributions import clipped_normal as clipped_normal
+    from dmaml_jax.rl.action_distributions import diagonal_normal as diagonal_normal
+    from dmaml_jax.rl.action_distributions import squashed_normal as squashed_normal
+    from dmaml_jax.rl.objectives import actor_critic as actor_critic
+    from dmaml_jax.rl.objectives import policy_gradient as policy_gradient
+    from dmaml_jax.rl.policies import mlp_categorical as mlp_categorical
+    from dmaml_jax.rl.policies import mlp_normal as mlp_normal
+    from dmaml_jax.rl.problem import make_problem as make_problem
+    from dmaml_jax.rl.surrogates import Surrogate as Surrogate
+    from dmaml_jax.rl.surrogates import surrogate as surrogate
+    from dmaml_jax.runs.loading import Loaded as Loaded
+    from dmaml_jax.runs.loading import load as load
+    from dmaml_jax.tasks.distributions import TaskDistribution as TaskDistribution
+    from dmaml_jax.tasks.distributions import finite as finite
+    from dmaml_jax.tasks.distributions import independent as independent
+    from dmaml_jax.tasks.distributions import mixture as mixture
+    from dmaml_jax.tasks.distributions import on_circle as on_circle
+    from dmaml_jax.tasks.distributions import uniform as uniform
+    from dmaml_jax.training.adaptation import adaptation as adaptation
+    from dmaml_jax.training.program import Program as Program
+    from dmaml_jax.training.program import train_step as train_step
     from dmaml_jax.types import Distribution as Distribution
     from dmaml_jax.types import Info as Info
     from dmaml_jax.types import MetaLearner as MetaLearner
@@ -51,23 +51,27 @@ if TYPE_CHECKING:
     from dmaml_jax.types import Trajectory as Trajectory
 
 _MODULES = {
-    "distributions": "categorical clipped_normal diagonal_normal squashed_normal",
+    "build.learner": "make_train_step",
+    "config.presets": "TrainConfig",
     "errors": "UsageError",
-    "evaluation": "adaptation",
-    "factory": "make_train_step",
     "learners.directed": "directed medium_task_empirical medium_task_exact",
     "learners.maml": "maml",
     "learners.meta_sgd": "meta_sgd",
     "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
-    "loading": "Loaded load",
-    "objectives": "actor_critic policy_gradient",
-    "policies": "mlp_categorical mlp_normal",
-    "presets": "TrainConfig",
-    "problem": "make_problem",
-    "surrogates": "Surrogate surrogate",
-    "tasks": "TaskDistribution finite independent mixture on_circle uniform",
-    "training": "Program train_step",
+    "rl.action_distributions": (
+        "categorical clipped_normal diagonal_normal squashed_normal"
+    ),
+    "rl.objectives": "actor_critic policy_gradient",
+    "rl.policies": "mlp_categorical mlp_normal",
+    "rl.problem": "make_problem",
+    "rl.surrogates": "Surrogate surrogate",
+    "runs.loading": "Loaded load",
+    "tasks.distributions": (
+        "TaskDistribution finite independent mixture on_circle uniform"
+    ),
+    "training.adaptation": "adaptation",
+    "training.program": "Program train_step",
     "types": "Distribution Info MetaLearner Pieces Policy Problem Trajectory",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Literal, TypeVar
 
-from dmaml_jax.algos import table
-from dmaml_jax.commands import Compare, Evaluate, Export, Render, Report
+from dmaml_jax.commands.algos import table
+from dmaml_jax.commands.options import Compare, Evaluate, Export, Render, Report
+from dmaml_jax.config.presets import EstimatorsConfig, TrainConfig, preset
+from dmaml_jax.config.rules import check_unchanged, validated, validated_estimators
 from dmaml_jax.errors import UsageError
-from dmaml_jax.presets import EstimatorsConfig, TrainConfig, preset
-from dmaml_jax.stored import read_config, read_values
-from dmaml_jax.validation import check_unchanged, validated, validated_estimators
+from dmaml_jax.runs.stored import read_config, read_values
 
 USAGE = 2
 Config = TypeVar("Config", TrainConfig, EstimatorsConfig)
@@ -78,11 +78,11 @@ OnRuns = Evaluate | Compare | Export | Render | Report
 Command = Train | OnRuns | Algos | Envs | Estimators
 _ON_RUNS = ("evaluate", "compare", "export", "render", "report")
 _HOMES = {
-    Evaluate: ("evaluate", "evaluate"),
-    Compare: ("compare", "compare"),
-    Export: ("export", "export"),
-    Render: ("rendering", "render"),
-    Report: ("report.write", "report"),
+    Evaluate: ("results.evaluation", "evaluate"),
+    Compare: ("commands.compare", "compare"),
+    Export: ("commands.export", "export"),
+    Render: ("commands.render", "render"),
+    Report: ("commands.report", "report"),
 }
 
 
@@ -211,7 +211,7 @@ def _run(command: Command) -> int:
     # developers; what fails is raised.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(command, Envs):
-        from dmaml_jax.environments import table as environments
+        from dmaml_jax.commands.envs import table as environments
 
         print(environments())
         return 0
@@ -224,7 +224,7 @@ def _run(command: Command) -> int:
 
 def _run_on_runs(command: OnRuns) -> int:
     command.check()
-    from dmaml_jax import devices
+    from dmaml_jax.training import devices
 
     if isinstance(command, Evaluate):
         devices.configure(command.device, devices.usable_cores())
@@ -238,12 +238,12 @@ def _run_train(command: Train) -> int:
     config = validated(_fields(command, TrainConfig))
     if command.resume:
         check_unchanged(read_config(command.resume), config)
-    from dmaml_jax import devices
+    from dmaml_jax.training import devices
 
     cores = min(devices.usable_cores(), config.seeds * config.num_tasks)
     config = dataclasses.replace(config, cpu_devices=config.cpu_devices or cores)
     devices.configure(config.device, config.cpu_devices)
-    from dmaml_jax import run
+    from dmaml_jax.commands import train as run
 
     out = command.out or None
     if command.resume:
@@ -255,10 +255,10 @@ def _run_train(command: Train) -> int:
 
 def _run_estimators(command: Estimators) -> int:
     config = validated_estimators(_fields(command, EstimatorsConfig))
-    from dmaml_jax import devices
+    from dmaml_jax.training import devices
 
     devices.configure("cpu", 1)
-    from dmaml_jax.estimators import estimators
+    from dmaml_jax.commands.estimators import estimators
 
     return estimators(config, command.out or None)
 

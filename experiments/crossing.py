@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax import devices
-from dmaml_jax.presets import preset
-from dmaml_jax.validation import validated
+from dmaml_jax.config.presets import preset
+from dmaml_jax.config.rules import validated
+from dmaml_jax.training import devices
 
 SEED, SEEDS = 1, 5
 US = np.linspace(5.0, 15.0, 11)
@@ -47,9 +47,8 @@ def regret(returns: np.ndarray, of: dict[str, Any], where: np.ndarray) -> float:
 
 def draw(obs: np.ndarray, lengths: np.ndarray, titles: list[str], path: Path) -> None:
     """The same start before and after adaptation, from above."""
+    from drawing import draw_crossing
     from matplotlib import pyplot as plt
-
-    from dmaml_jax.drawing import draw_crossing
 
     figure, panels = plt.subplots(
         1, len(titles), figsize=(9, 4.4), dpi=150, layout="constrained"

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dmaml_jax import devices
+from dmaml_jax.config.presets import TrainConfig, preset
+from dmaml_jax.config.rules import validated
 from dmaml_jax.learners.registry import LEARNERS
-from dmaml_jax.presets import TrainConfig, preset
-from dmaml_jax.validation import validated
+from dmaml_jax.training import devices
 
 SEED, SEEDS = 1, 5
 GAIN_ALPHA, GAIN_EPOCHS = 0.01, 120

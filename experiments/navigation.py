@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dmaml_jax import devices
-from dmaml_jax.presets import preset
-from dmaml_jax.validation import validated
+from dmaml_jax.config.presets import preset
+from dmaml_jax.config.rules import validated
+from dmaml_jax.training import devices
 
 SEED, SEEDS, EPOCHS = 1, 5, 200
 GOALS, EPISODES, STEPS = 40, 20, 3
@@ -33,12 +33,12 @@ def main() -> int:
     import jax
     import jax.numpy as jnp
     import numpy as np
+    from drawing import draw_navigation
     from matplotlib import pyplot as plt
     from scipy import stats
     from training import measured, trained
 
-    from dmaml_jax.drawing import draw_navigation
-    from dmaml_jax.training import evaluation_key
+    from dmaml_jax.training.program import evaluation_key
 
     config = validated(
         dataclasses.replace(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax import devices
+from dmaml_jax.training import devices
 
 ROOT = Path(__file__).parent.parent
 SEED, GRAVITY, STEPS = 3, 10.0, 600
@@ -40,8 +40,8 @@ def control_law() -> Any:
 
 def draw_descent(axes: Any, episode: Any) -> None:
     """Ground and way of an episode, and the lander at moments equally far apart."""
-    from dmaml_jax.scenes.lander import Lander, draw_ground, thrust
-    from dmaml_jax.scenes.look import AFTER
+    from dmaml_jax.pictures.scenes.lander import Lander, draw_ground, thrust
+    from dmaml_jax.pictures.scenes.look import AFTER
 
     states = episode.states
     bodies = states.world.bodies
@@ -66,8 +66,8 @@ def main() -> int:
     from matplotlib import pyplot as plt
 
     from dmaml_jax.envs import LunarLander
-    from dmaml_jax.episodes import recorder
-    from dmaml_jax.scenes.lander import ASPECT
+    from dmaml_jax.pictures.scenes.lander import ASPECT
+    from dmaml_jax.rl.episodes import recorder
 
     env = LunarLander()
     task = env.default_params.replace(gravity=GRAVITY)

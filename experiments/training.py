@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from dmaml_jax.evaluation import adaptation
-from dmaml_jax.factory import build
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.training import Program, evaluation_key, train_step
+from dmaml_jax.build.learner import build
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.training.adaptation import adaptation
+from dmaml_jax.training.program import Program, evaluation_key, train_step
 
 
 def trained(config: TrainConfig) -> dict[str, Any]:

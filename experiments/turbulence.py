@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dmaml_jax import devices
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.validation import validated
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.rules import validated
+from dmaml_jax.training import devices
 
 BASE = TrainConfig(outer_lr=0.02, epochs=500, seed=201, seeds=10)
 SETTLED = 100

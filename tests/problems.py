@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dmaml_jax.distributions import categorical
 from dmaml_jax.envs import TabularMDP
+from dmaml_jax.rl.action_distributions import categorical
 from dmaml_jax.types import Pieces, Policy, Problem
 
 HESSIAN = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]])

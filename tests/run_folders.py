@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dmaml_jax.metrics import COLUMNS
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.records import json_values
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.runs.folder import json_values
+from dmaml_jax.runs.metrics import COLUMNS
 
 
 def write_run(

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from conftest import CACHE
 
-from dmaml_jax import cli, devices
+from dmaml_jax import cli
+from dmaml_jax.config.presets import PRESETS
 from dmaml_jax.learners import registry
-from dmaml_jax.presets import PRESETS
+from dmaml_jax.training import devices
 
 COMMAND = [sys.executable, "-m", "dmaml_jax"]
 TINY = (

@@ -7,11 +7,11 @@ import pytest
 from learners.test_maml import TARGETS
 from problems import HESSIAN, START, quadratic
 
-from dmaml_jax.factory import build, make_train_step
+from dmaml_jax.build.learner import build, make_train_step
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.rules import validated
 from dmaml_jax.learners.maml import maml
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.training import Program
-from dmaml_jax.validation import validated
+from dmaml_jax.training.program import Program
 
 pytestmark = pytest.mark.gpu
 SMALL = {"horizon": 40, "num_tasks": 3, "num_trajectories": 4, "inner_lr": 0.1}

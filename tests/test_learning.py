@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dmaml_jax.distributions import categorical
+from dmaml_jax.build.learner import make_train_step
+from dmaml_jax.config.presets import preset
 from dmaml_jax.envs import make
 from dmaml_jax.errors import UsageError
-from dmaml_jax.factory import make_train_step
 from dmaml_jax.learners.registry import LEARNERS
-from dmaml_jax.presets import preset
+from dmaml_jax.rl.action_distributions import categorical
 from dmaml_jax.statistics import ema, epochs_to_threshold
-from dmaml_jax.tasks import uniform
-from dmaml_jax.training import Program
+from dmaml_jax.tasks.distributions import uniform
+from dmaml_jax.training.program import Program
 from dmaml_jax.types import Policy
 
 pytestmark = pytest.mark.float32

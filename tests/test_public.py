@@ -19,98 +19,46 @@ from dmaml_jax.learners import registry
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dmaml_jax"
-# What may be imported, floor by floor from the ground up (CONTRIBUTING.md).
-FLOORS = {
-    0: ["types", "errors", "laws", "varying"],
-    1: [
-        "distributions",
-        "policies",
-        "tasks",
-        "probe",
-        "returns",
-        "baselines",
-        "rollout",
-        "learners.registry",
-    ],
-    2: ["surrogates", "objectives"],
-    3: ["problem", "paths"],
-    4: ["adapt", "enumeration"],
-    5: [
-        "learners.common",
-        "learners.maml",
-        "learners.sg_mrl",
-        "learners.reptile",
-        "learners.meta_sgd",
-        "learners.gates",
-        "learners.directed",
-    ],
-    6: [
-        "training",
-        "evaluation",
-        "statistics",
-        "metrics",
-        "records",
-        "checkpoint",
-        "locks",
-        "sinks",
-        "devices",
-    ],
-    7: [
-        "plots",
-        "drawing",
-        "progress",
-        "episodes",
-        "film",
-        "scenes.look",
-        "scenes.cartpole",
-        "scenes.crossing",
-        "scenes.point",
-        "scenes.trace",
-        "report.markup",
-    ],
-    8: [
-        "presets",
-        "validation",
-        "commands",
-        "algos",
-        "stored",
-        "worlds",
-        "factory",
-        "loading",
-        "comparison",
-        "scenes.lander",
-        "scenes.stage",
-    ],
-    9: [
-        "loop",
-        "run",
-        "references",
-        "evaluate",
-        "compare",
-        "numpy_policy",
-        "export",
-        "rendering",
-        "report.gathered",
-        "report.payload",
-        "report.rerun",
-        "report.tables",
-        "report.verdict",
-        "report.sections",
-        "report.page",
-        "report.write",
-        "compared",
-        "bias",
-        "estimators",
-        "environments",
-        "cli",
-        "__main__",
-    ],
+# A package imports itself and those of a lower number (CONTRIBUTING.md quotes this).
+ROOMS = {
+    "ground": 0,  # types, errors, options, statistics, files
+    "tasks": 1,
+    "learners": 1,
+    "rl": 2,
+    "config": 2,
+    "training": 2,
+    "exact": 3,
+    "build": 3,
+    "pictures": 3,
+    "runs": 4,
+    "results": 5,
+    "report": 6,
+    "commands": 7,
+    "cli": 8,
 }
-ENVIRONMENTS = ["envs"] + [
-    f"envs.{path.stem}" for path in (ROOT / "envs").glob("[a-z]*.py")
+GROUND = ("types", "errors", "options", "statistics", "files")
+ENTRANCES = ("cli", "__main__")
+FILES = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+ENVIRONMENTS = [
+    path for path in (ROOT / "envs").rglob("*.py") if path.name != "__init__.py"
 ]
-PACKAGES = ("learners", "report", "scenes")
-MODULES = [module for modules in FLOORS.values() for module in modules]
+
+
+def module_of(path: Path) -> str:
+    """The name under which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts if parts[0] == "dmaml_jax" else ("dmaml_jax", *parts))
+
+
+def room_of(module: str) -> str | None:
+    """The package of a module of ours; None of others and of the bare package."""
+    top, _, rest = module.partition(".")
+    if top != "dmaml_jax" or not rest:
+        return None
+    first = rest.split(".")[0]
+    if first in GROUND:
+        return "ground"
+    return "cli" if first in ENTRANCES else first
 
 
 def test_every_public_name_loads_and_is_documented() -> None:
@@ -146,43 +94,48 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-def test_every_module_is_on_a_floor() -> None:
-    files = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        for path in PACKAGE.rglob("*.py")
-    }
-    packages = {"__init__", *(f"{name}.__init__" for name in PACKAGES)}
-    assert files - packages == set(MODULES)
+def test_every_package_is_a_room() -> None:
+    assert {room_of(module_of(path)) for path in FILES} == set(ROOMS)
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_a_floor_imports_from_below_only(floor: int) -> None:
-    above = {m for f, modules in FLOORS.items() if f > floor for m in modules}
-    for module in FLOORS[floor]:
-        path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
-        imported = imports_of(path)
-        wrong = {f"dmaml_jax.{m}" for m in above} & imported
-        assert not wrong, (module, wrong)
-        if floor < 8:
-            assert not {name for name in imported if "envs" in name}, module
-        if floor < 6:
-            assert not {"os", "pathlib", "time", "sys"} & imported, module
-        if module != "policies":
-            assert not {name for name in imported if name.startswith("flax")}, module
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_package_imports_itself_and_lower_ones(path: Path) -> None:
+    own = room_of(module_of(path))
+    assert own is not None
+    for name in imports_of(path):
+        room = room_of(name)
+        if room == "envs":
+            assert own in ("build", "commands", "pictures", "exact"), name
+        elif room is not None:
+            assert room == own or ROOMS[room] < ROOMS[own], name
+        if own in ("tasks", "learners", "rl", "exact"):
+            assert name not in ("os", "pathlib", "time", "sys"), name
+        if name.startswith("flax"):
+            assert module_of(path) == "dmaml_jax.rl.policies"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if room_of(module_of(p)) == "commands"], ids=module_of
+)
+def test_no_command_imports_another(path: Path) -> None:
+    shared = {"options", "numpy_policy"}
+    commands = {f.stem for f in FILES if room_of(module_of(f)) == "commands"} - shared
+    for name in imports_of(path):
+        assert name.removeprefix("dmaml_jax.commands.") not in commands, name
 
 
 def test_environments_import_nothing_of_the_package() -> None:
-    for path in (ROOT / "envs").rglob("*.py"):
+    for path in ENVIRONMENTS:
         for name in imports_of(path):
             assert not name.startswith("dmaml_jax") or name.startswith("dmaml_jax.envs")
 
 
 @pytest.mark.float32
-@pytest.mark.parametrize("module", [*MODULES, *ENVIRONMENTS])
-def test_examples_in_docstrings_run(module: str) -> None:
-    if module == "__main__":
+@pytest.mark.parametrize("path", [*FILES, *ENVIRONMENTS], ids=module_of)
+def test_examples_in_docstrings_run(path: Path) -> None:
+    if path.name == "__main__.py":
         return
-    found = doctest.testmod(importlib.import_module(f"dmaml_jax.{module}"))
+    found = doctest.testmod(importlib.import_module(module_of(path)))
     assert found.failed == 0
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.adapt import value_and_gradient
-from dmaml_jax.learners.common import cosine, modifier_key, optimizer_step
+from dmaml_jax.learners.base import cosine, modifier_key, optimizer_step
+from dmaml_jax.learners.derivatives import value_and_gradient
 from dmaml_jax.learners.gates import Gate, always
 from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
 

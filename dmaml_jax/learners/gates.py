@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dmaml_jax.learners.common import cosine
+from dmaml_jax.learners.base import cosine
 from dmaml_jax.types import Info, Params
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.adapt import inner_steps, value_and_gradient
-from dmaml_jax.learners.common import LearnerState, gradient_learner
+from dmaml_jax.learners.base import LearnerState, gradient_learner
+from dmaml_jax.learners.derivatives import inner_steps, value_and_gradient
 from dmaml_jax.types import Info, MetaLearner, Params, Problem, Task
 
 Schedule = Callable[[jax.Array], jax.Array]

@@ -6,12 +6,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.adapt import adaptation_curve, inner_steps, value_and_gradient
-from dmaml_jax.learners.common import (
+from dmaml_jax.learners.base import (
     collection_keys,
     optimizer_step,
     over_all,
     over_tasks,
+)
+from dmaml_jax.learners.derivatives import (
+    adaptation_curve,
+    inner_steps,
+    value_and_gradient,
 )
 from dmaml_jax.types import Info, MetaLearner, Params, Problem, PyTree, Task
 

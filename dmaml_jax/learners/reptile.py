@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.adapt import inner_steps
-from dmaml_jax.learners.common import gradient_learner
+from dmaml_jax.learners.base import gradient_learner
+from dmaml_jax.learners.derivatives import inner_steps
 from dmaml_jax.types import Info, MetaLearner, Params, Problem, Task
 
 

@@ -7,13 +7,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.adapt import adaptation_curve, inner_steps, value, value_and_gradient
-from dmaml_jax.learners.common import (
+from dmaml_jax.learners.base import (
     collection_keys,
     mean_of_others,
     optimizer_step,
     over_all,
     over_tasks,
+)
+from dmaml_jax.learners.derivatives import (
+    adaptation_curve,
+    inner_steps,
+    value,
+    value_and_gradient,
 )
 from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
 

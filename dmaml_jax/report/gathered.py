@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dmaml_jax.comparison import Curves, read_runs
-from dmaml_jax.stored import read_record
+from dmaml_jax.results.curves import Curves, read_runs
+from dmaml_jax.runs.stored import read_record
 
 MOST_EPISODES = 3
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from dmaml_jax.comparison import Summary, common_threshold, summarise
 from dmaml_jax.report import sections, verdict
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.report.markup import Markup, data, tag
 from dmaml_jax.report.payload import payload
+from dmaml_jax.results.curves import Summary, common_threshold, summarise
 
 _MOST_NOTES = 6
 # Nothing may be fetched: what the page shows is in it.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax.comparison import COSTS, on_grid
 from dmaml_jax.report.gathered import Gathered
+from dmaml_jax.results.curves import COSTS, on_grid
 
 MOST_POINTS = 600
 

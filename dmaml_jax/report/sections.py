@@ -4,11 +4,11 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from dmaml_jax.comparison import Summary
+from dmaml_jax.config.command_line import changed, rerun
 from dmaml_jax.report import tables
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.report.markup import Markup, joined, tag
-from dmaml_jax.report.rerun import changed, rerun
+from dmaml_jax.results.curves import Summary
 
 
 def _card(name: str, title: str, *children: Markup | None) -> Markup:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax.compare import amount, text, verdict
-from dmaml_jax.comparison import Summary
+from dmaml_jax.commands.compare import amount, text, verdict
 from dmaml_jax.report.gathered import Gathered
+from dmaml_jax.results.curves import Summary
 
 
 def verdicts(

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import engines, fast, world
+from dmaml_jax.envs.lunar_lander import engines
 from dmaml_jax.envs.lunar_lander.bodies import origin, shapes
+from dmaml_jax.envs.lunar_lander.exact import world
+from dmaml_jax.envs.lunar_lander.fast import world as fast
 from dmaml_jax.envs.lunar_lander.numerics import materialise, run_time_one
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.terrain import smoothed

@@ -210,8 +210,8 @@ def family(bench: Bench) -> None:
 
 def env_steps(algo: str) -> int:
     """Environment steps of an epoch in which nobody terminates."""
+    from dmaml_jax.config.presets import preset
     from dmaml_jax.learners import registry
-    from dmaml_jax.presets import preset
 
     steps = preset("cartpole", algo).num_inner_steps
     return HORIZON * registry.episodes_per_epoch(algo, TASKS, TRAJECTORIES, steps)
@@ -373,7 +373,7 @@ def main() -> int:
         parser.error(f"{error.name} is missing: pip install -e '.[bench]'")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(folder, "own"))
-        from dmaml_jax import devices
+        from dmaml_jax.training import devices
 
         cores = devices.usable_cores()
         devices.configure("cpu", cores)

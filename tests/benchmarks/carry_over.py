@@ -21,11 +21,11 @@ import numpy as np
 from scipy import stats
 
 from dmaml_jax import envs
+from dmaml_jax.build.environment import default_policy, named_tasks
+from dmaml_jax.build.learner import make_train_step
+from dmaml_jax.config.presets import preset
 from dmaml_jax.envs.lunar_lander import LunarLander
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
-from dmaml_jax.factory import make_train_step
-from dmaml_jax.presets import preset
-from dmaml_jax.worlds import default_policy, named_tasks
 
 sys.path.append(str(Path(__file__).parents[1] / "conformance"))
 from closed_loop import chances, draws, new_gymnasium

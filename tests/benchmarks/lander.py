@@ -225,7 +225,7 @@ def main() -> int:
     if given.compiling:
         compiling(*given.compiling)
         return 0
-    from dmaml_jax import devices
+    from dmaml_jax.training import devices
 
     cores = devices.usable_cores()
     devices.configure("cpu", cores)

@@ -109,12 +109,12 @@ class OurEpoch(Ours):
         import jax
 
         from dmaml_jax import envs
+        from dmaml_jax.build.learner import build
+        from dmaml_jax.config.presets import preset
+        from dmaml_jax.config.rules import validated
         from dmaml_jax.envs.lunar_lander import LunarLander
-        from dmaml_jax.factory import build
-        from dmaml_jax.presets import preset
-        from dmaml_jax.tasks import uniform
-        from dmaml_jax.training import Program, devices_per_seed, train_step
-        from dmaml_jax.validation import validated
+        from dmaml_jax.tasks.distributions import uniform
+        from dmaml_jax.training.program import Program, devices_per_seed, train_step
 
         class Endless(LunarLander):
             """A lander that flies on after its end."""

@@ -91,11 +91,11 @@ def make_program(
     import jax
 
     from dmaml_jax import envs
-    from dmaml_jax.factory import build
-    from dmaml_jax.presets import preset
-    from dmaml_jax.tasks import uniform
-    from dmaml_jax.training import Program, devices_per_seed, train_step
-    from dmaml_jax.validation import validated
+    from dmaml_jax.build.learner import build
+    from dmaml_jax.config.presets import preset
+    from dmaml_jax.config.rules import validated
+    from dmaml_jax.tasks.distributions import uniform
+    from dmaml_jax.training.program import Program, devices_per_seed, train_step
 
     values = {"algo": algo, "method": method, "seeds": seeds}
     config = validated(dataclasses.replace(preset("cartpole", algo), **values))
@@ -282,10 +282,10 @@ def in_process(job: str, number: int, cache: Path) -> dict[str, float]:
 
 def _start(seeds: int) -> dict[str, float]:
     """A start as a user's: seconds of compiling, and from the imports to epoch 1."""
-    from dmaml_jax import devices
+    from dmaml_jax.training import devices
 
     devices.configure("cpu", devices.usable_cores())
-    import dmaml_jax.run  # noqa: F401
+    import dmaml_jax.commands.train  # noqa: F401
 
     begin = time.perf_counter()
     program, _ = make_program("directed-maml", seeds, full=False)
@@ -296,12 +296,12 @@ def _start(seeds: int) -> dict[str, float]:
 
 def _train(epochs: int) -> dict[str, float]:
     """A training run with its bar: seconds of its loop, and of its program in that."""
-    from dmaml_jax import devices
+    from dmaml_jax.training import devices
 
     devices.configure("cpu", 1)
-    from dmaml_jax import run
-    from dmaml_jax.presets import preset
-    from dmaml_jax.validation import validated
+    from dmaml_jax.commands import train as run
+    from dmaml_jax.config.presets import preset
+    from dmaml_jax.config.rules import validated
 
     calls: dict[str, list[tuple[float, float]]] = {}
 

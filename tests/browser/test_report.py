@@ -9,9 +9,9 @@ import pytest
 from run_folders import write_episode, write_evaluation, write_run
 
 from dmaml_jax import cli
-from dmaml_jax.comparison import read_runs, summarise
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.report.rerun import rerun
+from dmaml_jax.config.command_line import rerun
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.results.curves import read_runs, summarise
 from dmaml_jax.statistics import ema, interquartile_mean
 
 pytestmark = [

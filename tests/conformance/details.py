@@ -19,7 +19,10 @@ import jax.numpy as jnp
 from closed_loop import Ours, compared, in_gymnasium
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import fast, placing, reduced, standing, sweeps
+from dmaml_jax.envs.lunar_lander.fast import position as placing
+from dmaml_jax.envs.lunar_lander.fast import reduced, standing
+from dmaml_jax.envs.lunar_lander.fast import velocity as sweeps
+from dmaml_jax.envs.lunar_lander.fast import world as fast
 
 
 def _plain_flag(flag: Any, before: Any, now: list[Any]) -> Any:

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dmaml_jax.envs.lunar_lander import EnvParams, EnvState, LunarLander, broadphase
+from dmaml_jax.envs.lunar_lander import EnvParams, EnvState, LunarLander
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, created, is_slow, shapes
-from dmaml_jax.envs.lunar_lander.contacts import Contact, Point
-from dmaml_jax.envs.lunar_lander.fast import FastWorld
+from dmaml_jax.envs.lunar_lander.exact import broadphase
+from dmaml_jax.envs.lunar_lander.exact.contacts import Contact, Point
+from dmaml_jax.envs.lunar_lander.exact.world import World
+from dmaml_jax.envs.lunar_lander.fast.world import FastWorld
 from dmaml_jax.envs.lunar_lander.joints import Joint
 from dmaml_jax.envs.lunar_lander.terrain import edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Vector
-from dmaml_jax.envs.lunar_lander.world import World
 
 PUBLIC = Path(__file__).parent.parent / "data" / "lunarlander_gymnasium.npz"
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from gymnax.environments import environment
 
-from dmaml_jax import envs, probe
-from dmaml_jax.presets import PRESETS
+from dmaml_jax import envs
+from dmaml_jax.config.presets import PRESETS
+from dmaml_jax.tasks import probe
 
 pytestmark = pytest.mark.float32
 

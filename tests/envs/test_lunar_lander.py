@@ -9,10 +9,11 @@ import pytest
 import recordings
 import replay
 
-from dmaml_jax.envs.lunar_lander import LunarLander, impact
+from dmaml_jax.envs.lunar_lander import LunarLander
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, created, shapes
 from dmaml_jax.envs.lunar_lander.engines import gust
+from dmaml_jax.envs.lunar_lander.exact import impact
 from dmaml_jax.envs.lunar_lander.terrain import Edge, smoothed
 from dmaml_jax.envs.lunar_lander.vectors import Vector, row
 

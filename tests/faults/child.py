@@ -20,11 +20,12 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
-from dmaml_jax import metrics, run  # noqa: E402
-from dmaml_jax.checkpoint import Checkpoints  # noqa: E402
-from dmaml_jax.presets import TrainConfig  # noqa: E402
-from dmaml_jax.training import Program  # noqa: E402
-from dmaml_jax.validation import validated  # noqa: E402
+from dmaml_jax import run  # noqa: E402
+from dmaml_jax.config.presets import TrainConfig  # noqa: E402
+from dmaml_jax.config.rules import validated  # noqa: E402
+from dmaml_jax.runs import metrics  # noqa: E402
+from dmaml_jax.runs.checkpoint import Checkpoints  # noqa: E402
+from dmaml_jax.training.program import Program  # noqa: E402
 
 CONFIG = validated(
     TrainConfig(

@@ -11,9 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from dmaml_jax import metrics, run
-from dmaml_jax.checkpoint import Checkpoints
-from dmaml_jax.metrics import whole_epochs
+from dmaml_jax.commands import train as run
+from dmaml_jax.runs import metrics
+from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.metrics import whole_epochs
 
 sys.path.insert(0, str(Path(__file__).parent))
 from child import CONFIG

@@ -7,8 +7,8 @@ import optax
 import pytest
 from problems import HESSIAN, START, noisy, numpy_gradient, quadratic
 
-from dmaml_jax.factory import make_train_step
-from dmaml_jax.learners.common import modifier_key
+from dmaml_jax.build.learner import make_train_step
+from dmaml_jax.learners.base import modifier_key
 from dmaml_jax.learners.directed import (
     directed,
     fresh_task,

@@ -14,17 +14,17 @@ from problems import (
     quadratic,
 )
 
-from dmaml_jax.adapt import gradient
-from dmaml_jax.factory import build, make_train_step
-from dmaml_jax.learners.common import LearnerState, collection_keys
+from dmaml_jax.build.learner import build, make_train_step
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.rules import validated
+from dmaml_jax.learners.base import LearnerState, collection_keys
+from dmaml_jax.learners.derivatives import gradient
 from dmaml_jax.learners.maml import (
     maml,
     task_gradient,
     uniform_to_last,
     zero_to_one,
 )
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.validation import validated
 
 pytestmark = pytest.mark.unoptimised
 

@@ -7,11 +7,11 @@ import optax
 import pytest
 from problems import START, noisy, quadratic
 
-from dmaml_jax.factory import build, make_train_step
+from dmaml_jax.build.learner import build, make_train_step
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.rules import validated
 from dmaml_jax.learners.sg_mrl import sg_mrl, task_gradient
-from dmaml_jax.presets import TrainConfig
-from dmaml_jax.training import Program
-from dmaml_jax.validation import validated
+from dmaml_jax.training.program import Program
 
 pytestmark = pytest.mark.unoptimised
 

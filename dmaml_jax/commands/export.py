@@ -1,0 +1,105 @@
+"""The export command: one policy as plain arrays, and a NumPy program that runs it."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dmaml_jax.commands import numpy_policy
+from dmaml_jax.commands.options import Export
+from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.loading import Loaded, chosen_task, lane_of, load
+from dmaml_jax.training.program import evaluation_key
+
+
+def export(options: Export) -> int:
+    """Write policy.npz and policy.py.
+
+    Args:
+        options: of the command.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UsageError: no such run, seed or parameter.
+    """
+    solver = None if options.solver == "default" else options.solver
+    run = load(options.run, solver=solver)
+    lane = lane_of(run, options.seed)
+    params = adapted(run, lane, options.task, options.steps)
+    out = Path(options.out or run.folder).expanduser()
+    out.mkdir(parents=True, exist_ok=True)
+    aside = out / ".policy.npz"
+    with open(aside, "wb") as file:
+        np.savez(file, allow_pickle=False, **plain_arrays(run, params))
+    os.replace(aside, out / "policy.npz")
+    shutil.copyfile(numpy_policy.__file__, out / "policy.py")
+    steps = f"{options.steps} adaptation step{'' if options.steps == 1 else 's'}"
+    print(
+        f"the policy of seed {run.seeds[lane]} after {run.epoch} epochs and {steps}\n"
+        f"in {shown(out)}: policy.npz, policy.py"
+    )
+    return 0
+
+
+def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
+    """θ of one seed after some steps of adaptation to a task.
+
+    Args:
+        run: a run.
+        lane: where the seed's state stands.
+        task: `NAME=VALUE` of what differs from the medium task.
+        steps: of adaptation.
+
+    Returns:
+        Parameters of the policy.
+
+    Raises:
+        UsageError: the environment has no such parameter.
+    """
+    state = jax.tree.map(lambda leaf: leaf[lane], run.states)
+    if not steps:
+        return state.params
+    to = chosen_task(run, task)
+    path, _ = jax.jit(run.learner.adapt, static_argnums=3)(
+        evaluation_key(run.seeds[lane]), state, to, steps
+    )
+    return jax.tree.map(lambda leaf: np.asarray(leaf[-1]), path)
+
+
+def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
+    """What `numpy_policy.act` needs: layers in order, scales, and the action's bounds.
+
+    Args:
+        run: of the default MLP policy.
+        params: θ.
+    """
+    space = run.env.action_space(run.tasks.mean())
+    actor = params.get("actor", params)
+    layers = actor.get("net", actor)
+    discrete = hasattr(space, "n")
+    num_outputs = space.n if discrete else space.shape[0]
+    arrays: dict[str, Any] = {"num_layers": len(layers)}
+    for index in range(len(layers)):
+        # A critic that shares the network has the outputs after the actor's.
+        keep = num_outputs if index == len(layers) - 1 else None
+        layer = layers[f"Dense_{index}"]
+        arrays[f"kernel_{index}"] = np.asarray(layer["kernel"])[:, :keep]
+        arrays[f"bias_{index}"] = np.asarray(layer["bias"])[:keep]
+    arrays |= {"obs_scale": run.config.obs_scale, "obs_squash": run.config.obs_squash}
+    if discrete:
+        return {"kind": "categorical", **arrays}
+    low, high = (np.broadcast_to(x, space.shape) for x in (space.low, space.high))
+    bounded = np.isfinite(low).all() and np.isfinite(high).all()
+    return {
+        "kind": "normal",
+        "log_std": np.maximum(actor["log_std"], np.log(run.config.min_std)),
+        "bounds": run.config.bounds if bounded else "none",
+        "low": low,
+        "high": high,
+        **arrays,
+    }

@@ -1,0 +1,117 @@
+"""The render command: one episode before and after adaptation, as a moving picture."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from dmaml_jax.commands.options import Render
+from dmaml_jax.errors import UsageError
+from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
+from dmaml_jax.pictures.scenes.stage import stage_of
+from dmaml_jax.rl.episodes import recorder
+from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.loading import Loaded, chosen_task, lane_of, load
+from dmaml_jax.training.program import evaluation_key
+from dmaml_jax.types import Params, Task
+
+SUFFIXES = (".gif", ".mp4")
+
+
+def render(command: Render) -> int:
+    """Write a GIF, and an MP4 where ffmpeg is found.
+
+    Both sides start alike and have the same random numbers throughout.
+
+    Args:
+        command: run folder, task and the other flags.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UsageError: there is no such run, seed, parameter or value.
+        OSError: the disk is full.
+    """
+    solver = None if command.solver == "default" else command.solver
+    loaded = load(command.run, solver=solver)
+    lane = lane_of(loaded, command.seed)
+    files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
+    film = _film(command, loaded, lane, chosen_task(loaded, command.task))
+    written = []
+    for path in files:
+        start = time.perf_counter()
+        pictures, seconds = frames(film, command.fps)
+        if path.suffix == ".gif":
+            write_gif(path, pictures, seconds)
+        elif not write_mp4(path, pictures, seconds):
+            if len(files) == 1:
+                raise UsageError(f"{path}: an MP4 needs ffmpeg, and none works here.")
+            continue
+        written.append(f"{shown(path)} ({time.perf_counter() - start:.1f} s)")
+    film.close()
+    print(f"wrote {', '.join(written)}")
+    return 0
+
+
+def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
+    """Adapt, play both episodes, and lay the picture out."""
+    steps = command.steps
+    config, seed = loaded.config, loaded.seeds[lane]
+    state = jax.tree.map(lambda leaf: leaf[lane], loaded.states)
+    key_adapt, key_episodes = jax.random.split(evaluation_key(seed))
+
+    # Without the curve, whose last collection would be compiled for nothing.
+    @jax.jit
+    def adapt(state: Any, task: Task) -> Params:
+        path, _ = loaded.learner.adapt(key_adapt, state, task, steps)
+        return jax.tree.map(lambda leaf: leaf[-1], path)
+
+    adapted = adapt(state, task)
+    horizon = config.horizon or int(loaded.env.default_params.max_steps_in_episode)
+    record = recorder(loaded.env, loaded.policy, horizon)
+    key = jax.random.fold_in(key_episodes, command.episode)
+    after = f"after {steps} step" + ("s" if steps > 1 else "")
+    panels = [
+        Panel(title, record(key, params, task))
+        for title, params in (
+            ("before adaptation", state.params),
+            (after, adapted),
+        )
+    ]
+    what = (
+        ", ".join(item.replace("=", " = ") for item in command.task)
+        or "the medium task"
+    )
+    where = f"{config.algo} on {config.env}, seed {seed}, epoch {loaded.epoch}"
+    return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
+
+
+def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
+    """Where to write: both kinds into a folder, or the one file that is named."""
+    place = Path(command.out).expanduser() if command.out else folder
+    if place.suffix.lower() in SUFFIXES and not place.is_dir():
+        files, parent = [place], place.parent
+    else:
+        name = _name(command, seed)
+        files, parent = [place / f"{name}{suffix}" for suffix in SUFFIXES], place
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {command.out} cannot be written ({error.strerror}): give a folder "
+            "or a file ending in .gif or .mp4."
+        ) from None
+    return files
+
+
+def _name(command: Render, seed: int | None) -> str:
+    """Of the file: the task, and every choice that is not the default."""
+    parts = [*command.task] or ["medium"]
+    parts += [f"seed{seed}"] if seed is not None else []
+    parts += [f"steps{command.steps}"] if command.steps > 1 else []
+    parts += [f"number{command.episode}"] if command.episode > 1 else []
+    parts += [command.solver] if command.solver != "default" else []
+    return re.sub(r"[^A-Za-z0-9._=+-]+", "-", "-".join(["episode", *parts]))

@@ -1,0 +1,61 @@
+"""The report command."""
+
+import os
+from pathlib import Path
+
+from dmaml_jax.commands.options import Report
+from dmaml_jax.errors import UsageError
+from dmaml_jax.report.gathered import gather
+from dmaml_jax.report.page import page
+from dmaml_jax.report.verdict import notes
+from dmaml_jax.runs.folder import shown
+
+NAME = "report.html"
+
+
+def report(options: Report) -> int:
+    """Write one page of one run or more.
+
+    Args:
+        options: of the command.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UsageError: a folder holds no run, or `--out` cannot be written.
+        OSError: the disk is full.
+    """
+    if not options.runs:
+        raise UsageError("There is nothing to report: give one run folder or more.")
+    runs = gather(options.runs)
+    path = _path(options, runs[0].curves.folder)
+    text = page(runs)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    for run in runs:
+        for note in notes(run):
+            print(f"note: {run.curves.label}: {note}")
+    print(f"wrote {shown(path.resolve())} ({len(text) / 1e6:.1f} MB)")
+    return 0
+
+
+def _path(options: Report, folder: Path) -> Path:
+    """Where to write: of one run into its folder, of several into the current one."""
+    place = Path(options.out).expanduser() if options.out else Path(".")
+    if not options.out and len(options.runs) == 1:
+        place = folder
+    file = place.suffix.lower() in (".html", ".htm") and not place.is_dir()
+    path = place if file else place / NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {options.out} cannot be written ({error.strerror}): give a folder "
+            "or a file ending in .html."
+        ) from None
+    return path

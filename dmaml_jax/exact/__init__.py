@@ -1,0 +1,1 @@
+"""Small MDPs summed over every data set, the oracle of the estimators."""

@@ -1,0 +1,1 @@
+"""Curves, films and scenes."""

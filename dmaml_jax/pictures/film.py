@@ -1,0 +1,273 @@
+"""Two episodes side by side, frame by frame, and the files they are kept in."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+from dmaml_jax.pictures.scenes.look import (
+    AFTER,
+    BEFORE,
+    INK,
+    LINE,
+    MUTED,
+    PAPER,
+    Episode,
+)
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+WIDTH, MARGIN, DPI = 900, 18, 100  # pixels, pixels, pixels per inch
+MOST_FRAMES = 300
+HOLD = 1.5  # s, of the last frame
+_HEADER, _HEADING, _FOOTER = 40, 30, 104
+
+
+class Panel(NamedTuple):
+    """One half of the picture: the episode, and what is written above it."""
+
+    title: str
+    episode: Episode
+
+
+class Film:
+    """Two episodes, to be drawn at any of their steps.
+
+    What stands still is drawn once; for a frame only what moves is drawn onto it.
+    """
+
+    def __init__(self, title: str, panels: Sequence[Panel], stage: Any) -> None:
+        """Lay the picture out.
+
+        Args:
+            title: of the whole.
+            panels: left and right.
+            stage: as `scenes.stage.stage_of` returns it.
+        """
+        width = (WIDTH - (len(panels) + 1) * MARGIN) / len(panels)
+        scene = round(width * stage.aspect)
+        self.size = (WIDTH, _HEADER + _HEADING + scene + _FOOTER)
+        self.stage = stage
+        self._figure = plt.figure(
+            figsize=(self.size[0] / DPI, self.size[1] / DPI), dpi=DPI, facecolor=PAPER
+        )
+        self._write(MARGIN, 24, title, fontsize=11, weight="bold")
+        both = [panel.episode for panel in panels]
+        self.length = max(one.length for one in both)
+        self._parts = []
+        returns = self._returns(both)
+        for index, panel in enumerate(panels):
+            left = MARGIN + index * (width + MARGIN)
+            colour = BEFORE if index == 0 else AFTER
+            axes = self._axes(left, _HEADER + _HEADING, width, scene)
+            drawn = stage.draw(axes, panel.episode, colour, both)
+            self._write(
+                left,
+                _HEADER + 19,
+                panel.title,
+                fontsize=10.5,
+                color=colour,
+                weight="bold",
+            )
+            number = self._write(left + width, _HEADER + 19, "", ha="right")
+            number.set(fontsize=10.5, color=INK)
+            # Where both are equal, the first one shows on both sides of the second.
+            (line,) = returns.plot([], [], color=colour, lw=4.5 - 2.7 * index)
+            (tip,) = returns.plot([], [], "o", color=colour, ms=8 - 2 * index)
+            tip.set_clip_on(False)
+            self._parts.append((panel.episode, drawn, number, line, tip))
+        for artist in self._moving():
+            artist.set_animated(True)
+        canvas: Any = self._figure.canvas
+        canvas.draw()
+        self._still = canvas.copy_from_bbox(self._figure.bbox)
+
+    def frame(self, step: int) -> np.ndarray:
+        """The picture after so many steps; an episode that is over stays at its end.
+
+        Returns:
+            RGB, uint8, `[height, width, 3]`.
+        """
+        canvas: Any = self._figure.canvas
+        canvas.restore_region(self._still)
+        for episode, scene, number, line, tip in self._parts:
+            own = min(step, episode.length)
+            scene.show(own)
+            sums = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=float)])
+            over = f"{scene.outcome} · " if step >= episode.length else ""
+            number.set_text(f"{over}return {_rounded(sums[own])}")
+            line.set_data(np.arange(own + 1), sums[: own + 1])
+            tip.set_data([own], [sums[own]])
+        for artist in self._moving():
+            artist.axes.draw_artist(artist) if artist.axes else artist.draw(
+                canvas.get_renderer()
+            )
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+    def steps(self, fps: float) -> tuple[list[int], float]:
+        """Which steps to show, and for how many seconds each.
+
+        No more frames a second than steps, no more than `MOST_FRAMES` in all, and
+        none between the last moment with something to see and the end.
+        """
+        speed = self.stage.steps_per_second
+        last = max(scene.last for _, scene, *_ in self._parts)
+        last = min(last, self.length)
+        stride = max(round(speed / fps), -(-last // MOST_FRAMES), 1)
+        shown = [*range(0, last, stride), last]
+        ends = [] if last == self.length else [self.length]
+        return shown + ends, stride / speed
+
+    def close(self) -> None:
+        """Free the figure."""
+        plt.close(self._figure)
+
+    def _moving(self) -> Iterator[Any]:
+        for _, scene, number, line, tip in self._parts:
+            yield from (*scene.moving, number, line, tip)
+
+    def _axes(self, left: float, top: float, width: float, height: float) -> Any:
+        w, h = self.size
+        box = (left / w, 1 - (top + height) / h, width / w, height / h)
+        return self._figure.add_axes(box)
+
+    def _write(self, left: float, top: float, text: str, **style: Any) -> Any:
+        w, h = self.size
+        style = {"color": INK, "va": "baseline", **style}
+        return self._figure.text(left / w, 1 - top / h, text, **style)
+
+    def _returns(self, both: Sequence[Episode]) -> Any:
+        """Axes of the returns so far, below the scenes."""
+        left = MARGIN + 44
+        axes = self._axes(left, self.size[1] - _FOOTER + 28, WIDTH - left - 24, 46)
+        sums = [np.cumsum(one.rewards, dtype=float) for one in both]
+        low = min(np.min(x, initial=0.0) for x in sums)
+        high = max(np.max(x, initial=0.0) for x in sums)
+        room = 0.08 * max(high - low, 1e-6)
+        axes.set(xlim=(0, max(self.length, 1)), ylim=(low - room, high + room))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(LINE)
+        axes.tick_params(length=2, labelsize=8, colors=MUTED)
+        axes.locator_params(axis="y", nbins=3)
+        axes.set_title(
+            "return so far, by step", fontsize=8, color=MUTED, loc="left", pad=4
+        )
+        return axes
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 10 and value % 1 else f"{value:.0f}"
+
+
+def frames(film: Film, fps: float) -> tuple[Iterator[np.ndarray], float]:
+    """All pictures of a film at a rate, and the seconds that each is shown."""
+    steps, seconds = film.steps(fps)
+    return (film.frame(step) for step in steps), seconds
+
+
+def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int:
+    """Write an endless GIF, aside and then into place.
+
+    Args:
+        path: of the file.
+        pictures: RGB, uint8, `[height, width, 3]` each.
+        seconds: that each is shown; the last one stays longer.
+
+    Returns:
+        Number of frames.
+    """
+    shown = list(pictures)
+    table = _palette(shown)
+    nearest = _nearest(table)
+    flat = []
+    for picture in shown:
+        image = Image.fromarray(nearest[_cells(picture)])
+        image.putpalette(table.tobytes())
+        flat.append(image)
+    durations = [max(round(seconds * 100), 2) * 10] * len(flat)  # GIF counts 10 ms
+    durations[-1] += round(HOLD * 1000)
+    aside = path.with_name(f".{path.name}")
+    flat[0].save(
+        aside, format="GIF", save_all=True, append_images=flat[1:],
+        duration=durations, loop=0, disposal=1,
+    )  # fmt: skip
+    aside.replace(path)
+    return len(flat)
+
+
+def _palette(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """The most frequent colours of a few frames: one palette, so nothing flickers.
+
+    Returns:
+        RGB, uint8, `[256, 3]` or fewer rows; no two of them in one cell.
+    """
+    few = np.linspace(0, len(pictures) - 1, 8).astype(int)
+    pixels = np.concatenate([pictures[i].reshape(-1, 3) for i in few])
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    colours, counts = np.unique(packed, return_counts=True)
+    most = colours[np.argsort(-counts, kind="stable")]
+    _, first = np.unique(most & 0xFCFCFC, return_index=True)
+    most = most[np.sort(first)[:256]]
+    return np.stack([most >> 16, most >> 8 & 255, most & 255], axis=1).astype(np.uint8)
+
+
+def _cells(colours: np.ndarray) -> np.ndarray:
+    """Numbers of the cells, 4 shades wide, that colours `[…, 3]` lie in."""
+    red, green, blue = np.moveaxis(colours.astype(np.uint32) >> 2, -1, 0)
+    return (red << 12) | (green << 6) | blue
+
+
+def _nearest(table: np.ndarray) -> np.ndarray:
+    """For each cell the palette's nearest colour; of its own cell exactly that one."""
+    cells = np.arange(1 << 18)
+    centres = np.stack([cells >> 12, cells >> 6 & 63, cells & 63], axis=1) * 4 + 2
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(table.tobytes())
+    grid = Image.fromarray(centres.astype(np.uint8).reshape(512, 512, 3))
+    near = np.array(grid.quantize(palette=palette, dither=Image.Dither.NONE)).ravel()
+    near[_cells(table)] = np.arange(len(table))
+    return near
+
+
+def write_mp4(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> bool:
+    """Write an MP4 with ffmpeg, aside and then into place.
+
+    Returns:
+        Whether there is an ffmpeg here, and it succeeded.
+    """
+    program = shutil.which("ffmpeg")
+    if program is None:
+        return False
+    first = next(pictures)
+    height, width = first.shape[:2]
+    aside = path.with_name(f".{path.name}")
+    command = [
+        program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", f"{width}x{height}", "-r", f"{1 / seconds:g}", "-i", "-",
+        # The codec takes even sizes only.
+        "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p",
+        "-f", "mp4", str(aside),
+    ]  # fmt: skip
+    last = first
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        try:
+            process.stdin.write(first.tobytes())
+            for last in pictures:
+                process.stdin.write(last.tobytes())
+            for _ in range(round(HOLD / seconds)):
+                process.stdin.write(last.tobytes())
+            process.stdin.close()
+        except BrokenPipeError:  # ffmpeg has said why
+            pass
+    if process.returncode or not aside.exists():
+        aside.unlink(missing_ok=True)
+        return False
+    aside.replace(path)
+    return True

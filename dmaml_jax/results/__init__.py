@@ -1,0 +1,1 @@
+"""What is measured on finished runs, and how it is worded."""

@@ -1,0 +1,208 @@
+"""Runs side by side: their curves, and what can be said of their difference."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.metrics import read_metrics
+from dmaml_jax.runs.stored import read_config
+from dmaml_jax.statistics import (
+    Interval,
+    at_threshold,
+    curve_intervals,
+    ema,
+    epochs_to_threshold,
+    median_with_never,
+    paired_difference,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+
+
+class Curves(NamedTuple):
+    """A run's learning curves.
+
+    Attributes:
+        label: its folder, as short as it tells the runs apart.
+        folder: where it is.
+        config: its values.
+        seeds: their numbers.
+        smoothed: return after adaptation (EMA 0.9), `[epochs, seeds]`, NaN once frozen.
+        costs: by "epochs", "steps" and "seconds" what each seed had spent at the end of
+            each epoch, `[epochs, seeds]`.
+    """
+
+    label: str
+    folder: Path
+    config: TrainConfig
+    seeds: list[int]
+    smoothed: np.ndarray
+    costs: dict[str, np.ndarray]
+
+
+class Summary(NamedTuple):
+    """What is said of a run, alone and against the first one.
+
+    Attributes:
+        label: of the run.
+        final: smoothed return at its end, interquartile mean over the seeds.
+        average: the same of the smoothed return's mean over the epochs, which is higher
+            the sooner a curve rises.
+        alive: seeds that are not frozen.
+        seeds: all of them.
+        reached: seeds whose curve reached the threshold; None without one.
+        to_threshold: by "epochs", "steps" and "seconds" the median over all seeds, inf
+            where half of them never got there.
+        final_difference: to the first run; paired where two seeds or more match, else
+            its interval is empty.
+        average_difference: likewise.
+        pairs: matching seeds.
+        improvement: probability that a seed of this run ends above one of the first.
+    """
+
+    label: str
+    final: Interval
+    average: Interval
+    alive: int
+    seeds: int
+    reached: int | None
+    to_threshold: dict[str, float]
+    final_difference: Interval | None
+    average_difference: Interval | None
+    pairs: int
+    improvement: Interval | None
+
+
+COSTS = ("epochs", "steps", "seconds")
+
+
+def read_runs(folders: Sequence[str | Path]) -> list[Curves]:
+    """The curves of runs, finished or not.
+
+    Raises:
+        UsageError: a folder that holds no run, or a run without an epoch.
+    """
+    paths = [Path(folder).expanduser() for folder in folders]
+    return [
+        _read(path, label) for path, label in zip(paths, _labels(paths), strict=True)
+    ]
+
+
+def _read(folder: Path, label: str) -> Curves:
+    config = read_config(folder)
+    try:
+        columns = read_metrics(folder)
+    except (OSError, ValueError):
+        columns = {}
+    if not len(columns.get("epoch", ())):
+        raise UsageError(
+            f"{folder} holds no finished epoch: train it first, with dmaml-jax train "
+            f"--resume {folder}."
+        )
+    costs = {
+        "epochs": columns["epoch"],
+        "steps": columns["env_steps"],
+        "seconds": columns["seconds"],
+    }
+    seeds = [int(seed) for seed in columns["seed"][0]]
+    return Curves(label, folder, config, seeds, ema(columns["return_after"]), costs)
+
+
+def _labels(paths: list[Path]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    whole = [path.resolve().parts for path in paths]
+    labels: list[str] = []
+    for count in range(1, max(map(len, whole)) + 1):
+        labels = ["/".join(parts[-count:]) for parts in whole]
+        if len(set(labels)) == len(set(whole)):
+            break
+    return [
+        label if labels.index(label) == index else f"{label} (again)"
+        for index, label in enumerate(labels)
+    ]
+
+
+def common_threshold(runs: Sequence[Curves]) -> float | None:
+    """The threshold of the runs' configurations, where they agree."""
+    found = {run.config.threshold for run in runs}
+    return found.pop() if len(found) == 1 else None
+
+
+def summarise(runs: Sequence[Curves], threshold: float | None) -> list[Summary]:
+    """A row per run; differences are to the first.
+
+    Args:
+        runs: as `read_runs` returns them.
+        threshold: return that counts as solved.
+    """
+    return [_summary(run, runs[0], threshold) for run in runs]
+
+
+def _summary(run: Curves, first: Curves, threshold: float | None) -> Summary:
+    to_threshold: dict[str, float] = {}
+    reached = None
+    if threshold is not None:
+        epochs = epochs_to_threshold(run.smoothed, threshold)
+        reached = sum(epoch is not None for epoch in epochs)
+        to_threshold = {
+            name: median_with_never(at_threshold(run.smoothed, cost, threshold))
+            for name, cost in run.costs.items()
+        }
+    final, average = run.smoothed[-1], run.smoothed.mean(axis=0)
+    differences: list[Interval | None] = [None, None, None]
+    both = [seed for seed in run.seeds if seed in first.seeds]
+    if run is not first:
+        own = [run.seeds.index(seed) for seed in both]
+        others = [first.seeds.index(seed) for seed in both]
+        differences = [
+            paired_difference(final[own], first.smoothed[-1][others]),
+            paired_difference(average[own], first.smoothed.mean(axis=0)[others]),
+            probability_of_improvement(final, first.smoothed[-1]),
+        ]
+    return Summary(
+        run.label,
+        stratified_bootstrap(final),
+        stratified_bootstrap(average),
+        int(np.isfinite(final).sum()),
+        len(run.seeds),
+        reached,
+        to_threshold,
+        differences[0],
+        differences[1],
+        len(both) if run is not first else 0,
+        differences[2],
+    )
+
+
+def on_grid(
+    run: Curves, x: str, points: int = 400
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A run's curves over a common axis: `(x, mean, low, high)`.
+
+    By steps or seconds every seed is interpolated, as far as all living ones reach.
+    """
+    if x == "epochs":
+        return run.costs[x][:, 0], *curve_intervals(run.smoothed)
+    begun = np.isfinite(run.costs[x][0])  # seeds that have lived through one epoch
+    if not begun.any():
+        nothing = np.zeros(0)
+        return nothing, nothing, nothing, nothing
+    cost, smoothed = run.costs[x][:, begun], run.smoothed[:, begun]
+    alive = np.isfinite(cost)
+    first = np.max(cost[0])
+    last = np.nanmin(
+        [cost[a, i][-1] for i, a in enumerate(alive.T) if a[-1]] or [first]
+    )
+    grid = np.linspace(first, max(last, first), points)
+    curves = np.stack(
+        [
+            np.interp(grid, cost[a, i], smoothed[a, i], right=np.nan)
+            for i, a in enumerate(alive.T)
+        ],
+        axis=1,
+    )
+    return grid, *curve_intervals(curves)

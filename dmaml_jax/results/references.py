@@ -1,0 +1,86 @@
+"""What a trained run is measured against: a random start, the medium task alone."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dmaml_jax.build.learner import build
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.rules import validated
+from dmaml_jax.learners.base import with_params
+from dmaml_jax.runs.folder import read_params, shown, write_params
+from dmaml_jax.runs.loading import Loaded
+from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.training.program import Program, seed_keys, train_step
+
+
+def initial_states(run: Loaded) -> Any:
+    """What every seed began with: θ_0, and all else untrained."""
+    seeds = jnp.asarray(run.seeds, jnp.uint32)
+    init = jax.jit(jax.vmap(lambda seed: run.learner.init(seed_keys(seed)[0])))
+    return jax.device_get(init(seeds))
+
+
+def states_of_medium_task(run: Loaded) -> Any:
+    """States whose θ was trained on the medium task alone; trained once, then kept.
+
+    As many epochs, tasks' worth of trajectories and the same outer optimiser: FOMAML
+    whose inner step is 0 long is policy gradient on M · K trajectories. (It collects
+    the trajectories of that step too, and learns nothing from them.)
+    """
+    initial = initial_states(run)
+    file = run.folder / _name(run)
+    try:
+        return with_params(initial, read_params(file, initial.params))
+    except (OSError, KeyError, ValueError):
+        params = _trained_on_medium_task(run)
+    write_params(run.folder, params, run.seeds, file.name)
+    return with_params(initial, params)
+
+
+def _trained_on_medium_task(run: Loaded) -> Any:
+    config = validated(
+        dataclasses.replace(
+            run.config,
+            **{name: getattr(TrainConfig(), name) for name in _OF_LEARNERS},
+            algo="fomaml",
+            inner_lr=0.0,
+        )
+    )
+    tasks = TaskDistribution(lambda key: run.tasks.mean(), run.tasks.mean)
+    problem, learner = build(config, env=run.env, tasks=tasks, policy=run.policy)
+    print(
+        f"training on the medium task alone for {run.epoch} epochs, once; it is kept "
+        f"in {shown(run.folder / _name(run))} ...",
+        flush=True,
+    )
+    program = Program(
+        *train_step(problem, learner, config.num_tasks),
+        seeds=run.seeds,
+        chunk_epochs=config.chunk_epochs,
+        devices=jax.devices(),
+    )
+    program.compile()
+    for first in range(0, run.epoch, config.chunk_epochs):
+        program.run(first, min(config.chunk_epochs, run.epoch - first))
+    return program.params()
+
+
+_OF_LEARNERS = (
+    "num_inner_steps",
+    "surrogate",
+    "score_baseline",
+    "rates",
+    "multi_step_epochs",
+    "second_order_epochs",
+    "medium_task",
+    "medium_values",
+)
+"""Values that other learners have and FOMAML has not."""
+
+
+def _name(run: Loaded) -> str:
+    """The file's name says for how many epochs: a run may go on."""
+    return f"medium-{run.epoch}.npz"

@@ -1,0 +1,1 @@
+"""Policies, rollouts, returns, surrogates, objectives; problems made of them."""

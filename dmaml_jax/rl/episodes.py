@@ -1,0 +1,81 @@
+"""One episode with every state on the way, as a rollout of the same key would go."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dmaml_jax.pictures.scenes.look import Episode
+from dmaml_jax.types import Params, Policy, Task
+
+
+def recorder(
+    env: Any, policy: Policy, horizon: int
+) -> Callable[[jax.Array, Params, Task], Episode]:
+    """A function that plays an episode and keeps it all, compiled once.
+
+    It consumes its key like `rollout.rollout`: same key, same random numbers, so that
+    two policies differ in nothing but what they do.
+
+    Args:
+        env: an environment with gymnax's interface.
+        policy: π.
+        horizon: H, steps at most.
+
+    Returns:
+        `(key, θ, task) -> ` the episode, cut to the steps it took.
+    """
+    play = jax.jit(lambda *args: _play(env, policy, horizon, *args))
+
+    def record(key: jax.Array, params: Params, task: Task) -> Episode:
+        first, later = jax.device_get(play(key, params, task))
+        seen, actions, rewards, alive, terminated = later
+        length = int(alive.sum())
+
+        def joined(start: Any, rest: Any) -> np.ndarray:
+            return np.concatenate([np.asarray(start)[None], rest[:length]])
+
+        states, obs = jax.tree.map(joined, first, seen)
+        return Episode(
+            states=states,
+            obs=obs,
+            actions=actions[:length],
+            rewards=rewards[:length],
+            terminated=bool(terminated[:length].any()),
+            task=jax.device_get(task),
+        )
+
+    return record
+
+
+def _play(
+    env: Any, policy: Policy, horizon: int, key: jax.Array, params: Params, task: Task
+) -> Any:
+    """The first state and observation, and what each of H steps led to."""
+    key_reset, key_actions, key_env = jax.random.split(key, 3)
+    with jax.numpy_dtype_promotion("standard"):
+        obs, state = env.reset_env(key_reset, task)
+    noise = policy.distribution.noise(
+        key_actions, jax.eval_shape(policy.apply, params, obs), horizon
+    )
+    keys = jax.random.split(key_env, horizon)
+
+    def step(carry: Any, drawn: Any) -> Any:
+        state, obs, alive = carry
+        noise, key = drawn
+        sample = policy.distribution.sample(policy.apply(params, obs), noise)
+        action = policy.distribution.action(sample)
+        with jax.numpy_dtype_promotion("standard"):
+            obs, state, reward, terminated, _ = env.step_env(key, state, action, task)
+            truncated = env.is_truncated(state, task)
+        carry = (state, obs, alive & ~terminated & ~truncated)
+        return carry, ((state, obs), action, reward, alive, alive & terminated)
+
+    # Environments start with Python numbers and weak types in their states.
+    start = (state, obs, jnp.array(True))
+    after, _ = jax.eval_shape(step, start, jax.tree.map(lambda x: x[0], (noise, keys)))
+    start = jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), start, after)
+    _, seen = jax.lax.scan(step, start, (noise, keys))
+    return start[:2], seen

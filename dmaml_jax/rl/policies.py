@@ -1,0 +1,230 @@
+"""Policies: networks behind `Policy(init, apply, distribution)`."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dmaml_jax.rl.action_distributions import Normal, categorical, diagonal_normal
+from dmaml_jax.types import Distribution, Params, Policy
+
+Activation = Callable[[jax.Array], jax.Array]
+Critic = Literal["none", "separate", "shared"]
+
+
+class MLP(nn.Module):
+    """A multilayer perceptron with LeCun's initial weights.
+
+    The output layer starts a hundred times smaller than that, so that the first policy
+    is close to uniform.
+    """
+
+    num_outputs: int
+    hidden_sizes: Sequence[int]
+    activation: Activation
+    precision: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map `[…, features]` to `[…, num_outputs]`."""
+        for size in self.hidden_sizes:
+            x = self.activation(self._dense(size, 1.0)(x))
+        return self._dense(self.num_outputs, 0.01)(x)
+
+    def _dense(self, size: int, scale: float) -> nn.Dense:
+        return nn.Dense(
+            size,
+            kernel_init=nn.initializers.variance_scaling(
+                scale**2, "fan_in", "truncated_normal"
+            ),
+            param_dtype=jnp.result_type(float),
+            precision=self.precision,
+        )
+
+
+class _Head(NamedTuple):
+    """How a network's outputs become the parameters of a distribution.
+
+    Attributes:
+        num_outputs: of the network.
+        distribution: what they are the parameters of.
+        init: `() -> ` parameters of the head itself, beside the network's; or None.
+        read: `(head's parameters, outputs) -> ` the distribution's parameters.
+    """
+
+    num_outputs: int
+    distribution: Distribution
+    init: Callable[[], Any] | None
+    read: Callable[[Any, jax.Array], Any]
+
+
+def mlp_categorical(
+    num_actions: int,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Activation = jnp.tanh,
+    precision: str = "highest",
+    critic: Critic = "none",
+) -> Policy:
+    """MLP policy over `num_actions` discrete actions: π_θ(a|s) ∝ exp(MLP_θ(s)_a).
+
+    Args:
+        num_actions: number of actions A.
+        hidden_sizes: widths of the hidden layers.
+        activation: between the layers.
+        precision: of the matrix products; a GPU's default, TF32, keeps 10 bits.
+        critic: V_θ(s) from a network of its own ("separate"), from one more output of
+            the same ("shared"), or "none".
+
+    Returns:
+        A `Policy` of vector observations, with a categorical distribution.
+
+    Example:
+        >>> import jax
+        >>> policy = mlp_categorical(2, critic="shared")
+        >>> params = policy.init(jax.random.key(0), jax.numpy.zeros(4))
+        >>> policy.apply(params, jax.numpy.zeros((7, 4))).shape
+        (7, 2)
+        >>> policy.value(params, jax.numpy.zeros((7, 4))).shape
+        (7,)
+    """
+    head = _Head(num_actions, categorical(), None, lambda _, outputs: outputs)
+    return _mlp(head, hidden_sizes, activation, precision, critic)
+
+
+def mlp_normal(
+    num_actions: int,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Activation = jnp.tanh,
+    precision: str = "highest",
+    critic: Critic = "none",
+    *,
+    distribution: Distribution | None = None,
+    initial_std: float = 1.0,
+    min_std: float = 0.0,
+) -> Policy:
+    """MLP policy over continuous actions: a ~ N(MLP_θ(s), σ²), σ free of the state.
+
+    Args:
+        num_actions: length A of an action.
+        hidden_sizes: widths of the hidden layers.
+        activation: between the layers.
+        precision: of the matrix products.
+        critic: as `mlp_categorical` takes it.
+        distribution: of `Normal` parameters: `diagonal_normal()` by default; others
+            keep bounds.
+        initial_std: σ at first; log σ is a parameter like the others.
+        min_std: least σ. The score is in units of 1/σ, so without one a policy that
+            has become sure of itself takes ever longer steps. A log σ that has fallen
+            below it has no gradient and stays there.
+
+    Returns:
+        A `Policy` of vector observations.
+
+    Example:
+        >>> import jax
+        >>> policy = mlp_normal(2)
+        >>> params = policy.init(jax.random.key(0), jax.numpy.zeros(4))
+        >>> policy.apply(params, jax.numpy.zeros((7, 4))).mean.shape
+        (7, 2)
+    """
+
+    def init() -> jax.Array:
+        return jnp.full((num_actions,), jnp.log(jnp.asarray(initial_std, float)))
+
+    def read(log_std: jax.Array, outputs: jax.Array) -> Normal:
+        if min_std > 0:
+            log_std = jnp.maximum(log_std, math.log(min_std))
+        return Normal(outputs, jnp.broadcast_to(log_std, outputs.shape))
+
+    head = _Head(num_actions, distribution or diagonal_normal(), init, read)
+    return _mlp(head, hidden_sizes, activation, precision, critic)
+
+
+def on_arrays(
+    policy: Policy, shape: Sequence[int], scale: float = 1.0, *, squash: bool = False
+) -> Policy:
+    """`policy` on observations of any shape and number type, as vectors of floats.
+
+    Args:
+        policy: of vector observations.
+        shape: of one observation.
+        scale: what observations are multiplied by, so that those in metres, say, come
+            to the network as numbers around 1.
+        squash: take sign(x) log(1 + |x|) of the scaled ones, so that what is near keeps
+            its differences and what is far stays close to what the network knows.
+
+    Returns:
+        A `Policy` of such observations.
+    """
+
+    def flat(obs: jax.Array) -> jax.Array:
+        leading = obs.shape[: obs.ndim - len(shape)]
+        floats = jnp.issubdtype(obs.dtype, jnp.floating)
+        dtype = obs.dtype if floats else jnp.result_type(float)
+        scaled = obs.reshape(*leading, -1).astype(dtype) * scale
+        return jnp.sign(scaled) * jnp.log1p(jnp.abs(scaled)) if squash else scaled
+
+    value = policy.value
+    return Policy(
+        init=lambda key, obs: policy.init(key, flat(obs)),
+        apply=lambda params, obs: policy.apply(params, flat(obs)),
+        distribution=policy.distribution,
+        value=value and (lambda params, obs: value(params, flat(obs))),
+    )
+
+
+def _mlp(
+    head: _Head,
+    hidden_sizes: Sequence[int],
+    activation: Activation,
+    precision: str,
+    critic: Critic,
+) -> Policy:
+    """Actor, or actor and critic; parameters are nested only as far as needed."""
+    rest = (tuple(hidden_sizes), activation, precision)
+    if critic == "separate":
+        return _with_critic(_mlp(head, *rest, "none"), MLP(1, *rest))
+    shared = critic == "shared"
+    network = MLP(head.num_outputs + shared, *rest)
+
+    def init(key: jax.Array, obs: jax.Array) -> Params:
+        params = network.init(key, obs)["params"]
+        return params if head.init is None else {"net": params, "log_std": head.init()}
+
+    def outputs(params: Params, obs: jax.Array) -> jax.Array:
+        own = params if head.init is None else params["net"]
+        return _output(network, own, obs)
+
+    def apply(params: Params, obs: jax.Array) -> Any:
+        out = outputs(params, obs)[..., : head.num_outputs]
+        return head.read(params.get("log_std"), out)
+
+    def value(params: Params, obs: jax.Array) -> jax.Array:
+        return outputs(params, obs)[..., -1]
+
+    return Policy(init, apply, head.distribution, value if shared else None)
+
+
+def _with_critic(actor: Policy, critic: MLP) -> Policy:
+    def init(key: jax.Array, obs: jax.Array) -> Params:
+        key_actor, key_critic = jax.random.split(key)
+        return {
+            "actor": actor.init(key_actor, obs),
+            "critic": critic.init(key_critic, obs)["params"],
+        }
+
+    return Policy(
+        init=init,
+        apply=lambda params, obs: actor.apply(params["actor"], obs),
+        distribution=actor.distribution,
+        value=lambda params, obs: _output(critic, params["critic"], obs)[..., 0],
+    )
+
+
+def _output(network: MLP, params: Params, obs: jax.Array) -> jax.Array:
+    output = network.apply({"params": params}, obs)
+    assert isinstance(output, jax.Array)
+    return output

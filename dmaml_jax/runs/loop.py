@@ -1,0 +1,246 @@
+"""The host's side of a run: what happens between chunks of epochs."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.metrics import MetricsWriter, read_metrics, whole_epochs
+from dmaml_jax.pictures.plots import draw_curves
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.runs.progress import Progress
+from dmaml_jax.runs.folder import shown, write_params
+from dmaml_jax.runs.sinks import Sink
+from dmaml_jax.statistics import ema, epochs_to_threshold
+from dmaml_jax.training.program import Metrics, Program
+
+DONE, FAILED = 0, 1
+_EMA_FACTOR = 0.9
+
+
+class Stop:
+    """Whether a signal asked to stop, and which."""
+
+    received: signal.Signals | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Remember the first signal; a second one stops at once."""
+        if self.received is not None:
+            print("stopped at once; finished chunks are kept", file=sys.stderr)
+            os._exit(128 + number)
+        self.received = signal.Signals(number)
+
+
+@contextmanager
+def stopping_gently() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM take effect at the end of a chunk."""
+    stop = Stop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+class Run:
+    """A program, its folder, and where they stand."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        program: Program,
+        folder: Path,
+        *,
+        stop: Stop,
+        progress: Progress,
+    ) -> None:
+        """Take a program that is not yet compiled, and a folder that holds config.json.
+
+        Args:
+            config: validated values.
+            program: of the configuration.
+            folder: of the run, locked by the caller.
+            stop: tells when to end early.
+            progress: what a person sees.
+        """
+        self.config = config
+        self.program = program
+        self.folder = folder
+        self.seeds = range(config.seed, config.seed + config.seeds)
+        self.stop = stop
+        self.progress = progress
+        self.checkpoints = Checkpoints(folder, config.keep_checkpoints)
+        self.smoothed: np.ndarray | None = None
+        self.failed_at = np.zeros(len(self.seeds), np.int32)
+        self.epoch = 0
+        self.compile_seconds = program.compile()
+
+    def restore(self) -> None:
+        """Go back to the newest whole checkpoint that metrics.csv reaches."""
+        rows = whole_epochs(self.folder, self.seeds)
+        found = self.checkpoints.latest(
+            self.program.shapes(), at_most=rows, say=self.progress.warn
+        )
+        if found is not None:
+            self.epoch, state = found
+            self.program.restore(state)
+            self.failed_at = self.program.failed_at()
+
+    def train(self, sink: Sink) -> int:
+        """Run to the end, or until something stops it.
+
+        Args:
+            sink: gets what metrics.csv gets.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            OSError: the disk is full; what was written before is whole.
+        """
+        self.writer = MetricsWriter(self.folder, self.seeds, self.epoch)
+        if self.epoch:
+            self._smooth(read_metrics(self.folder)["return_after"])
+        self.progress.begin(self.epoch, self.writer.seconds)
+        try:
+            while self._goes_on():
+                self._chunk(sink)
+        finally:
+            self.progress.close()
+            sink.close()
+        if self._stopped_by_nan():
+            return self._say_nan()
+        self._keep()
+        return self._report()
+
+    def _goes_on(self) -> bool:
+        unfinished = self.epoch < self.config.epochs
+        alive = not self.failed_at.all() and not self._stopped_by_nan()
+        return unfinished and alive and not self.stop.received
+
+    def _stopped_by_nan(self) -> bool:
+        return self.config.on_nan == "stop" and bool(self.failed_at.any())
+
+    def _chunk(self, sink: Sink) -> None:
+        num_epochs = min(
+            self.program.chunk_epochs,
+            self.config.epochs - self.epoch,
+            self._to_next_checkpoint(),
+        )
+        start = time.perf_counter()
+        metrics = self.program.run(self.epoch, num_epochs)
+        before = self.writer.seconds
+        after = before + time.perf_counter() - start
+        self.writer.append(self.epoch, metrics, before, after)
+        sink.write(self.epoch, metrics)
+        self._notice_failures(metrics)
+        self._smooth(metrics["return_after"])
+        self.epoch += num_epochs
+        if self._to_next_checkpoint() == self.config.checkpoint_every:
+            self._checkpoint()
+        assert self.smoothed is not None
+        self.progress.update(
+            self.epoch, after, int(self.writer.env_steps.sum()), self.smoothed
+        )
+        self.progress.detail(self.epoch, metrics)
+
+    def _to_next_checkpoint(self) -> int:
+        """Epochs until the next one is due; a period, right after one."""
+        every = self.config.checkpoint_every
+        return every - self.epoch % every if every else self.config.epochs
+
+    def _checkpoint(self) -> None:
+        if not self._stopped_by_nan():
+            self.checkpoints.save(self.epoch, self.program.seeds_state())
+            self.progress.say(f"checkpoint of epoch {self.epoch}", detail=True)
+
+    def _notice_failures(self, metrics: Metrics) -> None:
+        for lane in np.flatnonzero((self.failed_at == 0) & (metrics["failed_at"] > 0)):
+            self.progress.warn(
+                f"seed {self.seeds[lane]} is frozen from epoch "
+                f"{metrics['failed_at'][lane]} on: its loss, meta-gradient or "
+                "parameters are no longer finite"
+            )
+        self.failed_at = metrics["failed_at"]
+
+    def _smooth(self, returns: np.ndarray) -> None:
+        past = [] if self.smoothed is None else [self.smoothed]
+        latest = ema(np.array([*past, *returns]), _EMA_FACTOR)[-1]
+        self.smoothed = np.where(self.failed_at > 0, np.nan, latest)
+
+    def _keep(self) -> None:
+        """Write what is written at the end, also of a run that was stopped.
+
+        The checkpoint comes last: where it is, the run is whole.
+        """
+        write_params(self.folder, self.program.params(), self.seeds)
+        if self.epoch:
+            draw_curves(
+                read_metrics(self.folder),
+                self.folder / "curves.png",
+                title=f"{self.config.algo} on {self.config.env}",
+                threshold=self.config.threshold,
+            )
+            if self.epoch not in self.checkpoints.epochs():
+                self._checkpoint()
+
+    def _say_nan(self) -> int:
+        lane = int(np.argmax(self.failed_at > 0))
+        written = self.checkpoints.epochs()
+        last = (
+            f"the last good checkpoint is {shown(self.folder)}/checkpoints/"
+            f"{written[-1]}, of epoch {written[-1]}"
+            if written
+            else "no checkpoint was due before (--checkpoint-every)"
+        )
+        self.progress.warn(
+            f"Stopped: seed {self.seeds[lane]} is no longer finite at epoch "
+            f"{self.failed_at[lane]}; {last}. Try smaller step sizes."
+        )
+        return FAILED
+
+    def _report(self) -> int:
+        if self.epoch:
+            self._print_table()
+        if self.stop.received:
+            self.progress.say(
+                f"{self.stop.received.name}: stopped after epoch {self.epoch} of "
+                f"{self.config.epochs}; everything up to there is in the run folder. "
+                f"To go on:\n  dmaml-jax train --resume {shown(self.folder)}"
+            )
+            return 128 + self.stop.received
+        if self.failed_at.all():
+            self.progress.warn("No seed is left alive: try smaller step sizes.")
+            return FAILED
+        return DONE
+
+    def _print_table(self) -> None:
+        smoothed = ema(read_metrics(self.folder)["return_after"], _EMA_FACTOR)
+        threshold = self.config.threshold
+        reached, head = [""] * len(self.seeds), ""
+        if threshold is not None:
+            first = epochs_to_threshold(smoothed, threshold)
+            reached = [str(epoch or "never") for epoch in first]
+            head = f"epochs to {threshold:g}"
+        self.progress.say(f"\n{'seed':>6}  {head:>13}  final return")
+        for lane, seed in enumerate(self.seeds):
+            failed = self.failed_at[lane]
+            final = smoothed[-1, lane]
+            end = f"frozen at epoch {failed}" if failed else f"{final:.1f}"
+            self.progress.say(f"{seed:>6}  {reached[lane]:>13}  {end:>12}")
+        self.progress.say(
+            f"\n{self.writer.seconds:.1f} s training, {self.compile_seconds:.1f} s "
+            f"compiling, {self.writer.env_steps.sum():,} environment steps"
+        )
+        names = sorted(path.name for path in self.folder.iterdir())
+        visible = ", ".join(name for name in names if not name.startswith("."))
+        self.progress.say(f"in {shown(self.folder)}: {visible}")

@@ -1,0 +1,139 @@
+"""metrics.csv: a row per epoch and seed, appended chunk by chunk, read back."""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dmaml_jax.training.program import Metrics
+
+FILE = "metrics.csv"
+COLUMNS = (
+    "epoch",
+    "seed",
+    "env_steps",
+    "seconds",
+    "return_before",
+    "return_after",
+    "return_medium",
+    "loss",
+    "meta_grad_norm",
+    "cos_medium_meta",
+)
+
+
+class MetricsWriter:
+    """Appends finished chunks to metrics.csv.
+
+    Attributes:
+        path: the file.
+        env_steps: steps of living lanes so far, per seed.
+        seconds: of training so far.
+    """
+
+    def __init__(self, folder: Path, seeds: Sequence[int], epochs: int = 0) -> None:
+        """Begin the file with its header, or cut it back to where a run goes on.
+
+        Args:
+            folder: the run folder.
+            seeds: of the run.
+            epochs: how many of the file's epochs to keep, at most `whole_epochs`.
+        """
+        self.path = folder / FILE
+        self.env_steps = np.zeros(len(seeds), np.int64)
+        self.seconds = 0.0
+        self._seeds = seeds
+        lines = [",".join(COLUMNS)]
+        if epochs:
+            lines = self.path.read_text().splitlines()[: 1 + epochs * len(seeds)]
+            for lane in range(len(seeds)):
+                self._count(lines[1 + lane :: len(seeds)], lane)
+        aside = self.path.with_name(f".{FILE}")
+        aside.write_text("\n".join(lines) + "\n")
+        os.replace(aside, self.path)
+
+    def _count(self, rows: Sequence[str], lane: int) -> None:
+        spent = [row.split(",")[2:4] for row in rows]
+        # Rows of a frozen seed are empty.
+        steps, seconds = next((cells for cells in reversed(spent) if cells[0]), (0, 0))
+        self.env_steps[lane] = int(steps)
+        self.seconds = max(self.seconds, float(seconds))
+
+    def append(
+        self, first_epoch: int, metrics: Metrics, started: float, ended: float
+    ) -> None:
+        """Write a chunk: one row per epoch and seed, both counted from 1.
+
+        Args:
+            first_epoch: epochs before the chunk.
+            metrics: as `Program.run` returns them.
+            started: training seconds before the chunk, compiling excluded.
+            ended: after it; the epochs between are interpolated.
+        """
+        num_epochs = len(metrics["loss"])
+        lines = []
+        for index in range(num_epochs):
+            epoch = first_epoch + index + 1
+            seconds = started + (ended - started) * (index + 1) / num_epochs
+            for lane, seed in enumerate(self._seeds):
+                failed_at = metrics["failed_at"][lane]
+                if 0 < failed_at < epoch:
+                    lines.append(f"{epoch},{seed}" + "," * (len(COLUMNS) - 2))
+                    continue
+                self.env_steps[lane] += metrics["env_steps"][index, lane]
+                head = f"{epoch},{seed},{self.env_steps[lane]},{seconds:.3f}"
+                cells = [_cell(metrics.get(c), index, lane) for c in COLUMNS[4:]]
+                lines.append(",".join([head, *cells]))
+        with open(self.path, "ab", buffering=0) as file:
+            rest = memoryview(("\n".join(lines) + "\n").encode())
+            while rest:  # a disk that fills up takes a part, and raises at the next
+                rest = rest[file.write(rest) :]
+        self.seconds = ended
+
+
+def whole_epochs(folder: Path, seeds: Sequence[int]) -> int:
+    """How many epochs of metrics.csv, from the first on, have a whole row per seed."""
+    try:
+        text = (folder / FILE).read_text()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    header, *lines = text.split("\n")
+    if header != ",".join(COLUMNS):
+        return 0
+    lines = lines[:-1]  # what follows the last line's end: nothing, or half a row
+    for index, line in enumerate(lines):
+        epoch, lane = divmod(index, len(seeds))
+        cells = line.split(",")
+        if cells[:2] != [str(epoch + 1), str(seeds[lane])] or len(cells) != len(
+            COLUMNS
+        ):
+            return epoch
+    return len(lines) // len(seeds)
+
+
+def read_metrics(folder: Path | str) -> dict[str, np.ndarray]:
+    """Read metrics.csv back.
+
+    Args:
+        folder: the run folder.
+
+    Returns:
+        Column name to `[epochs, seeds]`, NaN where empty; a last row that was cut
+        short is left out with its epoch.
+    """
+    with open(Path(folder) / "metrics.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    rows = [row for row in rows if len(row) == len(header)]
+    num_seeds = len({row[1] for row in rows})
+    rows = rows[: len(rows) - len(rows) % max(num_seeds, 1)]
+    table = np.array([[float(cell or "nan") for cell in row] for row in rows])
+    table = table.reshape(-1, max(num_seeds, 1), len(header))
+    return {name: table[..., i] for i, name in enumerate(header)}
+
+
+def _cell(column: np.ndarray | None, index: int, lane: int) -> str:
+    if column is None or not np.isfinite(column[index, lane]):
+        return ""
+    return str(column[index, lane])  # the shortest text that reads back to the bit

@@ -1,0 +1,264 @@
+"""Training: one compiled program for a chunk of epochs of all seeds."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from dmaml_jax.learners.base import TASK_AXIS
+from dmaml_jax.types import Info, MetaLearner, Problem
+
+Init = Callable[[jax.Array], Any]
+Step = Callable[[jax.Array, Any], tuple[Any, Info]]
+Metrics = dict[str, np.ndarray]
+
+
+class SeedState(NamedTuple):
+    """One seed's learner, and the epoch at which it failed (0: it has not)."""
+
+    learner: Any
+    failed_at: jax.Array
+
+
+def train_step(
+    problem: Problem, learner: MetaLearner, num_tasks: int
+) -> tuple[Init, Step]:
+    """The pair a training loop calls.
+
+    Args:
+        problem: where tasks come from.
+        learner: what learns them.
+        num_tasks: M, tasks per epoch.
+
+    Returns:
+        `init(key) -> state`, and `step(key, state) -> (state, info)`, which samples
+        the tasks and does one epoch; neither is jitted.
+    """
+
+    def step(key: jax.Array, state: Any) -> tuple[Any, Info]:
+        key_tasks, key_step = jax.random.split(key)
+        return learner.step(key_step, state, problem.sample_tasks(key_tasks, num_tasks))
+
+    return learner.init, step
+
+
+def devices_per_seed(num_devices: int, num_seeds: int, num_tasks: int) -> int:
+    """How many devices share a seed's tasks: seeds come first, tasks take the rest.
+
+    Example:
+        >>> [devices_per_seed(*case) for case in ((2, 5, 5), (2, 1, 5), (16, 1, 5))]
+        [1, 2, 5]
+    """
+    return min(max(num_devices // num_seeds, 1), num_tasks)
+
+
+def seed_keys(seed: int | jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A seed's two keys: of `init`, and of which epoch e's is the e-th fold."""
+    key_init, key_epochs = jax.random.split(jax.random.key(seed))
+    return key_init, key_epochs
+
+
+def evaluation_key(seed: int | jax.Array) -> jax.Array:
+    """A key of a seed that its training never uses, for held-out tasks.
+
+    The third of a split whose first two are `seed_keys`.
+    """
+    return jax.random.split(jax.random.key(seed), 3)[2]
+
+
+def task_key(draw: int | jax.Array) -> jax.Array:
+    """A key of test tasks, the same for runs of any seed, so that they compare."""
+    return jax.random.split(jax.random.key(draw), 4)[3]
+
+
+class Program:
+    """Seeds that train side by side, spread over devices, a chunk at a time.
+
+    The seeds are one vmapped axis on each device. How many share a device is part of
+    the program: XLA fuses another width differently, so bits agree only between runs
+    of equal width. Seeds that the devices do not divide are padded with lanes whose
+    results are dropped. Devices that are left over may share the tasks of each seed.
+
+    A seed whose parameters, loss or meta-gradient stop being finite is frozen for
+    good in the state before that epoch; the others go on.
+    """
+
+    def __init__(
+        self,
+        init: Init,
+        step: Step,
+        *,
+        seeds: Sequence[int],
+        chunk_epochs: int,
+        devices: Sequence[Any] | None = None,
+        task_devices: int = 1,
+    ) -> None:
+        """Lay the program out; nothing is compiled yet.
+
+        Args:
+            init: as `train_step` returns it.
+            step: likewise.
+            seeds: one lane each.
+            chunk_epochs: epochs that one call may run.
+            devices: to spread the work over, no more than it can occupy. The default
+                device alone by default.
+            task_devices: how many of them share the tasks of one seed.
+        """
+        devices = list(devices or jax.devices()[:1])
+        self.num_seeds = len(seeds)
+        self.chunk_epochs = chunk_epochs
+        self.seed_devices = min(len(devices) // task_devices, len(seeds))
+        self.task_devices = task_devices
+        self.width = -(-len(seeds) // self.seed_devices)
+        padding = self.width * self.seed_devices - len(seeds)
+        lanes = [*seeds, *[seeds[-1]] * padding]
+        used = np.array(devices[: self.seed_devices * task_devices])
+        mesh = Mesh(used.reshape(-1, task_devices), ("seed", TASK_AXIS))
+        self._by_seed = NamedSharding(mesh, P("seed"))
+        self._first_lanes = jax.device_put(np.asarray(lanes, np.uint32), devices[0])
+        self._lanes = jax.device_put(self._first_lanes, self._by_seed)
+        self._init = jax.jit(jax.vmap(lambda seed: _start(init, seed)))
+        self._chunk = jax.jit(
+            jax.shard_map(
+                lambda *args: _run_chunk(step, chunk_epochs, *args),
+                mesh=mesh,
+                in_specs=(P("seed"), P("seed"), P(), P()),
+                out_specs=(P("seed"), P(None, "seed")),
+                check_vma=False,
+            ),
+            donate_argnums=1,
+        )
+        self._compiled: Any = None
+        self.state: Any = None
+
+    def compile(self) -> float:
+        """Compile, and make the first state; returns the seconds that it took."""
+        start = time.perf_counter()
+        # On one device: an initialiser that calls LAPACK (orthogonal weights do) can
+        # hang when two CPU devices run it at once, seen with jax 0.10.2.
+        first = self._init(self._first_lanes)
+        self.state = jax.device_put(first, self._by_seed)
+        self._compiled = self._chunk.lower(*self._arguments(0, 0)).compile()
+        jax.block_until_ready(self.state)
+        return time.perf_counter() - start
+
+    def run(self, first_epoch: int, num_epochs: int) -> Metrics:
+        """Run epochs `first_epoch + 1 …`, at most a chunk of them.
+
+        Returns:
+            Metrics by name, `[num_epochs, seeds]`; what the learner has no value of
+            is absent. `failed_at` is `[seeds]`.
+        """
+        assert 0 < num_epochs <= self.chunk_epochs
+        self.state, metrics = self._compiled(*self._arguments(first_epoch, num_epochs))
+        host = {
+            name: np.asarray(values)[:num_epochs, : self.num_seeds]
+            for name, values in metrics.items()
+        }
+        host["failed_at"] = self.failed_at()
+        return host
+
+    def seeds_state(self) -> Any:
+        """The state of every seed, on the host, without the lanes that pad."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.num_seeds], self.state)
+
+    def shapes(self) -> Any:
+        """Shapes and types of what `seeds_state` returns; nothing is compiled."""
+        lanes = jax.ShapeDtypeStruct((self.num_seeds,), np.uint32)
+        return jax.eval_shape(self._init, lanes)
+
+    def restore(self, state: Any) -> None:
+        """Go on from what `seeds_state` once returned."""
+        padding = self.width * self.seed_devices - self.num_seeds
+        # Padding lanes repeat the last seed, and so does their state.
+        rows = np.append(np.arange(self.num_seeds), [self.num_seeds - 1] * padding)
+        lanes = jax.tree.map(lambda leaf: leaf[rows.astype(int)], state)
+        self.state = jax.device_put(lanes, self._by_seed)
+
+    def failed_at(self) -> np.ndarray:
+        """The epoch at which each seed failed, 0 where it has not, `[seeds]`."""
+        return np.asarray(self.state.failed_at)[: self.num_seeds]
+
+    def params(self) -> Any:
+        """θ of every seed, stacked on axis 0, on the host."""
+        return self.seeds_state().learner.params
+
+    def _arguments(self, first_epoch: int, num_epochs: int) -> tuple[Any, ...]:
+        return self._lanes, self.state, np.int32(first_epoch), np.int32(num_epochs)
+
+
+def _start(init: Init, seed: jax.Array) -> SeedState:
+    key_init, _ = seed_keys(seed)
+    return SeedState(init(key_init), jnp.int32(0))
+
+
+def _run_chunk(
+    step: Step,
+    chunk_epochs: int,
+    seeds: jax.Array,
+    states: SeedState,
+    first_epoch: jax.Array,
+    num_epochs: jax.Array,
+) -> tuple[SeedState, dict[str, jax.Array]]:
+    """`num_epochs` epochs; a traced number, so that a short chunk is no new program."""
+
+    @jax.jit  # traced once, for its shapes and for the loop
+    def epoch(index: jax.Array, states: SeedState):
+        one = jax.vmap(
+            lambda seed, state: _guarded(step, seed, first_epoch + index, state)
+        )
+        return one(seeds, states)
+
+    def body(index: jax.Array, carry: tuple[SeedState, dict[str, jax.Array]]):
+        states, written = carry
+        states, metrics = epoch(index, states)
+        return states, {
+            name: jax.lax.dynamic_update_index_in_dim(written[name], values, index, 0)
+            for name, values in metrics.items()
+        }
+
+    _, like = jax.eval_shape(epoch, jnp.int32(0), states)
+    buffers = {
+        name: jnp.zeros((chunk_epochs, *x.shape), x.dtype) for name, x in like.items()
+    }
+    return jax.lax.fori_loop(jnp.int32(0), num_epochs, body, (states, buffers))
+
+
+def _guarded(
+    step: Step, seed: jax.Array, epoch: jax.Array, state: SeedState
+) -> tuple[SeedState, dict[str, jax.Array]]:
+    """One epoch of one seed, undone where it fails; `epoch` counts from 0."""
+    _, key_epochs = seed_keys(seed)
+    learner, info = step(jax.random.fold_in(key_epochs, epoch), state.learner)
+    finite = _all_finite((learner, info.loss, info.meta_gradient))
+    running = state.failed_at == 0
+    kept = jax.tree.map(
+        lambda new, old: jnp.where(running & finite, new, old), learner, state.learner
+    )
+    failed_at = jnp.where(running & ~finite, epoch + 1, state.failed_at)
+    return SeedState(kept, failed_at), _metrics(info)
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(leaves).all()
+
+
+def _metrics(info: Info) -> dict[str, jax.Array]:
+    """The scalars of an epoch by the names of `metrics.csv`."""
+    squares = [jnp.sum(leaf**2) for leaf in jax.tree.leaves(info.meta_gradient)]
+    scalars = {
+        "env_steps": info.num_steps,
+        "return_before": info.return_before,
+        "return_after": info.return_after,
+        "return_medium": info.return_medium,
+        "loss": info.loss,
+        "meta_grad_norm": jnp.sqrt(jnp.stack(squares).sum()),
+        "cos_medium_meta": info.cos_medium_meta,
+    }
+    return {name: value for name, value in scalars.items() if value is not None}

@@ -1,0 +1,1 @@
+"""The exact lander: Box2D's step, constraint by constraint."""

@@ -1,0 +1,197 @@
+"""The velocities of contacts: friction, then the normal impulses of one or two points.
+
+The ground does not move, so a contact changes its own body only, and the contacts of
+different bodies can be solved in any order (`b2ContactSolver.cpp`).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from dmaml_jax.envs.lunar_lander import constants as c
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
+from dmaml_jax.envs.lunar_lander.exact.contacts import Contact, Manifold, world_plane
+from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Vector,
+    cross,
+    dot,
+    right_of,
+    turn,
+    where,
+)
+
+
+class Impulses(struct.PyTreeNode):
+    """The impulses of a contact's two points, N s."""
+
+    normals: tuple[Any, Any]
+    tangents: tuple[Any, Any]
+
+
+class ContactRow(struct.PyTreeNode):
+    """What stays the same of a contact during the velocity iterations.
+
+    Attributes:
+        normal: from the ground to the body.
+        normal_arms: r × n of both points, m.
+        tangent_arms: r × t of both points, m.
+        normal_masses: of both points, kg; 0 for a point that is not there.
+        tangent_masses: likewise.
+        matrix: K of both normal velocities: elements 11, 12, 22.
+        inverse: of K, likewise.
+        block: whether both points are solved together.
+    """
+
+    normal: Vector
+    normal_arms: tuple[Any, Any]
+    tangent_arms: tuple[Any, Any]
+    normal_masses: tuple[Any, Any]
+    tangent_masses: tuple[Any, Any]
+    matrix: tuple[Any, Any, Any]
+    inverse: tuple[Any, Any, Any]
+    block: Any
+
+
+def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
+    """What the iterations need of a contact in the body's present pose."""
+    one = shape.one
+    position, q, facing, plane = materialise(world_plane(found, body, shape), one)
+    normal = where(found.body_face, -facing, facing)
+    tangent = right_of(normal)
+    mass, inertia = shape.inverse_mass, shape.inverse_inertia
+
+    def lever(point: Vector) -> Vector:
+        clip = where(found.body_face, point, position + turn(q, point))
+        gap = dot(clip - plane, facing)
+        surfaces = clip + facing * (c.SKIN - gap), clip - facing * c.SKIN
+        return (surfaces[0] + surfaces[1]) * 0.5 - body.centre
+
+    levers = materialise((lever(found.points[0]), lever(found.points[1])), one)
+    arms = materialise((cross(levers[0], normal), cross(levers[1], normal)), one)
+    tangent_arms = cross(levers[0], tangent), cross(levers[1], tangent)
+    k11 = mass + inertia * arms[0] * arms[0]
+    k12 = mass + inertia * arms[0] * arms[1]
+    k22 = mass + inertia * arms[1] * arms[1]
+    determinant = materialise(k11 * k22 - k12 * k12, one)
+    # Of two points that say nearly the same only the first one is solved.
+    block = (found.count == 2) & (k11 * k11 < c.MAX_CONDITION * determinant)
+    scale = 1 / jnp.where(block, determinant, 1)
+    there = found.count > 0, block
+
+    def masses(arms: tuple[Any, Any]) -> tuple[Any, Any]:
+        first, second = (
+            jnp.where(present, 1 / (mass + inertia * arm * arm), 0)
+            for present, arm in zip(there, arms, strict=True)
+        )
+        return first, second
+
+    return ContactRow(
+        normal=normal,
+        normal_arms=arms,
+        tangent_arms=tangent_arms,
+        normal_masses=masses(arms),
+        tangent_masses=masses(tangent_arms),
+        matrix=(k11, k12, k22),
+        inverse=(scale * k22, -scale * k12, scale * k11),
+        block=block,
+    )
+
+
+def remembered(contact: Contact, row: ContactRow) -> Impulses:
+    """The impulses to start from."""
+    first, second = contact.points
+    return Impulses(
+        normals=(first.normal, jnp.where(row.block, second.normal, 0)),
+        tangents=(first.tangent, jnp.where(row.block, second.tangent, 0)),
+    )
+
+
+def stored(contact: Contact, row: ContactRow, impulses: Impulses) -> Contact:
+    """The contact with its solved impulses; a point left unsolved keeps its own."""
+    first, second = contact.points
+    solved = second.replace(normal=impulses.normals[1], tangent=impulses.tangents[1])
+    return contact.replace(
+        points=(
+            first.replace(normal=impulses.normals[0], tangent=impulses.tangents[0]),
+            where(row.block, solved, second),
+        )
+    )
+
+
+def pushed(body: Body, row: ContactRow, impulses: Impulses, shape: Shape) -> Body:
+    """The body after impulses at its points of contact."""
+    normals, tangents = impulses.normals, impulses.tangents
+    push = row.normal * (normals[0] + normals[1])
+    push = push + right_of(row.normal) * (tangents[0] + tangents[1])
+    twist = (
+        row.normal_arms[0] * normals[0]
+        + row.normal_arms[1] * normals[1]
+        + row.tangent_arms[0] * tangents[0]
+        + row.tangent_arms[1] * tangents[1]
+    )
+    return body.replace(
+        velocity=body.velocity + push * shape.inverse_mass,
+        spin=body.spin + shape.inverse_inertia * twist,
+    )
+
+
+def velocity_solved(
+    impulses: Impulses, row: ContactRow, body: Body, shape: Shape
+) -> tuple[Impulses, Body]:
+    """One velocity iteration of a contact."""
+    mass, inertia = shape.inverse_mass, shape.inverse_inertia
+    tangent = right_of(row.normal)
+    along, spin = dot(body.velocity, tangent), body.spin
+    tangents = []
+    for i in range(2):
+        old, limit = impulses.tangents[i], shape.friction * impulses.normals[i]
+        speed = along + spin * row.tangent_arms[i]
+        new = jnp.clip(old - row.tangent_masses[i] * speed, -limit, limit)
+        new = materialise(new, shape.one)
+        along = along + mass * (new - old)
+        spin = materialise(
+            spin + inertia * row.tangent_arms[i] * (new - old), shape.one
+        )
+        tangents.append(new)
+
+    away = dot(body.velocity, row.normal)
+    speeds = [materialise(away + spin * arm, shape.one) for arm in row.normal_arms]
+    normals = _normals(impulses.normals, row, speeds, shape.one)
+    change = [normals[i] - impulses.normals[i] for i in range(2)]
+    push = row.normal * (change[0] + change[1]) + tangent * (
+        (tangents[0] - impulses.tangents[0]) + (tangents[1] - impulses.tangents[1])
+    )
+    spin = spin + inertia * (
+        row.normal_arms[0] * change[0] + row.normal_arms[1] * change[1]
+    )
+    body = body.replace(velocity=body.velocity + push * mass, spin=spin)
+    return Impulses(normals, (tangents[0], tangents[1])), materialise(body, shape.one)
+
+
+def _normals(
+    old: tuple[Any, Any], row: ContactRow, speeds: list[jax.Array], one: Any
+) -> tuple[jax.Array, jax.Array]:
+    """The normal impulses x ≥ 0 that leave speeds K x + b' ≥ 0, one of the two 0.
+
+    The four cases are tried in Box2D's order; where none fits, nothing changes.
+    """
+    alone = jnp.maximum(old[0] - row.normal_masses[0] * speeds[0], 0)
+    k11, k12, k22 = row.matrix
+    h11, h12, h22 = row.inverse
+    b1 = materialise(speeds[0] - (k11 * old[0] + k12 * old[1]), one)
+    b2 = materialise(speeds[1] - (k12 * old[0] + k22 * old[1]), one)
+    both = -(h11 * b1 + h12 * b2), -(h12 * b1 + h22 * b2)
+    first, second = -row.normal_masses[0] * b1, -row.normal_masses[1] * b2
+    both_fit = (both[0] >= 0) & (both[1] >= 0)
+    first_fits = (first >= 0) & (k12 * first + b2 >= 0)
+    second_fits = (second >= 0) & (k12 * second + b1 >= 0)
+    none_fits = (b1 >= 0) & (b2 >= 0)
+    zero = jnp.zeros_like(b1)
+    chosen = where(none_fits, (zero, zero), old)
+    chosen = where(second_fits, (zero, second), chosen)
+    chosen = where(first_fits, (first, zero), chosen)
+    chosen = where(both_fit, both, chosen)
+    return materialise(where(row.block, chosen, (alone, zero)), one)

@@ -1,0 +1,195 @@
+"""From names and values to environments, tasks and policies that fit them."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dmaml_jax import make_train_step
+from dmaml_jax.rl.action_distributions import Normal
+from dmaml_jax.errors import UsageError
+from dmaml_jax.config.presets import GYMNAX, PRESETS, TrainConfig, preset
+from dmaml_jax.tasks.distributions import uniform
+from dmaml_jax.config.rules import validated
+from dmaml_jax.build.environment import (
+    default_policy,
+    named_environment,
+    named_tasks,
+    solver_of,
+    with_solver,
+)
+
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+KEY = jax.random.key(0)
+
+
+def world(env: str, **values):
+    """Environment, tasks and policy of a name, as training makes them."""
+    config = validated(dataclasses.replace(preset(env), **values))
+    made = named_environment(env)
+    tasks = named_tasks(made, config)
+    return made, tasks, default_policy(made, tasks, config)
+
+
+def output_of(made, tasks, policy, num=3):
+    obs, _ = jax.eval_shape(made.reset_env, KEY, tasks.mean())
+    params = policy.init(KEY, jnp.zeros(obs.shape, obs.dtype))
+    many = jnp.ones((num, *obs.shape), obs.dtype)
+    return params, policy.apply(params, many), many
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if "lander" in name else name
+        for name in PRESETS
+    ],
+)
+def test_every_preset_makes_a_world(env):
+    made, tasks, policy = world(env)
+    sampled = jax.vmap(tasks.sample)(jax.random.split(KEY, 5))
+    for name in (item.split("=")[0] for item in preset(env).vary):
+        assert len(set(np.asarray(getattr(sampled, name)).tolist())) == 5
+    _, output, _ = output_of(made, tasks, policy)
+    discrete = env.startswith(("cartpole", "lunarlander"))
+    assert isinstance(output, Normal) != discrete
+
+
+@pytest.mark.parametrize(
+    ("env", "vary", "outputs"),
+    [
+        ("MemoryChain-bsuite", "memory_length=3,5", 2),
+        ("Freeway-MinAtar", "player_speed=2,3", 3),
+        ("FourRooms-misc", "fail_prob=0.1:0.5", 4),
+        ("DeepSea-bsuite", "unscaled_move_cost=0.01:0.1", 2),
+    ],
+)
+def test_arrays_of_any_shape_and_type_are_observed(env, vary, outputs):
+    made, tasks, policy = world(GYMNAX + env, vary=(vary,))
+    _, logits, many = output_of(made, tasks, policy)
+    assert logits.shape == (3, outputs) and logits.dtype == jnp.float32
+    assert jnp.all(jnp.isfinite(logits)), many.dtype
+
+
+def test_whole_numbers_vary_as_a_list():
+    made, tasks, _ = world(GYMNAX + "MemoryChain-bsuite", vary=("memory_length=3,5,9",))
+    drawn = jax.vmap(tasks.sample)(jax.random.split(KEY, 200)).memory_length
+    assert set(np.asarray(drawn).tolist()) == {3, 5, 9}
+    assert tasks.mean().memory_length == 5 and made.name == "MemoryChain-bsuite"
+
+
+def test_observations_are_scaled_and_squashed():
+    plain = world("intersection", obs_scale=1.0, obs_squash=False)
+    _, _, policy = plain
+    params, _, _ = output_of(*plain)
+    obs = jnp.array([[30.0, -20.0], [-100.0, 7.0]])
+    scaled = world("intersection", obs_scale=0.05, obs_squash=False)[2]
+    squashed = world("intersection", obs_scale=0.05, obs_squash=True)[2]
+    for other, expected in (
+        (scaled, obs * 0.05),
+        (squashed, jnp.array([[1, -1], [-1, 1]]) * jnp.log1p(abs(obs) * 0.05)),
+    ):
+        np.testing.assert_allclose(
+            other.apply(params, obs).mean, policy.apply(params, expected).mean
+        )
+
+
+@pytest.mark.parametrize("bounds", ["squash", "clip"])
+def test_actions_keep_an_environment_s_bounds(bounds):
+    made, tasks, policy = world("intersection", bounds=bounds)
+    samples = jnp.linspace(-50, 50, 101)[:, None]
+    actions = policy.distribution.action(samples)
+    ends = [jnp.min(actions), jnp.max(actions)]
+    np.testing.assert_allclose(ends, [0, 15], atol=1e-9)
+    space = made.action_space(tasks.mean())
+    assert jnp.all(jax.vmap(space.contains)(actions))
+    inside = policy.distribution.action(jnp.array([1.0]))
+    expected = 1.0 if bounds == "clip" else 15 / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(inside, [expected], rtol=1e-6)
+
+
+def test_the_deviation_starts_and_stays_as_said():
+    made, tasks, policy = world("point", initial_std=0.3, min_std=0.2)
+    params, output, _ = output_of(made, tasks, policy)
+    np.testing.assert_allclose(jnp.exp(output.log_std), 0.3, rtol=1e-6)
+    lower = {**params, "log_std": jnp.full(2, -9.0)}
+    obs = jnp.zeros(2)
+    std = jnp.exp(policy.apply(lower, obs).log_std)
+    np.testing.assert_allclose(std, 0.2, rtol=1e-6)
+
+
+def test_the_horizon_may_be_the_environment_s_own():
+    made, tasks, _ = world(GYMNAX + "Acrobot-v1", vary=("link_mass_1=0.5:2",))
+    assert preset(GYMNAX + "Acrobot-v1").horizon == 0
+    assert tasks.mean().max_steps_in_episode == 500
+    longer = world("cartpole", horizon=700)[1]
+    assert longer.mean().max_steps_in_episode == 700
+    assert made.default_params.max_steps_in_episode == 500
+
+
+def test_a_parameter_that_is_hardly_felt_is_told_and_taken(capsys):
+    world(GYMNAX + "MountainCar-v0", vary=("goal_position=0.4:0.5",))
+    assert "note: in 1,600 random steps" in capsys.readouterr().out
+
+
+def test_a_listed_parameter_may_be_held_out():
+    listed = "g=" + ",".join(str(n) for n in range(5, 15))
+    _, tasks, _ = world(GYMNAX + "Pendulum-v1", vary=(listed, "l=0.5:1"), held_out=0.3)
+    keys = jax.random.split(KEY, 300)
+    train = set(np.asarray(jax.vmap(tasks.sample)(keys).g).tolist())
+    test = set(np.asarray(jax.vmap(tasks.sample_held_out)(keys).g).tolist())
+    assert len(train) == 7 and len(test) == 3 and not train & test
+
+
+def test_an_environment_without_a_default_policy_is_refused():
+    made = named_environment("point")
+    config = TrainConfig(env="point", vary=("goal_x=0:1",))
+    tasks = named_tasks(made, config)
+    made.action_space = lambda params=None: made.observation_space(
+        params or made.default_params
+    ).__class__(-1.0, 1.0, (2, 2))
+    with pytest.raises(UsageError, match="neither one choice nor a vector"):
+        default_policy(made, tasks, config)
+
+
+@pytest.mark.parametrize(
+    ("env", "values"),
+    [
+        ("intersection", {}),
+        ("point", {"method": "ac", "entropy_coefficient": 0.01}),
+    ],
+)
+def test_an_epoch_of_every_kind(env, values):
+    sizes = {"num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (4,)}
+    init, step = make_train_step(
+        env, "directed-maml", **{"horizon": 7, **sizes, **values}
+    )
+    state, info = jax.jit(step)(KEY, init(jax.random.key(1)))
+    assert state.base.epoch == 1
+    for leaf in jax.tree.leaves((state, info)):
+        assert jnp.all(jnp.isfinite(leaf))
+    assert 0 < info.num_steps <= 5 * 3 * 7
+
+
+def test_gymnax_s_environments_need_tasks_from_somewhere():
+    with pytest.raises(UsageError, match="no task distribution of its own"):
+        make_train_step(GYMNAX + "FrozenLake-misc", "maml")
+    with pytest.raises(UsageError, match="gymnax has no environment 'Nonsense-v9'"):
+        make_train_step(GYMNAX + "Nonsense-v9", "maml")
+    made = named_environment(GYMNAX + "Pendulum-v1")
+    tasks = uniform(made.default_params, g=(5.0, 15.0))
+    make_train_step(GYMNAX + "Pendulum-v1", "maml", tasks=tasks)
+
+
+def test_a_run_s_record_says_how_true_its_solver_is() -> None:
+    fast, exact = solver_of("lunarlander"), solver_of("lunarlander-exact")
+    assert fast["solver"] == "fast" and "not conformant step by step" in str(fast)
+    assert exact == {"solver": "exact", "conformance": "Box2D's, step by step"}
+    assert solver_of("cartpole") == {}
+    assert with_solver("lunarlander", "exact") == "lunarlander-exact"
+    assert with_solver("lunarlander-exact", "fast") == "lunarlander"
+    assert with_solver("point", None) == "point"
+    with pytest.raises(UsageError, match="--solver fast has no effect on point"):
+        with_solver("point", "fast")

@@ -1,0 +1,215 @@
+"""A trained run on tasks that it has not seen: the command against a plain loop."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dmaml_jax.build.environment import named_tasks
+from dmaml_jax.build.learner import build
+from dmaml_jax.cli import main
+from dmaml_jax.commands import train as run
+from dmaml_jax.commands.options import Evaluate
+from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.rules import validated
+from dmaml_jax.results.evaluation import evaluate, summarise, task_sets
+from dmaml_jax.results.references import initial_states, states_of_medium_task
+from dmaml_jax.runs.loading import load
+from dmaml_jax.statistics import crossed_bootstrap
+from dmaml_jax.training.program import evaluation_key, seed_keys
+
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+CONFIG = validated(
+    TrainConfig(
+        algo="directed-maml",
+        inner_lr=0.05,
+        horizon=12,
+        num_tasks=2,
+        num_trajectories=3,
+        hidden_sizes=(4,),
+        epochs=6,
+        seeds=2,
+        seed=3,
+        cpu_devices=1,
+        vary=("gravity=5:15", "length=0.25:1"),
+    )
+)
+OPTIONS = {"tasks": 3, "steps": 2, "episodes": 5, "shots": 2}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate") / "run"
+    assert run.train(CONFIG, str(folder), verbosity="quiet") == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path) -> Path:
+    assert evaluate(Evaluate(str(trained), baselines=True, **OPTIONS)) == 0
+    return trained
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "evaluation.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_is_read_back_as_it_was(trained: Path) -> None:
+    loaded = load(trained)
+    assert loaded.seeds == [3, 4] and loaded.epoch == 6 and loaded.config == CONFIG
+    kept = np.load(trained / "params.npz")
+    kernel = loaded.states.params["Dense_0"]["kernel"]
+    np.testing.assert_array_equal(kernel, kept["Dense_0/kernel"])
+    assert loaded.states.epoch.tolist() == [6, 6]
+
+
+def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
+    loaded = load(evaluated)
+    options = Evaluate(str(evaluated), **OPTIONS)
+    problem, _ = build(dataclasses.replace(CONFIG, num_trajectories=2))
+    measure, _ = build(dataclasses.replace(CONFIG, num_trajectories=5))
+    sets = task_sets(loaded, options)
+    assert list(sets) == ["fresh", "out-of-range"]
+    tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
+    rows = [row for row in table(evaluated) if row["policy"] == "meta"]
+    assert len(rows) == 2 * 3 * 2
+    for row in rows:
+        lane, task = loaded.seeds.index(int(row["seed"])), int(row["task"])
+        index = task + 3 * (row["set"] == "out-of-range")
+        own = jax.tree.map(lambda leaf, i=index: leaf[i], tasks)
+        assert float(row["gravity"]) == own.gravity
+        assert float(row["length"]) == own.length
+        key = jax.random.split(evaluation_key(int(row["seed"])), 6)[index]
+        key_adapt, key_measure = jax.random.split(key)
+        params = jax.tree.map(lambda leaf, i=lane: leaf[i], loaded.states.params)
+        for step, key_step in enumerate(jax.random.split(key_adapt, 3)):
+            data = measure.collect(key_measure, params, own)
+            expected = float(jnp.mean(data.rewards.sum(axis=1)))
+            np.testing.assert_allclose(
+                float(row[f"return_{step}"]), expected, rtol=1e-5
+            )
+            data = problem.advantages(params, problem.collect(key_step, params, own))
+            gradient = jax.grad(problem.inner_loss)(params, data)
+            params = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient)
+
+
+def test_tasks_are_unseen_shared_by_seeds_and_next_to_the_range(trained: Path) -> None:
+    loaded = load(trained)
+    many = Evaluate(str(trained), tasks=400)
+    sets = task_sets(loaded, many)
+    inside, outside = (np.asarray(tasks.gravity) for tasks in sets.values())
+    assert 5 <= inside.min() < 5.2 and 14.8 < inside.max() <= 15
+    below, above = outside[outside < 5], outside[outside > 15]
+    assert len(below) + len(above) == 400 and 150 < len(below) < 250
+    assert below.min() >= 2.5 and above.max() <= 17.5
+    again = task_sets(loaded, dataclasses.replace(many, task_seed=1))
+    assert not np.isin(np.asarray(again["fresh"].gravity), inside).any()
+    trainings = [
+        jax.vmap(lambda key: loaded.tasks.sample(jax.random.split(key)[0]))(
+            jax.vmap(jax.random.fold_in, (None, 0))(seed_keys(seed)[1], jnp.arange(6))
+        )
+        for seed in loaded.seeds
+    ]
+    for tasks in trainings:
+        assert not np.isin(np.asarray(tasks.gravity), inside).any()
+
+
+def test_held_out_values_of_a_list_are_what_is_tested(trained: Path) -> None:
+    values = ",".join(map(str, range(5, 15)))
+    config = dataclasses.replace(CONFIG, vary=(f"gravity={values}",), held_out=0.3)
+    loaded = load(trained)
+    tasks = named_tasks(loaded.env, config)
+    loaded = loaded._replace(config=config, tasks=tasks)
+    sets = task_sets(loaded, Evaluate("list", tasks=200))
+    assert list(sets) == ["held-out"]  # what is beyond a list is not ours to say
+    tested = set(np.asarray(sets["held-out"].gravity).tolist())
+    keys = jax.random.split(jax.random.key(0), 300)
+    seen = set(np.asarray(jax.vmap(loaded.tasks.sample)(keys).gravity).tolist())
+    assert len(tested) == 3 and len(seen) == 7 and not tested & seen
+
+
+def test_the_summary_is_the_tables(evaluated: Path) -> None:
+    summary = json.loads((evaluated / "evaluation.json").read_text())
+    assert summary["parameters"] == ["gravity", "length"]
+    assert summary["command"].startswith(f"dmaml-jax evaluate {evaluated} --tasks 3")
+    assert "--baselines" in summary["command"]
+    rows = table(evaluated)
+    assert len(summary["rows"]) == 6
+    for row in summary["rows"]:
+        own = [
+            r for r in rows if (r["policy"], r["set"]) == (row["policy"], row["set"])
+        ]
+        returns = np.array([[float(r[f"return_{i}"]) for i in range(3)] for r in own])
+        returns = returns.reshape(3, 2, 3).transpose(1, 0, 2)
+        for step in range(3):
+            expected = crossed_bootstrap(returns[:, :, step])
+            found = row["returns"][step]
+            np.testing.assert_allclose(
+                [found["mean"], found["low"], found["high"]], expected, rtol=1e-6
+            )
+        gains = returns[:, :, -1] - returns[:, :, 0]
+        np.testing.assert_allclose(row["gain"]["mean"], gains.mean(), atol=1e-5)
+        assert row["negative_share"] == (gains < 0).mean()
+    assert (evaluated / "evaluation.png").stat().st_size > 10_000
+
+
+def test_shares_and_gains_against_literal_values() -> None:
+    returns = np.zeros((1, 4, 2))
+    returns[0, :, 1] = [1.0, -1.0, 0.0, 4.0]
+    (row,) = summarise({("meta", "fresh"): returns})
+    assert row["negative_share"] == 0.25 and row["gain"]["mean"] == 1.0
+    assert row["negative_shares"] == [0.0, 0.25]
+    assert row["gain"]["low"] < 1 < row["gain"]["high"]
+
+
+def test_what_it_is_measured_against(evaluated: Path) -> None:
+    loaded = load(evaluated)
+    init, _ = build(CONFIG)[1].init, None
+    for lane, seed in enumerate(loaded.seeds):
+        first = init(seed_keys(seed)[0]).params
+        ours = jax.tree.map(lambda leaf, i=lane: leaf[i], initial_states(loaded).params)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, first
+        )
+    kept = (evaluated / "medium-6.npz").stat().st_mtime_ns
+    medium = states_of_medium_task(loaded)
+    assert (evaluated / "medium-6.npz").stat().st_mtime_ns == kept  # trained once
+    differences = jax.tree.map(
+        lambda a, b: float(np.abs(np.asarray(a) - np.asarray(b)).max()),
+        medium.params,
+        initial_states(loaded).params,
+    )
+    # Six steps of Adam at 0.001 from the start.
+    assert 1e-4 < max(jax.tree.leaves(differences)) < 7e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tasks", "0"], "--tasks is 0, but it must be a whole number, 1 or more"),
+        (["--shots", "-1"], "--shots is -1"),
+        (["--solver", "fast"], "--solver fast has no effect on cartpole"),
+        (["--out-of-range", "mass=1:2"], "--out-of-range mass: "),
+        (["--out-of-range", "gravity"], "--out-of-range gravity cannot be read"),
+    ],
+)
+def test_wrong_input(arguments: list[str], said: str, trained, capsys, monkeypatch):
+    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    assert main(["evaluate", str(trained), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_folder_without_a_run(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
+    assert "cannot be read (No such file" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text('{"values": {}}')
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "holds no whole checkpoint to load" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""Adaptation measured, against a plain loop."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dmaml_jax.build.learner import build
+from dmaml_jax.config.presets import preset
+from dmaml_jax.config.rules import validated
+from dmaml_jax.training.adaptation import adaptation
+from dmaml_jax.training.program import evaluation_key, seed_keys
+
+pytestmark = pytest.mark.unoptimised
+
+STEPS = 2
+
+
+def test_it_is_the_plain_loop_with_common_random_numbers():
+    sizes = {"horizon": 12, "num_trajectories": 4, "hidden_sizes": (5,)}
+    config = dataclasses.replace(preset("intersection", "maml"), inner_lr=0.5, **sizes)
+    problem, learner = build(validated(config))
+    measure, _ = build(validated(dataclasses.replace(config, num_trajectories=6)))
+    state = learner.init(jax.random.key(0))
+    tasks = problem.sample_tasks(jax.random.key(1), 3)
+    key = evaluation_key(7)
+    run = jax.jit(adaptation(learner, measure, num_steps=STEPS))
+    returns = run(key, state, tasks)
+    assert returns.shape == (3, STEPS + 1)
+    for lane, own in enumerate(jax.random.split(key, 3)):
+        key_adapt, key_measure = jax.random.split(own)
+        task = jax.tree.map(lambda leaf, lane=lane: leaf[lane], tasks)
+        keys = jax.random.split(key_adapt, STEPS + 1)
+        params = state.params
+        for step in range(STEPS + 1):
+            data = measure.collect(key_measure, params, task)
+            np.testing.assert_allclose(
+                returns[lane, step], jnp.mean(data.rewards.sum(axis=1)), rtol=1e-9
+            )
+            data = problem.collect(keys[step], params, task)
+            data = problem.advantages(params, data)
+            gradient = jax.grad(problem.inner_loss)(params, data)
+            params = jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
+    assert len(np.unique(np.asarray(returns))) == 9
+
+
+def test_its_key_is_none_of_training_s():
+    keys = [*seed_keys(3), evaluation_key(3), jax.random.key(3)]
+    epochs = [jax.random.fold_in(seed_keys(3)[1], epoch) for epoch in range(50)]
+    raw = {tuple(np.asarray(jax.random.key_data(key))) for key in keys + epochs}
+    assert len(raw) == 54
+
+
+def test_a_summary_of_one_s_own():
+    config = dataclasses.replace(
+        preset("point", "maml"), horizon=5, num_trajectories=2, hidden_sizes=(3,)
+    )
+    problem, learner = build(validated(config))
+    state = learner.init(jax.random.key(0))
+    tasks = problem.sample_tasks(jax.random.key(1), 2)
+    run = adaptation(learner, problem, num_steps=1, summary=lambda data: data.obs)
+    assert jax.jit(run)(jax.random.key(2), state, tasks).shape == (2, 2, 2, 6, 2)
