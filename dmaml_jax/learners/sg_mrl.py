@@ -1,5 +1,6 @@
 """SG-MRL, debiased MAML (Fallah et al. 2021), and E-MAML (Stadie et al. 2018)."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -20,9 +21,20 @@ from dmaml_jax.learners.derivatives import (
     value,
     value_and_gradient,
 )
+from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.options import option
 from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
 
 _MEMORY = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(GradientOptions):
+    """The inner loop, the outer step, and the score term's baseline."""
+
+    score_baseline: Literal["others", "none"] = option(
+        "others", "Subtracted in the score term: the other tasks' mean return, or none."
+    )
 
 
 class SGMRLState(NamedTuple):

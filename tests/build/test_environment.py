@@ -8,11 +8,6 @@ import numpy as np
 import pytest
 
 from dmaml_jax import make_train_step
-from dmaml_jax.rl.action_distributions import Normal
-from dmaml_jax.errors import UsageError
-from dmaml_jax.config.presets import GYMNAX, PRESETS, TrainConfig, preset
-from dmaml_jax.tasks.distributions import uniform
-from dmaml_jax.config.rules import validated
 from dmaml_jax.build.environment import (
     default_policy,
     named_environment,
@@ -20,6 +15,11 @@ from dmaml_jax.build.environment import (
     solver_of,
     with_solver,
 )
+from dmaml_jax.config.presets import GYMNAX, PRESETS, TrainConfig, preset
+from dmaml_jax.config.rules import validated
+from dmaml_jax.errors import UsageError
+from dmaml_jax.rl.action_distributions import Normal
+from dmaml_jax.tasks.distributions import uniform
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 KEY = jax.random.key(0)

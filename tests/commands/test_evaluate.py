@@ -200,14 +200,14 @@ def test_what_it_is_measured_against(evaluated: Path) -> None:
     ],
 )
 def test_wrong_input(arguments: list[str], said: str, trained, capsys, monkeypatch):
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
     assert main(["evaluate", str(trained), *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 
 
 def test_a_folder_without_a_run(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
     assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
     assert "cannot be read (No such file" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"values": {}}')

@@ -30,7 +30,7 @@ EPISODES = 200
 @pytest.fixture(autouse=True)
 def configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line configures devices, which this process has done already."""
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
 
 
 class Greedy:

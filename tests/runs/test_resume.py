@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dmaml_jax.commands import train as run
-from dmaml_jax.training import program as training
-from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.cli import main
-from dmaml_jax.errors import UsageError
-from dmaml_jax.runs.locks import locked
+from dmaml_jax.commands import train as run
 from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.runs.stored import read_config
-from dmaml_jax.training.program import Program
 from dmaml_jax.config.rules import validated
+from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.locks import locked
+from dmaml_jax.runs.stored import read_config
+from dmaml_jax.training import program as training
+from dmaml_jax.training.program import Program
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 TINY = {
