@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import optax
 
 from dmaml_jax.build.environment import (
@@ -163,7 +164,9 @@ def _medium_task(own: Directed, env: Any, tasks: TaskDistribution) -> Task | Non
         UsageError: a given value is wrong, or the mean of a batch is no task.
     """
     if own.medium_task == "given":
-        return task_of(env, tasks.mean(), own.medium_values, "--medium-values")
+        # Now, also where a caller builds a learner inside of its own jit or vmap.
+        with jax.ensure_compile_time_eval():
+            return task_of(env, tasks.mean(), own.medium_values, "--medium-values")
     if own.medium_task == "empirical" and (names := switches_and_counts(tasks)):
         raise UsageError(
             f"--medium-task empirical is the mean of a batch, and {names[0]} takes "

@@ -25,8 +25,10 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
     Raises:
         UsageError: its actions or observations are of a kind that no MLP fits.
     """
-    middle = tasks.mean()
-    policy = _on_vectors(env, env.action_space(middle), config)
+    # Now, also where a caller builds a learner inside of its own jit or vmap.
+    with jax.ensure_compile_time_eval():
+        middle = tasks.mean()
+        policy = _on_vectors(env, env.action_space(middle), config)
     with jax.numpy_dtype_promotion("standard"):
         obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), middle)
     if not hasattr(obs, "shape"):

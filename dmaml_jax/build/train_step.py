@@ -5,6 +5,7 @@ from typing import Any
 from dmaml_jax.build.config import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.errors import UsageError
 from dmaml_jax.options import flag, options_of
 from dmaml_jax.tasks.distributions import TaskDistribution
@@ -68,6 +69,7 @@ def _require_effect(
     """
     shaping = {*options_of(type(config.policy)), "matmul_precision"}
     host = {*options_of(type(config.run))} - _OF_A_STEP
+    host |= set() if schedules_that_end(config) else {"epochs"}
     for names, where in (
         (host, "the training loop, which is the caller's here"),
         (options_of(type(config.tasks)) if tasks else (), "tasks that are not given"),

@@ -102,7 +102,7 @@ def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
     offered = {*base.flat(), *Train.__dataclass_fields__}
     for name in names:
         if name not in offered and name != "help":
-            raise _refused(name, offered)
+            raise _refused(name, offered, base)
     owners = {name: getattr(base, name) for name in base.nested()}
     found = read(Train, owners, words)
     given = {
@@ -119,10 +119,10 @@ def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
     return config, Train(**own)
 
 
-def _refused(name: str, offered: set[str]) -> UsageError:
-    """Why a flag cannot be given: there is none, or it belongs to another choice."""
+def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
+    """Why a flag cannot be given: it belongs to another choice, or there is none."""
     if is_known(name):
-        return refusal(name, offered)
+        return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
     close = get_close_matches(name, sorted(offered), n=1)
     hint = f" Did you mean {flag(close[0])}?" if close else ""
     return UsageError(

@@ -1,7 +1,7 @@
 """A configuration: the owners' values for a chosen environment, learner and method."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -141,7 +141,7 @@ def assembled(
     offered = {name for owner in owners.values() for name in options_of(owner)}
     for name in given:
         if name not in offered:
-            raise refusal(name, offered)
+            raise refusal(name, owners.values())
     presets = {**_flattened(world.preset), **_flattened(registry.entry(algo).preset)}
     values = {**presets, **values, "algo": algo}
     made = {name: _made(owner, values, given) for name, owner in owners.items()}
@@ -167,18 +167,24 @@ def owners_of(world: World, algo: str, method: str) -> dict[str, type]:
     return {**owners, **({"directed": Directed} if registry.is_directed(algo) else {})}
 
 
-def refusal(name: str, offered: set[str]) -> UsageError:
-    """Why a value cannot be given: there is none, or it belongs to another choice.
+def refusal(name: str, owners: Iterable[type]) -> UsageError:
+    """Why a value cannot be given: it belongs to another choice, or there is none.
 
     Args:
         name: of the value.
-        offered: the names of those that can.
+        owners: of the values that apply; one of them may have it beside another choice
+            of its own.
     """
+    options = {n: o for owner in owners for n, o in options_of(owner).items()}
     choice = _choice_of(name)
+    if name in options:
+        chooser, value = options[name].where or ("", "")
+        choice = f"{flag(chooser)} {value}"
     if choice is not None:
         return UsageError(
             f"{flag(name)} belongs to {choice}: leave it out, or choose that."
         )
+    offered = [n for n, option in options.items() if option.where is None]
     close = get_close_matches(name, sorted(offered), n=1)
     hint = f" Did you mean {flag(close[0])}?" if close else ""
     known = ", ".join(sorted(offered))
@@ -228,11 +234,7 @@ def _made(owner: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> A
         if applies(made, option):
             continue
         if name in given:
-            chooser, choice = option.where or ("", "")
-            raise UsageError(
-                f"{option.flag} belongs to {flag(chooser)} {choice}: leave it out, or "
-                "choose that."
-            )
+            raise refusal(name, [owner])
         made = dataclasses.replace(made, **{name: option.default})
     return made
 

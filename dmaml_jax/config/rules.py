@@ -51,7 +51,7 @@ def check_unchanged(before: "TrainConfig", after: "TrainConfig") -> None:
             f"--epochs is {after.run.epochs}, but the run has {before.run.epochs}: "
             "give more, or leave it out."
         )
-    depending = _schedules_that_end(before)
+    depending = schedules_that_end(before)
     if depending:
         raise UsageError(
             f"--epochs cannot grow: the run has {' and '.join(depending)}, which ends "
@@ -83,7 +83,7 @@ def objective(config: "TrainConfig") -> str:
     return text
 
 
-def _schedules_that_end(config: "TrainConfig") -> list[str]:
+def schedules_that_end(config: "TrainConfig") -> list[str]:
     """Flags of the schedules that count the run's epochs."""
     found = []
     if config.learner.outer_schedule == "cosine":

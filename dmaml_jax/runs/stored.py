@@ -63,11 +63,9 @@ def read_config(path: str | Path, named: str = "", **values: Any) -> TrainConfig
 
 def _configured(stored: dict[str, Any]) -> TrainConfig:
     """What a file's values say, nested by owner, or flat as older versions wrote."""
-    nested = [own for own in stored.values() if isinstance(own, dict)]
-    older = not nested
-    values = (
-        current(stored) if older else {k: v for own in nested for k, v in own.items()}
-    )
+    owners = [own for own in stored.values() if isinstance(own, dict)]
+    values = {name: value for own in owners for name, value in own.items()}
+    values = values if owners else current(stored)
     for name in values:
         if not is_known(name):
             raise UsageError(
@@ -75,4 +73,4 @@ def _configured(stored: dict[str, Any]) -> TrainConfig:
                 "there, or use the version that wrote it."
             )
     # Older versions wrote down what did not apply, too.
-    return reconfigured(values) if older else reconfigured({}, **values)
+    return reconfigured({}, **values) if owners else reconfigured(values)

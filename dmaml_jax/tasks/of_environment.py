@@ -35,7 +35,9 @@ def common_params(env: Any, items: tuple[str, ...], horizon: int) -> Task:
     Raises:
         UsageError: an item is wrong.
     """
-    params = task_of(env, env.default_params, items, "--set")
+    # Now, also where a caller builds a learner inside of its own jit or vmap.
+    with jax.ensure_compile_time_eval():
+        params = task_of(env, env.default_params, items, "--set")
     limit = max(int(env.default_params.max_steps_in_episode), horizon)
     return params.replace(max_steps_in_episode=limit)
 
