@@ -6,8 +6,6 @@ from typing import Any
 from dmaml_jax.config.composition import TrainConfig, compose
 from dmaml_jax.options import flag, options_of
 
-_CHOSEN = ("env", "algo", "method")
-
 
 def rerun(config: TrainConfig) -> str:
     """`dmaml-jax train …` with every value that is not the preset's.
@@ -27,21 +25,22 @@ def rerun(config: TrainConfig) -> str:
 
 def changed(config: TrainConfig) -> list[str]:
     """Names of the values that are not the preset's, environment and learner apart."""
-    choice = {"algo": config.run.algo, "method": config.run.method}
-    usual = {**_defaults(config), **compose(config.world, choice).flat()}
+    usual = _usual(config)
     names = [name for name, value in config.flat().items() if value != usual[name]]
-    method = ["method"] if config.run.method != type(config.run).method else []
-    return method + [name for name in names if name not in _CHOSEN]
+    return [name for name in names if name not in ("env", "algo")]
 
 
-def _defaults(config: TrainConfig) -> dict[str, Any]:
-    """Defaults of the owners, for values that only a choice within one brings."""
-    owners = [type(getattr(config, name)) for name in config.nested()]
-    return {
+def _usual(config: TrainConfig) -> dict[str, Any]:
+    """What a configuration of that environment, learner and method usually holds."""
+    defaults = {
         name: option.default
-        for owner in owners
-        for name, option in options_of(owner).items()
+        for owner in config.nested()
+        for name, option in options_of(type(getattr(config, owner))).items()
     }
+    algo = {"algo": config.run.algo}
+    preset = compose(config.world, {**algo, "method": config.run.method})
+    method = compose(config.world, algo).run.method
+    return {**defaults, **preset.flat(), "method": method}
 
 
 def _words(value: Any) -> list[str]:

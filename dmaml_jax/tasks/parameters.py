@@ -89,7 +89,7 @@ def typed(env_params: Any, name: str, value: float | bool) -> Any:
     if jnp.issubdtype(dtype, jnp.integer):
         return jnp.asarray(_whole(name, value, dtype), dtype)
     dtype = jnp.result_type(float)
-    if abs(value) > jnp.finfo(dtype).max:
+    if abs(value) > float(jnp.finfo(dtype).max):
         raise ValueError(f"Parameter {name!r} cannot be {value:g}: it would overflow.")
     return jnp.asarray(value, dtype)
 

@@ -13,7 +13,9 @@ from dmaml_jax.build import configuration
 from dmaml_jax.build.environment import named_tasks
 from dmaml_jax.build.learner import build
 from dmaml_jax.cli import main
+from dmaml_jax.commands import evaluate as command
 from dmaml_jax.commands.evaluate import Evaluate, evaluate
+from dmaml_jax.errors import UsageError
 from dmaml_jax.results.evaluation import summarise, task_sets
 from dmaml_jax.results.references import initial_states, states_of_medium_task
 from dmaml_jax.runs import training as run
@@ -184,6 +186,26 @@ def test_what_it_is_measured_against(evaluated: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("solver", "expected"), [("default", "exact"), ("fast", "fast")]
+)
+def test_a_run_is_loaded_once_with_the_solver_that_measures(
+    solver, expected, trained, monkeypatch
+) -> None:
+    loads = []
+
+    def load_of(folder, *, solver):
+        loads.append(solver)
+        raise UsageError("enough")
+
+    fast = {"solver": "fast", "conformance": ""}
+    monkeypatch.setattr(command, "solver_of", lambda name: fast)
+    monkeypatch.setattr(command, "load", load_of)
+    with pytest.raises(UsageError, match="enough"):
+        evaluate(Evaluate(str(trained), solver=solver))
+    assert loads == [expected]
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--tasks", "0"], "--tasks is 0, but it must be a whole number, 1 or more"),
@@ -191,6 +213,8 @@ def test_what_it_is_measured_against(evaluated: Path) -> None:
         (["--solver", "fast"], "--solver fast has no effect on cartpole"),
         (["--out-of-range", "mass=1:2"], "--out-of-range mass: "),
         (["--out-of-range", "gravity"], "--out-of-range gravity cannot be read"),
+        (["--out-of-range", "length=-1:0"], "allows only those above 0 for length"),
+        (["--shots", "2", "--shots", "3"], "--shots is given twice"),
     ],
 )
 def test_wrong_input(arguments: list[str], said: str, trained, capsys, monkeypatch):

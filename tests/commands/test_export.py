@@ -16,10 +16,10 @@ from dmaml_jax.build.environment import named_environment, named_tasks
 from dmaml_jax.build.learner import build
 from dmaml_jax.build.policy import default_policy
 from dmaml_jax.cli import main
-from dmaml_jax.commands import train as run
 from dmaml_jax.commands.export import adapted, plain_arrays
 from dmaml_jax.commands.numpy_policy import act
 from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.tasks.of_environment import task_of

@@ -12,9 +12,9 @@ from scipy import stats
 
 from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
-from dmaml_jax.commands import train as run
 from dmaml_jax.commands.export import adapted, plain_arrays
 from dmaml_jax.commands.numpy_policy import act
+from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import load
 
 pytestmark = [pytest.mark.box2d, pytest.mark.float32]
