@@ -157,11 +157,15 @@ def test_the_learner_in_contributing_is_one_file_and_one_line(
         "joint_learner:joint", "no meta-learning", "here", 1, {"score-function": "J"}
     )
     monkeypatch.setitem(registry.LEARNERS, "joint", entry)
-    values = {"horizon": 40, "num_tasks": 2, "num_trajectories": 2, "directed_lr": 0.0}
+    values = {"horizon": 40, "num_tasks": 2, "num_trajectories": 2}
     trained = []
-    for algo, method in (("joint", "pg"), ("directed-joint", "pg"), ("joint", "ac")):
+    for algo, own in (
+        ("joint", {}),
+        ("directed-joint", {"directed_lr": 0.0}),
+        ("joint", {"method": "ac"}),
+    ):
         init, step = dmaml_jax.make_train_step(
-            "cartpole", algo, method=method, hidden_sizes=(4,), **values
+            "cartpole", algo, hidden_sizes=(4,), **values, **own
         )
         state = init(jax.random.key(0))
         after, info = jax.jit(step)(jax.random.key(1), state)

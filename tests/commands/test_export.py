@@ -1,7 +1,6 @@
 """An exported policy, run by NumPy: the same, also in Gymnasium's own CartPole."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -136,7 +135,7 @@ def test_gymnasiums_cartpole_pays_the_exported_policy_the_same(
 
     of = load(trained)
     task = task_of(of.env, of.tasks.mean(), ("gravity=12",), "--task")
-    measure, _ = build(replace(of.config, num_trajectories=EPISODES))
+    measure, _ = build(of.config.replace(num_trajectories=EPISODES))
     params = adapted(of, 0, ("gravity=12",), 1)
     data = jax.jit(measure.collect)(jax.random.key(7), params, task)
     ours = np.asarray(data.rewards.sum(axis=1))

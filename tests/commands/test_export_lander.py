@@ -1,7 +1,6 @@
 """An exported policy in Gymnasium's own LunarLander: Box2D pays it what ours does."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -44,7 +43,7 @@ def test_box2d_pays_the_exported_policy_the_same(tmp_path: Path) -> None:
             total, ended = total + float(reward), terminated or truncated
         theirs.append(total)
 
-    measure, _ = build(replace(of.config, num_trajectories=EPISODES))
+    measure, _ = build(of.config.replace(num_trajectories=EPISODES))
     task = of.tasks.mean().replace(gravity=np.float32(12.0))
     data = jax.jit(measure.collect)(jax.random.key(7), params, task)
     ours = np.asarray(data.rewards.sum(axis=1))
