@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from dmaml_jax.config.presets import TrainConfig as TrainConfig
     from dmaml_jax.errors import UsageError as UsageError
     from dmaml_jax.learners.directed import directed as directed
-    from dmaml_jax.learners.directed import (
+    from dmaml_jax.learners.joint import joint as joint
+    from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.maml_plus_plus import maml_plus_plus as maml_plus_plus
+    from dmaml_jax.learners.medium_task import (
         medium_task_empirical as medium_task_empirical,
     )
-    from dmaml_jax.learners.directed import medium_task_exact as medium_task_exact
-    from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.medium_task import medium_task_exact as medium_task_exact
     from dmaml_jax.learners.meta_sgd import meta_sgd as meta_sgd
     from dmaml_jax.learners.reptile import reptile as reptile
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from dmaml_jax.types import Distribution as Distribution
     from dmaml_jax.types import Info as Info
     from dmaml_jax.types import MetaLearner as MetaLearner
+    from dmaml_jax.types import OuterRule as OuterRule
     from dmaml_jax.types import Pieces as Pieces
     from dmaml_jax.types import Policy as Policy
     from dmaml_jax.types import Problem as Problem
@@ -54,8 +57,11 @@ _MODULES = {
     "build.learner": "make_train_step",
     "config.presets": "TrainConfig",
     "errors": "UsageError",
-    "learners.directed": "directed medium_task_empirical medium_task_exact",
+    "learners.directed": "directed",
+    "learners.joint": "joint",
     "learners.maml": "maml",
+    "learners.maml_plus_plus": "maml_plus_plus",
+    "learners.medium_task": "medium_task_empirical medium_task_exact",
     "learners.meta_sgd": "meta_sgd",
     "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
@@ -72,7 +78,9 @@ _MODULES = {
     ),
     "training.adaptation": "adaptation",
     "training.program": "Program train_step",
-    "types": "Distribution Info MetaLearner Pieces Policy Problem Trajectory",
+    "types": (
+        "Distribution Info MetaLearner OuterRule Pieces Policy Problem Trajectory"
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 

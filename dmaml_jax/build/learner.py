@@ -8,9 +8,9 @@ import optax
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
-from dmaml_jax.learners.directed import (
+from dmaml_jax.learners.directed import directed
+from dmaml_jax.learners.medium_task import (
     TaskRule,
-    directed,
     fresh_task,
     given_task,
     medium_task_empirical,
@@ -18,7 +18,6 @@ from dmaml_jax.learners.directed import (
     task_of_batch,
 )
 from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
-from dmaml_jax.learners.maml import uniform_to_last, zero_to_one
 from dmaml_jax.rl.objectives import Objective, actor_critic, policy_gradient
 from dmaml_jax.config.presets import TrainConfig, learner_preset, preset
 from dmaml_jax.rl.problem import make_problem
@@ -175,7 +174,7 @@ def learner_of(
         problem,
         inner_lr=config.inner_lr,
         meta_optimizer=_meta_optimizer(config),
-        num_inner_steps=config.num_inner_steps,
+        **({} if config.algo.endswith("joint") else {"num_inner_steps": config.num_inner_steps}),
         **dict(entry.options),
         **{name: values[name] for name in entry.takes},
     )
@@ -199,15 +198,7 @@ def learner_of(
 
 def _learner_values(config: TrainConfig) -> dict[str, Any]:
     """What learners take beyond the common arguments, by its name."""
-    multi, order = config.multi_step_epochs, config.second_order_epochs
-    return {
-        "score_baseline": config.score_baseline,
-        "rates": config.rates,
-        "step_weights": uniform_to_last(config.num_inner_steps, multi)
-        if multi
-        else None,
-        "second_order_share": zero_to_one(order) if order else None,
-    }
+    return {"score_baseline": config.score_baseline}
 
 
 def _meta_optimizer(config: TrainConfig) -> optax.GradientTransformation:

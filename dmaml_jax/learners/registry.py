@@ -52,7 +52,6 @@ LEARNERS: dict[str, Entry] = {
         "Finn et al. 2017",
         2,
         _THROUGH_INNER,
-        takes=("step_weights", "second_order_share"),
     ),
     "fomaml": Entry(
         "dmaml_jax.learners.maml:maml",
@@ -61,7 +60,6 @@ LEARNERS: dict[str, Entry] = {
         1,
         _NO_SECOND_ORDER,
         (("first_order", True),),
-        ("step_weights",),
     ),
     "reptile": Entry(
         "dmaml_jax.learners.reptile:reptile",
@@ -78,7 +76,6 @@ LEARNERS: dict[str, Entry] = {
         "Li et al. 2017",
         2,
         _THROUGH_INNER,
-        takes=("rates",),
     ),
     "fo-meta-sgd": Entry(
         "dmaml_jax.learners.meta_sgd:meta_sgd",
@@ -87,7 +84,14 @@ LEARNERS: dict[str, Entry] = {
         1,
         _NO_SECOND_ORDER,
         (("first_order", True),),
-        ("rates",),
+    ),
+    "joint": Entry(
+        "dmaml_jax.learners.joint:joint",
+        "no meta-objective: the policy gradient over all tasks",
+        "Duan et al. 2016",
+        1,
+        {"score-function": "J(θ), of the policy as it is, without adaptation"},
+        measures_apart=True,
     ),
     "sg-mrl": Entry(
         "dmaml_jax.learners.sg_mrl:sg_mrl",

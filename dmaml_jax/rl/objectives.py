@@ -254,3 +254,28 @@ def trajectory_log_probs(policy: Policy, params: Params, data: Trajectory) -> ja
     action_params = policy.apply(params, data.obs[:, :-1])
     log_probs = policy.distribution.log_prob(action_params, data.actions)
     return jnp.where(data.alive, log_probs, 0)
+
+
+def mean_kl(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
+    r"""Mean of KL(π_old(·|s_t) ‖ π_θ(·|s_t)) over the living steps of stored data.
+
+    Args:
+        policy: π, whose action distribution has a divergence in closed form.
+        params: θ.
+        data: with the parameters of π_old's action distribution, as rollouts keep them.
+
+    Returns:
+        A scalar, differentiable in θ.
+
+    Raises:
+        UsageError: the action distribution has no divergence.
+    """
+    if policy.distribution.kl is None:
+        raise UsageError(
+            "This policy's action distribution has no kl: give its Distribution one, "
+            "or choose an outer step that needs none."
+        )
+    new = policy.apply(params, data.obs[:, :-1])
+    divergences = policy.distribution.kl(data.action_params, new)
+    mask = data.alive.astype(divergences.dtype)
+    return jnp.sum(divergences * mask) / jnp.sum(mask)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.rl.objectives import Objective, trajectory_log_probs
+from dmaml_jax.rl.objectives import Objective, mean_kl, trajectory_log_probs
 from dmaml_jax.rl.returns import discount_powers
 from dmaml_jax.rl.rollout import rollout
 from dmaml_jax.tasks.distributions import TaskDistribution
@@ -97,6 +97,7 @@ def make_problem(
         outer_loss=objective.outer_loss,
         objective=discounted,
         log_probs=lambda params, data: trajectory_log_probs(policy, params, data),
+        kl=lambda params, data: mean_kl(policy, params, data),
         performance=lambda data: jnp.mean(jnp.sum(data.rewards, axis=1)),
         num_steps=lambda data: jnp.sum(data.alive, dtype=jnp.int32),
         pieces=(lambda data: _pieces(data, gradient_chunk)) if gradient_chunk else None,

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from dmaml_jax.learners.base import TASK_AXIS
+from dmaml_jax.learners.task_axis import TASK_AXIS
 from dmaml_jax.types import Info, MetaLearner, Problem
 
 Init = Callable[[jax.Array], Any]
@@ -260,5 +260,6 @@ def _metrics(info: Info) -> dict[str, jax.Array]:
         "loss": info.loss,
         "meta_grad_norm": jnp.sqrt(jnp.stack(squares).sum()),
         "cos_medium_meta": info.cos_medium_meta,
+        **info.extras,
     }
     return {name: value for name, value in scalars.items() if value is not None}
