@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from dmaml_jax.rl.action_distributions import clipped_normal as clipped_normal
     from dmaml_jax.rl.action_distributions import diagonal_normal as diagonal_normal
     from dmaml_jax.rl.action_distributions import squashed_normal as squashed_normal
-    from dmaml_jax.rl.objectives import actor_critic as actor_critic
-    from dmaml_jax.rl.objectives import policy_gradient as policy_gradient
+    from dmaml_jax.rl.actor_critic import actor_critic as actor_critic
     from dmaml_jax.rl.policies import mlp_categorical as mlp_categorical
     from dmaml_jax.rl.policies import mlp_normal as mlp_normal
+    from dmaml_jax.rl.policy_gradient import policy_gradient as policy_gradient
     from dmaml_jax.rl.problem import make_problem as make_problem
     from dmaml_jax.rl.surrogates import Surrogate as Surrogate
     from dmaml_jax.rl.surrogates import surrogate as surrogate
@@ -68,7 +68,8 @@ _MODULES = {
     "rl.action_distributions": (
         "categorical clipped_normal diagonal_normal squashed_normal"
     ),
-    "rl.objectives": "actor_critic policy_gradient",
+    "rl.actor_critic": "actor_critic",
+    "rl.policy_gradient": "policy_gradient",
     "rl.policies": "mlp_categorical mlp_normal",
     "rl.problem": "make_problem",
     "rl.surrogates": "Surrogate surrogate",

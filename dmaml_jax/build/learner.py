@@ -18,7 +18,9 @@ from dmaml_jax.learners.medium_task import (
     task_of_batch,
 )
 from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
-from dmaml_jax.rl.objectives import Objective, actor_critic, policy_gradient
+from dmaml_jax.rl.objectives import Objective
+from dmaml_jax.rl.actor_critic import actor_critic
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.config.presets import TrainConfig, learner_preset, preset
 from dmaml_jax.rl.problem import make_problem
 from dmaml_jax.rl.surrogates import surrogate

@@ -9,7 +9,8 @@ from dmaml_jax.envs import random_mdp
 from dmaml_jax.exact.data_sets import Paths, data_sets, paths
 from dmaml_jax.exact.objectives import objective_one, objective_two
 from dmaml_jax.rl.action_distributions import categorical
-from dmaml_jax.rl.objectives import Baseline, Objective, policy_gradient
+from dmaml_jax.rl.objectives import Baseline, Objective
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.types import Params, Policy, Task
 

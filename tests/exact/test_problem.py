@@ -29,7 +29,8 @@ from dmaml_jax.learners.derivatives import gradient, value, value_and_gradient
 from dmaml_jax.learners.inner_loop import inner_loop, last
 from dmaml_jax.learners.task_axis import mean_of_others, over_tasks
 from dmaml_jax.rl.baselines import leave_one_out_time_mean
-from dmaml_jax.rl.objectives import policy_gradient, trajectory_log_probs
+from dmaml_jax.rl.objectives import trajectory_log_probs
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import Surrogate, surrogate
 
 pytestmark = pytest.mark.unoptimised

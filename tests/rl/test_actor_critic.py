@@ -19,8 +19,10 @@ from dmaml_jax.exact.data_sets import (
 from dmaml_jax.exact.objectives import expected_return
 from dmaml_jax.exact.problem import enumerated_problem, likelihood, request
 from dmaml_jax.learners import maml, sg_mrl
-from dmaml_jax.rl.objectives import actor_critic, policy_gradient, trajectory_log_probs
+from dmaml_jax.rl.actor_critic import actor_critic
+from dmaml_jax.rl.objectives import trajectory_log_probs
 from dmaml_jax.rl.policies import mlp_categorical
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.types import Policy, Trajectory
 
