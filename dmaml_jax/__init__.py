@@ -8,8 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dmaml_jax.build.learner import make_train_step as make_train_step
-    from dmaml_jax.config.presets import TrainConfig as TrainConfig
+    from dmaml_jax.build.config import configuration as configuration
+    from dmaml_jax.build.train_step import make_train_step as make_train_step
+    from dmaml_jax.config.composition import TrainConfig as TrainConfig
     from dmaml_jax.errors import UsageError as UsageError
     from dmaml_jax.learners.directed import directed as directed
     from dmaml_jax.learners.joint import joint as joint
@@ -54,8 +55,9 @@ if TYPE_CHECKING:
     from dmaml_jax.types import Trajectory as Trajectory
 
 _MODULES = {
-    "build.learner": "make_train_step",
-    "config.presets": "TrainConfig",
+    "build.config": "configuration",
+    "build.train_step": "make_train_step",
+    "config.composition": "TrainConfig",
     "errors": "UsageError",
     "learners.directed": "directed",
     "learners.joint": "joint",

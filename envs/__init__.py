@@ -1,51 +1,59 @@
 """Pure-JAX environments with gymnax's interface, whose parameters are tasks.
 
 `make(name)` gives an environment and the parameter ranges of its task distribution.
-Importing this registers ours with gymnax under the ids of `GYMNAX_IDS`, so that
-`gymnax.make` knows them too.
+What is heavy here is loaded on first use. With the first environment, ours are
+registered with gymnax under the ids of `GYMNAX_IDS`: `gymnax.make` knows them too.
 """
 
-from collections.abc import Callable
-from difflib import get_close_matches
-from functools import partial
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import gymnax
+from dmaml_jax.envs import registry
+from dmaml_jax.envs.registry import GYMNAX as GYMNAX
 
-from dmaml_jax.envs.cartpole import CartPole
-from dmaml_jax.envs.intersection import Intersection
-from dmaml_jax.envs.lunar_lander import LunarLander
-from dmaml_jax.envs.point import Point
-from dmaml_jax.envs.tabular import TabularMDP, random_mdp
+if TYPE_CHECKING:
+    from dmaml_jax.envs.cartpole import CartPole as CartPole
+    from dmaml_jax.envs.intersection import Intersection as Intersection
+    from dmaml_jax.envs.lunar_lander import LunarLander as LunarLander
+    from dmaml_jax.envs.point import Point as Point
+    from dmaml_jax.envs.registration import GYMNAX_IDS as GYMNAX_IDS
+    from dmaml_jax.envs.tabular import TabularMDP as TabularMDP
+    from dmaml_jax.envs.tabular import random_mdp as random_mdp
 
 Ranges = dict[str, tuple[float, float]]
 
-GYMNAX = "gymnax:"
-_FALL = {"gravity": (5.0, 15.0)}
-_GOALS = {"goal_x": (-0.5, 0.5), "goal_y": (-0.5, 0.5)}
-_ENVIRONMENTS: dict[str, tuple[Callable[[], Any], Ranges]] = {
-    "cartpole": (CartPole, {"gravity": (5.0, 15.0)}),
-    "lunarlander": (partial(LunarLander, solver="fast", hull_contacts=False), _FALL),
-    "lunarlander-exact": (LunarLander, _FALL),
-    "intersection": (Intersection, {"u": (5.0, 15.0)}),
-    "point": (Point, _GOALS),
-    "point-distance": (partial(Point, "distance"), _GOALS),
-    "point-sparse": (partial(Point, "sparse"), _GOALS),
+_HOME = {
+    "CartPole": "cartpole",
+    "GYMNAX_IDS": "registration",
+    "Intersection": "intersection",
+    "LunarLander": "lunar_lander",
+    "Point": "point",
+    "TabularMDP": "tabular",
+    "random_mdp": "tabular",
 }
-GYMNAX_IDS = {name: f"{name}-dmaml" for name in _ENVIRONMENTS}
 
-for _name, (_factory, _) in _ENVIRONMENTS.items():
-    if GYMNAX_IDS[_name] not in gymnax.registered_envs:
-        gymnax.register(GYMNAX_IDS[_name], _factory)
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
 
 
 def names() -> tuple[str, ...]:
     """The names of our environments."""
-    return tuple(_ENVIRONMENTS)
+    return tuple(registry.ENVIRONMENTS)
 
 
 def gymnax_ids() -> tuple[str, ...]:
     """The ids of gymnax's own environments, which `make` takes after `gymnax:`."""
+    import gymnax
+
+    from dmaml_jax.envs.registration import GYMNAX_IDS
+
     ours = GYMNAX_IDS.values()
     return tuple(name for name in gymnax.registered_envs if name not in ours)
 
@@ -70,20 +78,25 @@ def make(name: str) -> tuple[Any, Ranges]:
     """
     if name.startswith(GYMNAX):
         return _of_gymnax(name.removeprefix(GYMNAX)), {}
-    if name not in _ENVIRONMENTS:
-        raise ValueError(
-            f"Unknown environment {name!r}: choose one of {', '.join(names())}, or "
-            f"{GYMNAX}ID for one of gymnax's.{_hint(name, names())}"
-        )
-    factory, ranges = _ENVIRONMENTS[name]
-    return factory(), dict(ranges)
+    made = registry.build(name)
+    return made, dict(map(_range, registry.ENVIRONMENTS[name].vary))
+
+
+def _range(item: str) -> tuple[str, tuple[float, float]]:
+    """A default `NAME=LOW:HIGH` as numbers."""
+    name, _, ends = item.partition("=")
+    low, high = map(float, ends.split(":"))
+    return name, (low, high)
 
 
 def _of_gymnax(name: str) -> Any:
+    import gymnax
+
+    ids = gymnax_ids()
     if name not in gymnax.registered_envs:
         raise ValueError(
-            f"gymnax has no environment {name!r}: choose one of "
-            f"{', '.join(gymnax_ids())}.{_hint(name, gymnax_ids())}"
+            f"gymnax has no environment {name!r}: choose one of {', '.join(ids)}."
+            f"{registry.hint(name, ids)}"
         )
     try:
         return gymnax.make(name)[0]
@@ -91,11 +104,6 @@ def _of_gymnax(name: str) -> Any:
         raise ValueError(
             f"gymnax cannot make {name!r} here ({error}): choose another."
         ) from error
-
-
-def _hint(name: str, known: tuple[str, ...]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 __all__ = [

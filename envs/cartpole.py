@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from dmaml_jax.envs.base import Described
+
 Number = float | jax.Array
 
 
@@ -49,7 +51,7 @@ class EnvParams(environment.EnvParams):
     max_steps_in_episode: Any = 200
 
 
-class CartPole(environment.Environment[EnvState, EnvParams]):
+class CartPole(Described[EnvState, EnvParams]):
     """Gymnasium's CartPole-v1, step for step, with its constants as parameters.
 
     The dynamics are those of Barto, Sutton and Anderson (1983) with Euler's method.
@@ -62,7 +64,7 @@ class CartPole(environment.Environment[EnvState, EnvParams]):
     the time limit.
     """
 
-    # Parameters whose values must be above 0.
+    scene = "cartpole"
     positive = ("masscart", "masspole", "length", "tau")
 
     @property
@@ -98,11 +100,7 @@ class CartPole(environment.Environment[EnvState, EnvParams]):
             theta_dot=state.theta_dot + params.tau * theta_acc,
             time=state.time + 1,
         )
-        over = self.is_terminated(state, params) | self.is_truncated(state, params)
-        state = jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
-        reward = jnp.where(over, 0.0, 1.0).astype(state.x.dtype)
-        obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
-        return obs, state, reward, self.is_terminated(state, params), {}
+        return self.absorbed(state, moved, jnp.ones((), state.x.dtype), params)
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from dmaml_jax.envs.base import Described
+
 Number = float | jax.Array
 
 
@@ -79,7 +81,28 @@ def closest(from_x: Any, from_y: Any, to_x: Any, to_y: Any) -> jax.Array:
     return jnp.hypot(from_x + share * along_x, from_y + share * along_y)
 
 
-class Intersection(environment.Environment[EnvState, EnvParams]):
+# Advantages as they are: normalised per task, a collision would weigh no more than
+# the small change among tasks where nobody collides.
+_PRESET = {
+    "run": {"epochs": 500, "threshold": None},
+    "sampling": {"num_trajectories": 20},
+    "policy": {
+        "initial_std": 0.6,
+        "min_std": 0.2,
+        "obs_scale": 0.2,
+        "obs_squash": True,
+    },
+    "method": {
+        "step_reduction": "mean",
+        "baseline": "linear",
+        "normalize_advantages": False,
+    },
+    "learner": {"inner_lr": 0.005, "outer_lr": 0.003, "outer_schedule": "cosine"},
+    "directed": {"directed_lr": 0.002, "directed_schedule": "cosine"},
+}
+
+
+class Intersection(Described[EnvState, EnvParams]):
     """The crossing of Directed-MAML (arXiv 2510.00212): who passes first?
 
     Vehicle 1 drives east on y = 0 and chooses its speed a ∈ [0, 15] m/s at every step;
@@ -96,13 +119,13 @@ class Intersection(environment.Environment[EnvState, EnvParams]):
     every u in [5, 15].
     """
 
-    # Pairs of parameters of which the first must stay below the second.
+    preset = _PRESET
+    scene = "crossing"
     ordered = (
         ("collision_distance", "safe_distance"),
         ("min_start_1", "max_start_1"),
         ("min_start_2", "max_start_2"),
     )
-    # Parameters whose values must be above 0.
     positive = tuple(field.name for field in dataclasses.fields(EnvParams))
 
     @property
@@ -131,12 +154,9 @@ class Intersection(environment.Environment[EnvState, EnvParams]):
         moved = EnvState(
             delta_x=delta_x, delta_y=delta_y, collided=collided, time=state.time + 1
         )
-        over = self.is_terminated(state, params) | self.is_truncated(state, params)
-        state = jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
         earned = reward(speed, jnp.hypot(delta_x, delta_y), params)
-        earned = jnp.where(over | collided, 0, earned).astype(delta_x.dtype)
-        obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
-        return obs, state, earned, self.is_terminated(state, params), {}
+        earned = jnp.where(collided, 0, earned).astype(delta_x.dtype)
+        return self.absorbed(state, moved, earned, params)
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

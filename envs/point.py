@@ -1,11 +1,14 @@
 """Point navigation: a point in the plane looks for a goal that it does not see."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
+
+from dmaml_jax.envs.base import Described
 
 Number = float | jax.Array
 Reward = Literal["squared", "distance", "sparse"]
@@ -41,7 +44,17 @@ class EnvParams(environment.EnvParams):
     max_steps_in_episode: Any = 100
 
 
-class Point(environment.Environment[EnvState, EnvParams]):
+_PRESET = {
+    "run": {"threshold": None},
+    "sampling": {"horizon": 100, "num_tasks": 20, "num_trajectories": 20},
+    "policy": {"bounds": "clip", "initial_std": 0.15, "min_std": 0.05},
+    "method": {"step_reduction": "mean"},
+    "learner": {"inner_lr": 0.1},
+    "directed": {"directed_lr": 0.1},
+}
+
+
+class Point(Described[EnvState, EnvParams]):
     """2-D navigation of Finn et al. 2017 (arXiv 1703.03400), the goal hidden.
 
     The point starts at the origin, observes its position and moves by its action, each
@@ -59,7 +72,8 @@ class Point(environment.Environment[EnvState, EnvParams]):
     action. The end is absorbing, with reward 0 from then on.
     """
 
-    # Parameters whose values must be above 0.
+    preset = _PRESET
+    scene = "point"
     positive = ("max_step", "goal_radius", "sparse_radius")
 
     def __init__(self, reward: Reward = "squared") -> None:
@@ -74,6 +88,13 @@ class Point(environment.Environment[EnvState, EnvParams]):
                 f"There is no reward {reward!r}: choose {', '.join(get_args(Reward))}."
             )
         self.reward = reward
+
+    @property
+    def unfelt(self) -> Mapping[str, str]:
+        """The sparse reward alone has a radius; under it the goal ends nothing."""
+        if self.reward == "sparse":
+            return {"goal_radius": "point or point-distance"}
+        return {"sparse_radius": "point-sparse"}
 
     @property
     def default_params(self) -> EnvParams:
@@ -103,16 +124,13 @@ class Point(environment.Environment[EnvState, EnvParams]):
             else distance < params.goal_radius,
             time=state.time + 1,
         )
-        over = self.is_terminated(state, params) | self.is_truncated(state, params)
-        state = jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
         earned = {
             "squared": -(distance**2),
             "distance": -distance,
             "sparse": jnp.maximum(params.sparse_radius - distance, 0),
         }[self.reward]
-        earned = jnp.where(over, 0, earned).astype(state.position.dtype)
-        obs, state = jax.lax.stop_gradient((state.position, state))
-        return obs, state, earned, self.is_terminated(state, params), {}
+        earned = earned.astype(state.position.dtype)
+        return self.absorbed(state, moved, earned, params)
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

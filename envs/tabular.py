@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from dmaml_jax.envs.base import Described
+
 
 @struct.dataclass(kw_only=True)
 class EnvState(environment.EnvState):
@@ -36,7 +38,7 @@ class EnvParams(environment.EnvParams):
     max_steps_in_episode: Any = 1_000_000
 
 
-class TabularMDP(environment.Environment[EnvState, EnvParams]):
+class TabularMDP(Described[EnvState, EnvParams]):
     """States and actions that are numbers, and dynamics that are tables.
 
     The observation is the state's one-hot vector. An action in a state earns its
@@ -79,15 +81,11 @@ class TabularMDP(environment.Environment[EnvState, EnvParams]):
         here = (state.state, action)
         dtype = params.termination.dtype
         ends = jax.random.uniform(key_end, (), dtype) < params.termination[here]
-        over = state.over | ends
         drawn = _draw(key_next, params.transitions[here])
-        after = EnvState(
-            state=jnp.where(over, state.state, drawn),
-            over=over,
-            time=jnp.where(state.over, state.time, state.time + 1),
+        moved = EnvState(
+            state=jnp.where(ends, state.state, drawn), over=ends, time=state.time + 1
         )
-        reward = jnp.where(state.over, 0, params.rewards[here])
-        return self.get_obs(after), after, reward, over, {}
+        return self.absorbed(state, moved, params.rewards[here], params)
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

@@ -3,7 +3,6 @@
 Writes docs/crossing.md, docs/crossing.png and docs/crossing-optimum.png.
 """
 
-import dataclasses
 import datetime
 import sys
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax.config.presets import preset
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build import configuration
 from dmaml_jax.training import devices
 
 SEED, SEEDS = 1, 5
@@ -95,11 +93,7 @@ def main() -> int:
     from dmaml_jax.envs.intersection import EnvParams
     from dmaml_jax.envs.intersection_optimum import drive
 
-    config = validated(
-        dataclasses.replace(
-            preset("intersection", "directed-maml"), seed=SEED, seeds=SEEDS
-        )
-    )
+    config = configuration("intersection", "directed-maml", seed=SEED, seeds=SEEDS)
     draw_optimum(DOCS / "crossing-optimum.png")
     run = trained(config)
     middle = run["problem"].medium_task()
@@ -131,18 +125,18 @@ def main() -> int:
             f"| {np.max(regrets[:, index, STEPS]):.3f} | {hard[-1]:.3f} "
             f"| {np.mean(uninformed):.3f} |"
         )
-    means = regrets.mean(axis=1)
+    means, shots = regrets.mean(axis=1), config.sampling.num_trajectories
     lines = [
         "# The intersection: regret",
         "",
         "Directed-MAML with the preset of `--env intersection`, "
-        f"{config.epochs} epochs, seeds {SEED} to {SEED + SEEDS - 1},",
+        f"{config.run.epochs} epochs, seeds {SEED} to {SEED + SEEDS - 1},",
         f"CPU, {datetime.date.today()}; made by `make crossing`.",
         "",
         "Regret is (J* − J)/(J* − J_blind): J* is the dynamic programme's optimum for",
         "that u, J_blind the best constant speed for it. 0 is the optimum, 1 no better",
         f"than driving at one speed. Of each seed and u: {EPISODES} episodes of their",
-        f"own, before and after {STEPS} step on {config.num_trajectories} episodes.",
+        f"own, before and after {STEPS} step on {shots} episodes.",
         "The values of u are a grid that training, which draws from a continuum, never",
         "meets.",
         "",

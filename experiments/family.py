@@ -4,14 +4,13 @@ With its preset for the epochs to 190; with α = 0.01 for the gain, as at Table 
 α = 0.001 it is lost in noise. Writes docs/family.md.
 """
 
-import dataclasses
 import datetime
 import sys
 from pathlib import Path
 from typing import Any
 
-from dmaml_jax.config.presets import TrainConfig, preset
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build import configuration
+from dmaml_jax.config.values import Run
 from dmaml_jax.learners.registry import LEARNERS
 from dmaml_jax.training import devices
 
@@ -51,15 +50,13 @@ def row_of(algo: str, method: Any) -> str:
 
     from dmaml_jax.statistics import ema, epochs_to_threshold
 
-    base = dataclasses.replace(
-        preset("cartpole", algo), method=method, seed=SEED, seeds=SEEDS
-    )
-    metrics = trained(validated(base))
+    base = configuration("cartpole", algo, method=method, seed=SEED, seeds=SEEDS)
+    metrics = trained(base)
     smoothed = ema(metrics["return_after"])
-    reached = epochs_to_threshold(smoothed, base.threshold)
+    reached = epochs_to_threshold(smoothed, base.run.threshold)
     found = sorted(int(epoch) for epoch in reached if epoch)
-    adapting = dataclasses.replace(base, inner_lr=GAIN_ALPHA, epochs=GAIN_EPOCHS)
-    mean, half = gain(trained(validated(adapting)))
+    adapting = base.replace(inner_lr=GAIN_ALPHA, epochs=GAIN_EPOCHS)
+    mean, half = gain(trained(adapting))
     epochs = f"{found[0]} to {found[-1]}" if found else "-"
     return (
         f"| {algo} | {method} | {len(found)} of {SEEDS} | {epochs} "
@@ -74,7 +71,7 @@ def main() -> int:
     lines = [
         "# Every learner on CartPole",
         "",
-        f"Seeds {SEED} to {SEED + SEEDS - 1}, {TrainConfig.epochs} epochs, each "
+        f"Seeds {SEED} to {SEED + SEEDS - 1}, {Run.epochs} epochs, each "
         f"learner's preset, CPU, {datetime.date.today()}; made by `make family`.",
         "",
         "Gain: return after adaptation minus before, mean and 95 % interval over the",

@@ -3,14 +3,12 @@
 Writes docs/navigation.md and docs/navigation.png.
 """
 
-import dataclasses
 import datetime
 import sys
 from pathlib import Path
 from typing import Any
 
-from dmaml_jax.config.presets import preset
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build import configuration
 from dmaml_jax.training import devices
 
 SEED, SEEDS, EPOCHS = 1, 5, 200
@@ -40,11 +38,7 @@ def main() -> int:
 
     from dmaml_jax.training.program import evaluation_key
 
-    config = validated(
-        dataclasses.replace(
-            preset("point", "maml"), seed=SEED, seeds=SEEDS, epochs=EPOCHS
-        )
-    )
+    config = configuration("point", "maml", seed=SEED, seeds=SEEDS, epochs=EPOCHS)
     run = trained(config)
     problem = run["problem"]
     fresh = problem.sample_tasks(evaluation_key(SEED), GOALS)
@@ -81,7 +75,7 @@ def main() -> int:
         "![Paths before and after one step](navigation.png)",
         "",
         f"Seed {SEED}: five episodes before (grey) and after one gradient step on "
-        f"{config.num_trajectories}",
+        f"{config.sampling.num_trajectories}",
         "trajectories (blue); the star is the goal, which the policy never observes.",
     ]
     print("\n".join(lines))

@@ -1,6 +1,5 @@
 """What the experiments share: a whole training run, in memory."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,7 @@ import jax
 import numpy as np
 
 from dmaml_jax.build.learner import build
-from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.training.adaptation import adaptation
 from dmaml_jax.training.program import Program, evaluation_key, train_step
 
@@ -27,24 +26,24 @@ def trained(config: TrainConfig) -> dict[str, Any]:
     """
     problem, learner = build(config)
     program = Program(
-        *train_step(problem, learner, config.num_tasks),
-        seeds=range(config.seed, config.seed + config.seeds),
-        chunk_epochs=config.chunk_epochs,
+        *train_step(problem, learner, config.sampling.num_tasks),
+        seeds=config.seed_numbers,
+        chunk_epochs=config.run.chunk_epochs,
         devices=jax.devices(),
     )
     program.compile()
     start = time.perf_counter()
     chunks = [
-        program.run(first, min(config.chunk_epochs, config.epochs - first))
-        for first in range(0, config.epochs, config.chunk_epochs)
+        program.run(first, min(config.run.chunk_epochs, config.run.epochs - first))
+        for first in range(0, config.run.epochs, config.run.chunk_epochs)
     ]
-    seconds = (time.perf_counter() - start) / config.epochs
+    seconds = (time.perf_counter() - start) / config.run.epochs
     names = ("return_before", "return_after")
     returns = {
         name: np.concatenate([chunk[name] for chunk in chunks]) for name in names
     }
     states = jax.device_get(program.state.learner)
-    states = jax.tree.map(lambda leaf: leaf[: config.seeds], states)
+    states = jax.tree.map(lambda leaf: leaf[: config.run.seeds], states)
     return {
         **returns,
         "seconds": seconds,
@@ -76,9 +75,9 @@ def measured(
     Returns:
         Summaries with leading axes `[seeds, tasks, num_steps + 1]`.
     """
-    measure, _ = build(dataclasses.replace(config, num_trajectories=episodes))
+    measure, _ = build(config.replace(num_trajectories=episodes))
     run_all = adaptation(run["learner"], measure, num_steps=num_steps, summary=summary)
-    seeds = np.arange(config.seed, config.seed + config.seeds, dtype=np.uint32)
+    seeds = np.array(config.seed_numbers, np.uint32)
     keys = jax.vmap(evaluation_key)(seeds)
     over_seeds = jax.jit(jax.vmap(run_all, in_axes=(0, 0, None)))
     return jax.device_get(over_seeds(keys, run["states"], tasks))

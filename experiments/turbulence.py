@@ -4,17 +4,14 @@ The paper reports turbulence at β = 0.02 and leaves it open. Every remedy is on
 to Directed-MAML at that rate; the controls have no pre-step. Writes docs/turbulence.md.
 """
 
-import dataclasses
 import datetime
 import sys
 from pathlib import Path
 from typing import Any
 
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
 from dmaml_jax.training import devices
 
-BASE = TrainConfig(outer_lr=0.02, epochs=500, seed=201, seeds=10)
+BASE = {"outer_lr": 0.02, "epochs": 500, "seed": 201, "seeds": 10}
 SETTLED = 100
 VARIANTS: dict[str, dict[str, Any]] = {
     "Directed-MAML": {},
@@ -60,18 +57,21 @@ def row_of(name: str, returns: Any) -> str:
 
 def main() -> int:
     """Run every variant and write the table."""
-    devices.configure("cpu", min(devices.usable_cores(), BASE.seeds))
+    devices.configure("cpu", min(devices.usable_cores(), BASE["seeds"]))
     # Only now: what imports gymnax starts JAX.
     from training import trained
 
+    from dmaml_jax.build import configuration
+
+    beta, epochs, first, seeds = BASE.values()
     lines = [
         "# Turbulence after convergence",
         "",
-        f"CartPole, β = {BASE.outer_lr:g}, {BASE.epochs} epochs, seeds {BASE.seed} to "
-        f"{BASE.seed + BASE.seeds - 1}, CPU, {datetime.date.today()}; made by "
+        f"CartPole, β = {beta:g}, {epochs} epochs, seeds {first} to "
+        f"{first + seeds - 1}, CPU, {datetime.date.today()}; made by "
         "`make turbulence`.",
         f"Epochs to 190: of the smoothed return (EMA 0.9). The rest is of epochs "
-        f"{SETTLED + 1} to {BASE.epochs}:",
+        f"{SETTLED + 1} to {epochs}:",
         "the plateau is the median return after adaptation, the drop is from there to",
         "the lowest smoothed return. Each cell: median over the seeds, worst seed.",
         "",
@@ -80,7 +80,7 @@ def main() -> int:
         "|---|---|---|---|---|---|",
     ]
     for name, change in VARIANTS.items():
-        config = validated(dataclasses.replace(BASE, **change))
+        config = configuration(**{**BASE, **change})
         lines.append(row_of(name, trained(config)["return_after"]))
         print(lines[-1], flush=True)
         TARGET.write_text("\n".join(lines) + "\n")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.build import configuration
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.runs.folder import json_values
 from dmaml_jax.runs.metrics import COLUMNS
 
@@ -30,10 +31,10 @@ def write_run(
         done: epochs that are finished; all by default.
         frozen: by seed, the epoch from which on it has no numbers.
     """
-    config = config or TrainConfig(seeds=4, epochs=60, vary=("gravity=5:15",))
+    config = config or configuration(seeds=4, epochs=60)
     folder.mkdir(parents=True)
     record = {
-        "values": json_values(config),
+        "values": json_values(config.nested()),
         "objective": "(II), by <hand> & more",
         "program": {"platform": "cpu", "device": "cpu", "x64": False},
         "versions": {"python": "3.12.1", "jax": "0.10.2", "wandb": None},
@@ -45,8 +46,8 @@ def write_run(
     with open(folder / "metrics.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for epoch in range(1, (config.epochs if done is None else done) + 1):
-            for seed in range(config.seed, config.seed + config.seeds):
+        for epoch in range(1, (config.run.epochs if done is None else done) + 1):
+            for seed in config.seed_numbers:
                 if epoch >= (frozen or {}).get(seed, np.inf):
                     writer.writerow([epoch, seed] + [""] * (len(COLUMNS) - 2))
                     continue

@@ -1,5 +1,7 @@
 """The command line from outside: help, wrong input, signals, a full disk, a kill."""
 
+import importlib
+import inspect
 import json
 import os
 import signal
@@ -12,7 +14,8 @@ import pytest
 from conftest import CACHE
 
 from dmaml_jax import cli
-from dmaml_jax.config.presets import PRESETS
+from dmaml_jax.commands.words import REPEATED, settled
+from dmaml_jax.envs.registry import ENVIRONMENTS
 from dmaml_jax.learners import registry
 from dmaml_jax.training import devices
 
@@ -52,18 +55,21 @@ def wait_for_rows(process: subprocess.Popen[str], folder: Path, rows: int) -> No
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
-def test_help_does_not_import_jax(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["algos"], ["envs"]]
+)
+def test_what_is_told_first_does_not_import_jax(arguments: list[str]) -> None:
     code = (
         "import sys; from dmaml_jax.cli import main\n"
-        f"try: main({arguments})\n"
-        "except SystemExit as end: print('code', end.code, 'jax' in sys.modules)"
+        f"try: code = main({arguments})\n"
+        "except SystemExit as end: code = end.code\n"
+        "print('code', code, 'jax' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.rstrip().endswith("code 0 False"), done
-    assert "train" in done.stdout
+    assert {"algos": "maml", "envs": "point"}.get(arguments[0], "train") in done.stdout
 
 
 def test_help_names_every_value_with_its_symbol(capsys) -> None:
@@ -106,8 +112,16 @@ def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
 def test_envs_lists_every_environment(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["envs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for name in PRESETS:
-        assert name in lines
+    for name, entry in ENVIRONMENTS.items():
+        (line,) = (line for line in lines if line.split()[:1] == [name])
+        assert entry.summary in line
+        assert f"tasks {' '.join(entry.vary)}" in lines[lines.index(line) + 1]
+
+
+@pytest.mark.float32
+def test_envs_tells_the_details_of_those_that_are_named(capsys) -> None:
+    assert cli.main(["envs", "intersection", "gymnax"]) == 0
+    lines = capsys.readouterr().out.splitlines()
     start = lines.index("intersection")
     assert lines[start + 1].split(", ") == [
         "    observations box of 2",
@@ -155,13 +169,13 @@ WRONG = {
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
     "--algo sg-mrl --surrogate dice": [
         "legal pairs",
-        "maml, meta-sgd with score-function, lvc",
+        "maml, maml++, meta-sgd with score-function, lvc",
     ],
     "--algo directed-fomaml --surrogate lvc": ["sg-mrl, e-maml with score-function"],
     "--algo meta-sgd --surrogate dice --method ac": ["raw rewards", "--method pg"],
     "--algo directed-reptile --num-inner-steps 1": ["reptile needs 2 or more"],
     "--medium-task given": ["--medium-values", "both or neither"],
-    "--medium-values gravity=9": ["both or neither"],
+    "--medium-values gravity=9": ["belongs to --medium-task given: leave it out"],
     "--medium-task given --medium-values gravity": ["NAME=VALUE", "gravity=9.8"],
     "--medium-task given --medium-values gravty=9": [
         "gravty",
@@ -170,16 +184,61 @@ WRONG = {
     ],
     "--medium-task given --medium-values gravity=9 gravity=8": ["'gravity' twice"],
     "--medium-task given --medium-values max_steps_in_episode=9": ["time limit"],
-    "--algo reptile --second-order-epochs 5": ["no effect on reptile", "choose maml"],
-    "--multi-step-epochs 5": ["--num-inner-steps 2 or more"],
+    "--algo reptile --second-order-epochs 5": [
+        "--second-order-epochs belongs to --algo maml++ (directed or not): leave it "
+        "out, or choose that."
+    ],
+    "--algo maml++ --multi-step-epochs 5": ["--num-inner-steps 2 or more"],
     "--directed-schedule cosine --directed-gate until-plateau": [
         "leaves some out: choose one"
     ],
-    "--algo maml --medium-task given --medium-values length=1": ["no effect on maml"],
+    "--algo maml --medium-task given --medium-values length=1": [
+        "belongs to directed learners (--algo directed-NAME)"
+    ],
     "--clip-norm -1": ["--clip-norm is -1", "0 or more"],
-    "--gae-lambda 2": ["--gae-lambda is 2.0", "from 0 to 1"],
-    "--second-order-epochs -1": ["--second-order-epochs is -1"],
-    "--loaded-dice-lambda 1.5": ["--loaded-dice-lambda is 1.5", "from 0 to 1"],
+    "--method ac --gae-lambda 2": ["--gae-lambda is 2.0", "from 0 to 1"],
+    "--algo maml++ --second-order-epochs -1": ["--second-order-epochs is -1"],
+    "--surrogate loaded-dice --loaded-dice-lambda 1.5": [
+        "--loaded-dice-lambda is 1.5",
+        "from 0 to 1",
+    ],
+    "--gae-lambda 0.5": [
+        "--gae-lambda belongs to --method ac: leave it out, or choose that."
+    ],
+    "--method ac --baseline none": ["--baseline belongs to --method pg"],
+    "--loaded-dice-lambda 0.5": ["belongs to --surrogate loaded-dice"],
+    "--plateau-patience 3": [
+        "--plateau-patience belongs to --directed-gate until-plateau"
+    ],
+    "--algo maml --plateau-patience 3": ["belongs to directed learners"],
+    "--score-baseline none": [
+        "--score-baseline belongs to --algo sg-mrl or e-maml (directed or not)"
+    ],
+    "--bounds clip": ["--bounds belongs to environments with continuous actions"],
+    "--rates layer-and-step": ["--rates belongs to --algo maml++"],
+    "--flavour 3": ["There is no flag --flavour"],
+    "--inner-rl 0.1": ["no flag --inner-rl", "Did you mean --inner-lr?"],
+    "--inner-lr 0.1 --seeds 2 --inner-lr=0.2": ["--inner-lr is given twice"],
+    "--hidden-sizes 4 --hidden-sizes 8": ["--hidden-sizes is given twice"],
+    "--set gravity=9": ["--set gravity fixes what --vary gravity varies"],
+    "--set length": ["--set takes NAME=VALUE"],
+    "--set length=-1": ["length must be above 0"],
+    "--set length=true": ["'length' takes a number"],
+    "--set lenght=1": ["no parameter 'lenght'"],
+    "--env lunarlander --vary wind_power=0:20": [
+        "without enable_wind: add --set enable_wind=true"
+    ],
+    "--env lunarlander --set turbulence_power=1": ["add --set enable_wind=true"],
+    "--env lunarlander --set enable_wind=2": ["'enable_wind' takes true or false"],
+    "--env lunarlander --vary gravity=1e30:3e30": ["none beyond 1e+06"],
+    "--env point --vary sparse_radius=0.1:0.3": ["choose --env point-sparse"],
+    "--env point-sparse --vary goal_radius=0.1:0.3": ["choose --env point or"],
+    # In the float64 of these tests; in float32 the same happens at 1e38.
+    "--vary gravity=1e300:3e300": ["gravity: at 1e+300 or 3e+300", "not finite"],
+    "--medium-task given --medium-values length=-1": ["length must be above 0"],
+    "--env intersection --medium-task given --medium-values safe_distance=3": [
+        "safe_distance 3, but collision_distance must stay below safe_distance"
+    ],
     "--algo mamml": ["mamml", "Did you mean 'maml'", "fomaml"],
     "--algo directed-reptil": ["directed-reptil", "choose one of"],
     "--num-tasks 0": ["--num-tasks is 0", "1 or more"],
@@ -203,7 +262,7 @@ WRONG = {
     "--config strange.json": ["strange.json", "'flavour'"],
     "--config typed.json": ["typed.json", "epochs is 'many'"],
     "--config place.json": ["place.json", "cartpol", "Did you mean"],
-    "--config numbers.json": ["numbers.json", "NAME=LOW:HIGH"],
+    "--config numbers.json": ["numbers.json", "--vary is 5", "tuple of strings"],
     "--config ~nobodyatall/x": ["cannot be read"],
     "--out ~nobodyatall/x": ["cannot be written"],
     "--vary gravity=5:15 gravity=6:7": ["'gravity' twice"],
@@ -227,7 +286,7 @@ def test_wrong_input_is_one_sentence(flags, tmp_path, monkeypatch, capsys) -> No
     # JAX runs already in this process, and cannot be set up again.
     monkeypatch.setattr(devices, "configure", lambda device, cpu_devices: None)
     monkeypatch.setattr(
-        "dmaml_jax.training.Program.compile",
+        "dmaml_jax.training.program.Program.compile",
         lambda self: pytest.fail("compiled before the input was found wrong"),
     )
     assert cli.main(["train", *flags.split()]) == 2
@@ -241,20 +300,48 @@ def test_wrong_input_is_one_sentence(flags, tmp_path, monkeypatch, capsys) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    ["trian", "", "train --inner-lr abc", "train --epochs 1.5", "train --flavour 3"],
+    ["trian", "", "train --inner-lr abc", "train --epochs 1.5", "train --seeds"],
 )
-def test_unparsable_input_exits_with_2(arguments: str, capsys) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main(arguments.split())
-    assert end.value.code == 2
-    assert "Traceback" not in capsys.readouterr().err
+def test_unparsable_input_exits_with_2(arguments: str, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(devices, "configure", lambda device, cpu_devices: None)
+    try:
+        code = cli.main(arguments.split())
+    except SystemExit as end:  # what the flags' own types refuse
+        code = end.code
+    assert code == 2
+    said = capsys.readouterr().err
+    assert said and "Traceback" not in said
 
 
-def test_a_repeated_flag_is_a_longer_list() -> None:
-    words = "train --vary a=1:2 --seeds 3 --vary b=1:2 c=0:1 --out x".split()
-    gathered = "train --vary a=1:2 b=1:2 c=0:1 --seeds 3 --out x".split()
-    assert cli._gathered(words) == gathered
-    assert cli._gathered(["train"]) == ["train"]
+def test_a_command_that_does_not_exist_is_told_with_a_similar_one(capsys) -> None:
+    assert cli.main(["trian"]) == 2
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_the_commands_summaries_are_those_of_their_files() -> None:
+    for name, summary in cli.COMMANDS.items():
+        module = importlib.import_module(f"dmaml_jax.commands.{name}")
+        doc = inspect.getdoc(getattr(module, name.capitalize()))
+        assert doc is not None and doc.splitlines()[0] == summary
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--vary=a=1:2", "--vary=b=0:1"],
+        ["--vary", "a=1:2", "--vary", "b=0:1"],
+        ["--vary", "a=1:2", "b=0:1"],
+        ["--vary", "a=1:2", "--vary=b=0:1"],
+        ["--vary=a=1:2", "b=0:1"],
+    ],
+)
+def test_a_repeated_flag_is_a_longer_list(words: list[str]) -> None:
+    for flag in REPEATED:
+        own = [word.replace("--vary", flag) for word in words]
+        found = settled(["run", *own, "--seeds=3"])
+        assert found == ["run", flag, "a=1:2", "b=0:1", "--seeds", "3"]
+    assert settled(["-q"]) == ["--verbosity", "quiet"]
+    assert settled([]) == []
 
 
 def test_gpu_that_is_not_there(tmp_path: Path) -> None:

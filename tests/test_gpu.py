@@ -7,9 +7,8 @@ import pytest
 from learners.test_maml import TARGETS
 from problems import HESSIAN, START, quadratic
 
+from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build, make_train_step
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
 from dmaml_jax.learners.maml import maml
 from dmaml_jax.training.program import Program
 
@@ -41,10 +40,10 @@ def test_closed_forms(first_order: bool) -> None:
 def epoch_on(device: jax.Device, **values):
     """One Directed-MAML epoch on a device: meta-gradient, and its cost."""
     with jax.default_device(device):
-        config = validated(TrainConfig(**SMALL, **values))
+        config = configuration(**SMALL, **values)
         problem, learner = build(config)
         state = learner.init(jax.random.key(0))
-        tasks = problem.sample_tasks(jax.random.key(1), config.num_tasks)
+        tasks = problem.sample_tasks(jax.random.key(1), config.sampling.num_tasks)
         _, info = jax.jit(learner.step)(jax.random.key(2), state, tasks)
         flat, _ = jax.flatten_util.ravel_pytree(info.meta_gradient)
         return np.asarray(flat), int(info.num_steps)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import make_train_step
-from dmaml_jax.config.presets import preset
 from dmaml_jax.envs import make
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.registry import LEARNERS
@@ -100,9 +100,10 @@ def test_an_environment_as_an_object_needs_its_tasks() -> None:
 def test_a_learner_s_preset_is_its_default_and_no_more() -> None:
     """SG-MRL's score term is in units of return, and so must its gradient be."""
     for algo in ("sg-mrl", "directed-sg-mrl"):
-        values = preset("cartpole", algo)
-        assert not values.normalize_advantages and values.discount_weighting
-    assert preset("cartpole", "e-maml").normalize_advantages
+        values = configuration("cartpole", algo)
+        method = values.method
+        assert not method.normalize_advantages and method.discount_weighting
+    assert configuration("cartpole", "e-maml").method.normalize_advantages
     programs = [
         program("sg-mrl", **values)
         for values in (
@@ -251,7 +252,7 @@ def test_clipping_bounds_what_the_outer_optimiser_gets() -> None:
 @pytest.mark.parametrize("seeds", [range(1, 6), range(101, 121)])
 def test_directed_maml_learns_cartpole(seeds: range) -> None:
     """Table I's values: 190 within 150 epochs on every seed, and it stays there."""
-    epochs = preset("cartpole").epochs
+    epochs = configuration("cartpole").run.epochs
     step = make_train_step("cartpole", "directed-maml")
     smoothed = ema(curves(step, seeds, epochs)["return_after"])
     reached = epochs_to_threshold(smoothed, 190.0)
@@ -265,7 +266,7 @@ def test_directed_maml_learns_cartpole(seeds: range) -> None:
 @pytest.mark.parametrize("algo", list(LEARNERS))
 def test_every_learner_learns_cartpole(algo: str, method: str) -> None:
     """With its preset: 190 on 4 of 5 seeds; at α = 0.01 adaptation gains meanwhile."""
-    epochs = preset("cartpole", algo).epochs
+    epochs = configuration("cartpole", algo).run.epochs
     step = make_train_step("cartpole", algo, method=method)
     smoothed = ema(curves(step, range(1, 6), epochs)["return_after"])
     reached = epochs_to_threshold(smoothed, 190.0)

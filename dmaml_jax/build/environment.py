@@ -1,25 +1,16 @@
-"""From names and values to an environment, its tasks and a policy that fits it."""
+"""From names to environments and their tasks."""
 
+import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from dmaml_jax import envs
-from dmaml_jax.tasks import laws, probe
-from dmaml_jax.rl.action_distributions import clipped_normal, diagonal_normal, squashed_normal
+from dmaml_jax.config.composition import TrainConfig, World
+from dmaml_jax.envs import registry
 from dmaml_jax.errors import UsageError
-from dmaml_jax.rl.policies import Critic, mlp_categorical, mlp_normal, on_arrays
-from dmaml_jax.config.presets import GYMNAX, TrainConfig
-from dmaml_jax.tasks.distributions import TaskDistribution, independent, on_circle
-from dmaml_jax.types import Distribution, Policy
-from dmaml_jax.tasks.written import Varied, parse_vary
-
-_CONFORMANCE = {
-    "exact": "Box2D's, step by step",
-    "fast": "equal to Box2D's in distribution, not conformant step by step",
-}
+from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.tasks.of_environment import common_params, tasks_of
 
 
 def named_environment(name: str) -> Any:
@@ -28,18 +19,51 @@ def named_environment(name: str) -> Any:
     Raises:
         UsageError: there is none, or gymnax cannot make it here.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"--env is {name!r}, but it must be an environment's name.")
     try:
         return envs.make(name)[0]
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
+def world_of(env: Any) -> World:
+    """What an environment brings to a configuration.
+
+    Args:
+        env: a name, or an environment with gymnax's interface, which has no preset.
+
+    Raises:
+        UsageError: no environment has that name.
+    """
+    if isinstance(env, str) or not hasattr(env, "default_params"):
+        return _world_of_name(env)
+    return World(env.name, _is_continuous(env), {})
+
+
+@functools.cache
+def _world_of_name(name: str) -> World:
+    env = named_environment(name)
+    if name.startswith(registry.GYMNAX):
+        preset = registry.OF_GYMNAX
+    else:
+        vary = registry.ENVIRONMENTS[name].vary
+        preset = {**env.preset, "tasks": {"vary": vary}}
+    return World(name, _is_continuous(env), preset)
+
+
+def _is_continuous(env: Any) -> bool:
+    """Whether actions are numbers and not choices."""
+    return not hasattr(env.action_space(env.default_params), "n")
+
+
 def solver_of(name: str) -> dict[str, str]:
     """The solver of an environment that has several, and what it is true to."""
-    solver = getattr(named_environment(name), "solver", None)
-    if solver is None:
+    env = named_environment(name)
+    solvers = getattr(env, "solvers", {})
+    if not solvers:
         return {}
-    return {"solver": solver, "conformance": _CONFORMANCE[solver]}
+    return {"solver": env.solver, "conformance": solvers[env.solver].conformance}
 
 
 def with_solver(name: str, solver: str | None) -> str:
@@ -54,188 +78,62 @@ def with_solver(name: str, solver: str | None) -> str:
     """
     if solver is None:
         return name
-    if not solver_of(name):
+    solvers = getattr(named_environment(name), "solvers", {})
+    if not solvers:
         raise UsageError(
             f"--solver {solver} has no effect on {name}, which has one way to step: "
             "leave it out."
         )
-    return {"fast": "lunarlander", "exact": "lunarlander-exact"}[solver]
+    return solvers[solver].name
 
 
 def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
-    """What `config.vary` says, on an environment's default parameters.
+    """What the owner `tasks` of a configuration says, on an environment.
 
     Raises:
         UsageError: a parameter that is unknown, cannot vary, has no effect or would
             leave its limits.
     """
-    # The environment's own limit gives way where the horizon is longer.
-    params = env.default_params
-    limit = max(int(params.max_steps_in_episode), config.horizon)
-    params = params.replace(max_steps_in_episode=limit)
-    if not config.vary:
+    tasks = config.tasks
+    params = common_params(env, tasks.set, config.sampling.horizon)
+    if not tasks.vary:
         raise UsageError(
-            f"{config.env} has no task distribution of its own: give --vary "
-            "NAME=LOW:HIGH with a parameter that dmaml-jax envs lists."
+            f"{config.run.env} has no task distribution of its own: give --vary "
+            "NAME=LOW:HIGH with a parameter that dmaml-jax envs "
+            f"{config.run.env} lists."
         )
-    varied = parse_vary(config.vary)
-    single, circles = {}, {}
-    for names, how in varied.items():
-        try:
-            if how.kind == "circle":
-                circles[names] = how.numbers[0]
-            else:
-                single[names[0]] = _law(how, config.held_out)
-                independent(params, {names[0]: single[names[0]]})
-        except ValueError as error:
-            text = str(error).rstrip(".")
-            raise UsageError(f"--vary {names[0]}: {text}.") from None
-    if config.held_out and not any(_lists(how) for how in varied.values()):
-        raise UsageError(
-            "--held-out keeps a share of a list, and --vary lists no values: leave it "
-            "out (of a range, evaluation draws fresh values)."
-        )
-    try:
-        tasks = independent(params, single)
-        for (first, second), radius in circles.items():
-            tasks = on_circle(tasks, first, second, radius)
-    except ValueError as error:
-        raise UsageError(f"--vary: {error}") from None
-    ends = {name: (law.low, law.high) for name, law in single.items()}
-    for (first, second), radius in circles.items():
-        ends[first] = ends[second] = (-radius, radius)
-    _check_effects(env, config.env, tasks.mean(), ends)
-    return tasks
+    known = config.world.preset.get("tasks", {}).get("vary", ())
+    return tasks_of(env, params, tasks.vary, held_out=tasks.held_out, known=known)
 
 
-def _law(how: Varied, held_out: float) -> laws.Law:
-    numbers = how.numbers
-    if how.kind == "mixture":
-        listed = [n for part in how.parts if part.kind == "list" for n in part.numbers]
-        if held_out and len(set(listed)) < len(listed):
-            raise ValueError(
-                "two lists of a mixture share a value, which --held-out "
-                "might keep from one and not from the other"
-            )
-        return laws.any_of([_law(part, held_out) for part in how.parts], numbers)
-    if how.kind == "list":
-        share = held_out if len(numbers) > 1 else 0.0
-        return laws.one_of(numbers, held_out=share)
-    of = {
-        "uniform": laws.between,
-        "log": laws.log_between,
-        "normal": laws.normal_between,
-    }
-    return of[how.kind](*numbers)
+def tasks_beyond(
+    env: Any, config: TrainConfig, items: tuple[str, ...]
+) -> TaskDistribution:
+    """Tasks that a configuration does not vary, with what it sets for all of them.
 
-
-def _lists(how: Varied) -> bool:
-    listed = how.kind == "list" and len(how.numbers) > 1
-    return listed or any(_lists(part) for part in how.parts)
-
-
-def _check_effects(
-    env: Any, name: str, middle: Any, ends: dict[str, tuple[float, float]]
-) -> None:
-    """Refuse parameters out of their limits, without effect, or without variety."""
-    for field, (low, high) in ends.items():
-        if low <= 0 and field in getattr(env, "positive", ()):
-            raise UsageError(
-                f"--vary {field}: its values go from {low:g} to {high:g}, but {name} "
-                f"allows only those above 0 for {field}."
-            )
-    for smaller, larger in getattr(env, "ordered", ()):
-        bounds = [
-            ends.get(field, (float(getattr(middle, field)),) * 2)
-            for field in (smaller, larger)
-        ]
-        if bounds[0][1] > bounds[1][0]:
-            raise UsageError(
-                f"--vary lets {smaller} reach {bounds[0][1]:g} and {larger} "
-                f"{bounds[1][0]:g}, but {name} needs {smaller} below {larger}: give "
-                "ranges that do not cross."
-            )
-    if all(low == high for low, high in ends.values()):
-        raise UsageError(
-            "--vary leaves every parameter at one value, so that all tasks are alike: "
-            "give a range with LOW < HIGH."
-        )
-    if not name.startswith(GYMNAX):
-        return  # ours feel every parameter; a test of each environment says so
-    for field, bounds in ends.items():
-        if not probe.reaches(env, middle, field):
-            raise UsageError(
-                f"--vary {field}: {name} has that parameter, but nothing that an agent "
-                "sees or earns depends on it: vary another."
-            )
-        low, high = (middle.replace(**{field: _like(middle, field, b)}) for b in bounds)
-        probed = probe.compare(env, low, high)
-        if not probed.finite:
-            raise UsageError(
-                f"--vary {field}: at {bounds[0]:g} or {bounds[1]:g}, {name} gives "
-                "numbers that are not finite: give a narrower range."
-            )
-        if not probed.differ and bounds[0] < bounds[1]:
-            print(
-                f"note: in 1,600 random steps {name} was the same with {field} at "
-                f"{bounds[0]:g} and at {bounds[1]:g}; tasks may hardly differ."
-            )
-
-
-def _like(params: Any, field: str, value: float) -> Any:
-    return jnp.asarray(value, jnp.result_type(getattr(params, field)))
-
-
-def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Policy:
-    """An MLP that fits the environment's spaces, as they are for the medium task.
+    Args:
+        env: the environment.
+        config: of the run.
+        items: as `--out-of-range` takes them.
 
     Raises:
-        UsageError: its actions or observations are of a kind that no MLP fits.
+        UsageError: as `named_tasks`.
     """
-    middle = tasks.mean()
-    space = env.action_space(middle)
-    critic: Critic = "none"
-    if config.method == "ac":
-        critic = "shared" if config.shared_trunk else "separate"
-    if hasattr(space, "n"):
-        policy = mlp_categorical(
-            space.n,
-            config.hidden_sizes,
-            precision=config.matmul_precision,
-            critic=critic,
-        )
-    elif len(getattr(space, "shape", ())) == 1:
-        policy = mlp_normal(
-            space.shape[0],
-            config.hidden_sizes,
-            precision=config.matmul_precision,
-            critic=critic,
-            distribution=_continuous(space, config.bounds),
-            initial_std=config.initial_std,
-            min_std=config.min_std,
-        )
-    else:
-        raise UsageError(
-            f"The actions of {env.name} are neither one choice nor a vector, so there "
-            "is no default policy: pass policy=Policy(init, apply, distribution)."
-        )
-    with jax.numpy_dtype_promotion("standard"):
-        obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), middle)
-    if not hasattr(obs, "shape"):
-        raise UsageError(
-            f"The observations of {env.name} are no arrays, so there is no default "
-            "policy: pass policy=Policy(init, apply, distribution)."
-        )
-    plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)
-    scale, squash = config.obs_scale, config.obs_squash
-    if plain and not squash and isinstance(scale, float) and scale == 1:
-        return policy
-    return on_arrays(policy, obs.shape, scale, squash=squash)
+    params = common_params(env, config.tasks.set, config.sampling.horizon)
+    return tasks_of(env, params, items, flag="--out-of-range")
 
 
-def _continuous(space: Any, bounds: str) -> Distribution:
-    low = np.broadcast_to(np.asarray(space.low), space.shape)
-    high = np.broadcast_to(np.asarray(space.high), space.shape)
-    if not (np.isfinite(low) & np.isfinite(high)).all():
-        return diagonal_normal()
-    return {"squash": squashed_normal, "clip": clipped_normal}[bounds](low, high)
+def require_own_tasks(env: Any, tasks: TaskDistribution) -> None:
+    """Refuse tasks that are parameters of another environment.
+
+    Raises:
+        UsageError: they are.
+    """
+    found = jax.tree.structure(jax.eval_shape(tasks.mean))
+    if found != jax.tree.structure(env.default_params):
+        kind = type(env.default_params)
+        raise UsageError(
+            f"The tasks are no parameters of {env.name}, which takes "
+            f"{kind.__module__}.{kind.__qualname__}: build them from its "
+            "default_params, as in uniform(env.default_params, name=(low, high))."
+        )

@@ -1,11 +1,31 @@
-"""The algos command, and what a learner estimates, in words."""
+"""The algos command: every learner, told without importing JAX."""
 
+import dataclasses
 import textwrap
+from collections.abc import Sequence
 
-from dmaml_jax.config.presets import TrainConfig, preset
+from dmaml_jax.commands.words import parsed
+from dmaml_jax.config.values import Sampling
 from dmaml_jax.learners import registry
+from dmaml_jax.learners.options import GradientOptions
 
 _HEADS = ("--algo", "order", "episodes", "paper", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Algos:
+    """List the learners: what they estimate, what they cost, who described them."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the table.
+
+    Returns:
+        The exit code, 0.
+    """
+    parsed(Algos, "algos", words)
+    print(table())
+    return 0
 
 
 def table() -> str:
@@ -15,10 +35,13 @@ def table() -> str:
     """
     rows: list[tuple[str, ...]] = [_HEADS]
     for name, entry in registry.LEARNERS.items():
-        values = preset("cartpole", name)
-        shape = (values.num_tasks, values.num_trajectories, values.num_inner_steps)
+        steps = entry.preset.get("learner", {}).get(
+            "num_inner_steps", GradientOptions.num_inner_steps
+        )
         episodes = [
-            registry.episodes_per_epoch(algo, *shape)
+            registry.episodes_per_epoch(
+                algo, Sampling.num_tasks, Sampling.num_trajectories, steps
+            )
             for algo in (name, registry.DIRECTED + name)
         ]
         cost = f"{episodes[0]} ({episodes[1]})"
@@ -34,6 +57,7 @@ def table() -> str:
         "",
         "Any of them directed: directed-NAME (directed is short for directed-maml).",
         "Episodes: of an epoch with the preset, and in brackets directed.",
+        "A learner's options: dmaml-jax train --help --algo NAME.",
         "",
         "What a meta-gradient estimates, by --surrogate:",
     ]
@@ -44,28 +68,3 @@ def table() -> str:
     for text, pairs in by_text.items():
         lines += [f"  {text}", textwrap.indent("\n".join(pairs), "    ")]
     return "\n".join(lines)
-
-
-def objective(config: TrainConfig) -> str:
-    """What the meta-gradient of a validated configuration estimates, for people."""
-    text = registry.objective(config.algo, config.surrogate)
-    departures = [
-        flag
-        for flag, departs in (
-            ("--method pg", config.method != "pg"),
-            (
-                "--baseline leave-one-out",
-                config.method == "pg" and config.baseline == "linear",
-            ),
-            ("--normalize-advantages False", config.normalize_advantages),
-            ("--discount-weighting True", not config.discount_weighting),
-            ("--step-reduction sum", config.step_reduction != "sum"),
-        )
-        if departs
-    ]
-    if "score_baseline" in registry.entry(config.algo).takes:
-        if departures:
-            text += f"; an unbiased outer step needs {' and '.join(departures)}"
-    elif config.surrogate == "dice":
-        text += "; DiCE's inner step takes raw rewards and needs a smaller --inner-lr"
-    return text

@@ -1,14 +1,17 @@
 """The compare command: a table and a figure of several runs."""
 
 import csv
+import dataclasses
 import io
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
-from dmaml_jax.commands.options import Compare
+from dmaml_jax.commands.options import RunFolders, require_runs
+from dmaml_jax.commands.words import parsed
+from dmaml_jax.errors import UsageError
 from dmaml_jax.pictures.plots import draw_comparison
 from dmaml_jax.results.curves import (
     COSTS,
@@ -19,8 +22,45 @@ from dmaml_jax.results.curves import (
     read_runs,
     summarise,
 )
+from dmaml_jax.results.wording import table, verdict
 from dmaml_jax.runs.folder import shown
-from dmaml_jax.statistics import Interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """One table and one figure of several runs, with their paired differences.
+
+    Writes comparison.csv and comparison.png into the current folder.
+    Example: dmaml-jax compare runs/maml runs/directed --x steps
+    """
+
+    runs: RunFolders
+    """Run folders; differences are to the first."""
+    x: Literal["epochs", "steps", "seconds"] = "epochs"
+    """The figure's horizontal axis."""
+    threshold: float | None = None
+    """Return that counts as solved; that of the runs, where they agree, if None."""
+    out: str = "."
+    """Folder for the files."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: no runs, or a threshold that is not finite.
+        """
+        require_runs(self.runs, "compare")
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise UsageError(
+                f"--threshold is {self.threshold}, but it must be a finite number."
+            )
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare as the words after `compare` say; returns the exit code."""
+    options = parsed(Compare, "compare", words)
+    options.check()
+    return compare(options)
 
 
 def compare(options: Compare) -> int:
@@ -67,82 +107,9 @@ _AXES = {
 }
 
 
-def table(rows: Sequence[Summary], threshold: float | None) -> list[str]:
-    """The lines of a table of summaries."""
-    heads = ["run", "seeds", "final return", "mean over the run"]
-    if threshold is not None:
-        heads += [f"reach {threshold:g}", "epochs", "steps", "seconds"]
-    heads += ["final, to the first", "P(better)"] if len(rows) > 1 else []
-    cells = [heads]
-    for row in rows:
-        alive = f"{row.seeds}"
-        if row.alive < row.seeds:
-            alive += f", {row.seeds - row.alive} frozen"
-        line = [row.label, alive, text(row.final), text(row.average)]
-        if threshold is not None:
-            line.append(f"{row.reached} of {row.seeds}")
-            line += [amount(row.to_threshold[name]) for name in COSTS]
-        if len(rows) > 1:
-            line += [text(row.final_difference, "+"), text(row.improvement, "", 2)]
-        cells.append(line)
-    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
-    return [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    ]
-
-
-def verdict(row: Summary, first: Summary) -> str:
-    """What can be said of a run against the first, in a sentence."""
-    against = f"{row.label} against {first.label}"
-    if row.pairs < 2 or row.final_difference is None or row.average_difference is None:
-        return (
-            f"{against}: fewer than two seeds match, so nothing can be said of the "
-            "difference."
-        )
-    if not np.isfinite(row.final_difference.value):
-        return (
-            f"{against}: no matching seeds are alive in both, so nothing can be said."
-        )
-    parts = []
-    for name, difference in (
-        ("the final return", row.final_difference),
-        ("the mean over the run", row.average_difference),
-    ):
-        where = f"{text(difference, '+')}"
-        if not np.isfinite(difference.low):
-            parts.append(f"{name} differs by {where}, of too few living pairs to judge")
-        elif difference.low > 0 or difference.high < 0:
-            higher = "higher" if difference.value > 0 else "lower"
-            parts.append(f"{name} is significantly {higher}, {where}")
-        else:
-            parts.append(f"the difference of {name} is not significant, {where}")
-    return f"{against} ({row.pairs} matching seeds): {'; '.join(parts)}."
-
-
-def text(interval: Interval | None, sign: str = "", digits: int = 1) -> str:
-    """`value [low, high]`; the value alone without an interval."""
-    if interval is None or not np.isfinite(interval.value):
-        return "-"
-    value, low, high = (f"{x:{sign}.{digits}f}" for x in interval)
-    return f"{value} [{low}, {high}]" if np.isfinite(interval.low) else value
-
-
-def amount(number: float) -> str:
-    """A median cost: never, or a number as people write it."""
-    if np.isinf(number):
-        return "never"
-    return (
-        f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:.1f}"
-    )
-
-
 def _notes(runs: Sequence[Curves]) -> list[str]:
     notes = []
-    if len({run.config.env for run in runs}) > 1:
+    if len({run.config.run.env for run in runs}) > 1:
         notes.append("the runs are of different environments: returns do not compare.")
     if len({len(run.smoothed) for run in runs}) > 1:
         notes.append(

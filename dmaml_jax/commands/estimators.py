@@ -1,22 +1,22 @@
 """The estimators command: every estimator held against the exact meta-gradient."""
 
 import csv
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from dmaml_jax.config.presets import EstimatorsConfig
-from dmaml_jax.config.rules import MOST_TERMS
-from dmaml_jax.exact import bias
-from dmaml_jax.exact.data_sets import num_data_sets
-from dmaml_jax.exact.estimators import ESTIMATORS, Estimator
-from dmaml_jax.exact.setting import Setting, draw, exact_gradient
+from dmaml_jax.commands.forms import read
+from dmaml_jax.config.estimators import EstimatorsConfig, validated_estimators
 from dmaml_jax.pictures.plots import draw_estimators
 from dmaml_jax.runs.folder import create_run_folder, describe_run, json_values, shown
+from dmaml_jax.training import devices
+
+if TYPE_CHECKING:
+    from dmaml_jax.exact.comparison import Row
 
 _COLUMNS = (
     "estimator",
@@ -32,33 +32,25 @@ _COLUMNS = (
 )
 
 
-class Row(NamedTuple):
-    """One estimator at one K; NaN where a sum would have too many terms.
+@dataclasses.dataclass(frozen=True)
+class Estimators:
+    """Hold every estimator of the meta-gradient against the exact one.
 
-    Attributes:
-        estimator: its name.
-        objective: whose gradient it estimates, "I" or "II".
-        num_trajectories: K.
-        exact_norm: ‖∇J‖.
-        error: ‖E g − ∇J‖, E by summing over all data sets.
-        variance: trace of the covariance of g, one task's gradient, likewise.
-        sampled_error: the same error from samples, what noise adds taken off.
-        sampled_error_stderr: its standard error.
-        sampled_variance: the same variance from samples.
-        sampled_deviation: the largest deviation of a component of the samples' mean
-            from the sum over all data sets, in standard errors.
+    On a small MDP drawn from the seed, by summing over every data set and by sampling
+    with the learners themselves. Example: dmaml-jax estimators --seed 3
     """
 
-    estimator: str
-    objective: str
-    num_trajectories: int
-    exact_norm: float
-    error: float
-    variance: float
-    sampled_error: float
-    sampled_error_stderr: float
-    sampled_variance: float
-    sampled_deviation: float
+    out: str = ""
+    """The folder for table and picture; runs/estimators-TIME if empty."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare as the words after `estimators` say; returns the exit code."""
+    found = read(Estimators, {"comparison": EstimatorsConfig()}, words)
+    values = vars(found.comparison)
+    config = validated_estimators(EstimatorsConfig(**values))
+    devices.configure("cpu", 1)
+    return estimators(config, found.out or None)
 
 
 def estimators(config: EstimatorsConfig, out: str | None) -> int:
@@ -74,8 +66,11 @@ def estimators(config: EstimatorsConfig, out: str | None) -> int:
     Raises:
         UsageError: the folder cannot be written.
     """
+    # Its environment starts JAX, which had to be set up before.
+    from dmaml_jax.exact.comparison import compare
+
     folder = create_run_folder(
-        out, "estimators", describe_run(json_values(config), precision="float64")
+        out, "estimators", describe_run(json_values(vars(config)), precision="float64")
     )
     num_paths = (config.states * config.actions) ** config.horizon
     print(
@@ -97,109 +92,6 @@ def estimators(config: EstimatorsConfig, out: str | None) -> int:
     return 0
 
 
-def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """All that the table and the picture show.
-
-    Returns:
-        A row per estimator and K, and by estimator ‖∇J^II‖ along its ascent.
-    """
-    setting = draw(
-        config.seed,
-        num_states=config.states,
-        num_actions=config.actions,
-        horizon=config.horizon,
-        discount=config.discount,
-        inner_lr=config.inner_lr,
-        num_inner_steps=config.inner_steps,
-    )
-    free = [e for e in ESTIMATORS if not e.coupled]
-    with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time
-        batches = [
-            pool.submit(_at, setting, config, num)
-            for num in sorted(set(config.num_trajectories), reverse=True)
-        ]
-        iterations = _affordable_iterations(setting, config)
-        curves = pool.submit(bias.ascent, setting, free, iterations, config.outer_lr)
-        rows = [row for batch in reversed(batches) for row in batch.result()]
-        norms = curves.result()
-    return rows, {e.name: norms[:, i] for i, e in enumerate(free)}
-
-
-def _at(setting: Setting, config: EstimatorsConfig, num_trajectories: int) -> list[Row]:
-    """The rows of one K."""
-    num_paths = len(setting.ways.lengths)
-    num_sets = num_data_sets(num_paths, num_trajectories)
-    steps = setting.num_inner_steps
-
-    def exact(size: int | None) -> np.ndarray:
-        gradient = jax.jit(
-            lambda: exact_gradient(setting, setting.params, setting.mdp, size)
-        )
-        return np.asarray(gradient()).ravel()
-
-    targets = {"I": exact(None), "II": np.full(setting.params.size, np.nan)}
-    if num_sets**steps <= MOST_TERMS:
-        targets["II"] = exact(num_trajectories)
-    sums: dict[str, tuple[np.ndarray, float]] = {}
-    for coupled in (False, True):
-        group = [e for e in ESTIMATORS if e.coupled == coupled]
-        if num_sets ** (steps + coupled) * num_paths <= MOST_TERMS:
-            means, variances = bias.enumerated(setting, group, num_trajectories)
-            for estimator, mean, variance in zip(group, means, variances, strict=True):
-                sums[estimator.name] = mean, variance
-    samples = bias.sampled(
-        setting, num_trajectories, config.samples, config.seed + num_trajectories
-    )
-    return [
-        _row(
-            estimator,
-            num_trajectories,
-            targets[estimator.target],
-            sums.get(estimator.name),
-            samples[:, index],
-        )
-        for index, estimator in enumerate(ESTIMATORS)
-    ]
-
-
-def _row(
-    estimator: Estimator,
-    num_trajectories: int,
-    target: np.ndarray,
-    summed: tuple[np.ndarray, float] | None,
-    samples: np.ndarray,
-) -> Row:
-    mean, variance = summed or (np.full(target.shape, np.nan), np.nan)
-    # The tasks of an epoch may share a baseline: only epochs are independent.
-    epochs = samples.mean(axis=1)
-    num = len(epochs)
-    error = epochs.mean(axis=0) - target
-    covariance = np.atleast_2d(np.cov(epochs, rowvar=False)) / num
-    length = float(np.linalg.norm(error))
-    along = error / length if length > 0 else error
-    # A noisy vector is longer than the vector without noise.
-    corrected = np.sqrt(max(length**2 - np.trace(covariance), 0))
-    noise = np.sqrt(np.diag(covariance))
-    deviations = np.abs(epochs.mean(axis=0) - mean) / np.where(noise > 0, noise, np.inf)
-    return Row(
-        estimator.name,
-        estimator.target,
-        num_trajectories,
-        float(np.linalg.norm(target)),
-        float(np.linalg.norm(mean - target)),
-        float(variance),
-        float(corrected if np.isfinite(length) else np.nan),
-        float(np.sqrt(along @ covariance @ along)),
-        float(samples.var(axis=0, ddof=1).sum(axis=-1).mean()),
-        float(deviations.max()),
-    )
-
-
-def _affordable_iterations(setting: Setting, config: EstimatorsConfig) -> int:
-    terms = len(setting.ways.lengths) ** (config.inner_steps + 1)
-    return max(min(config.iterations, 10 * MOST_TERMS // terms), 1)
-
-
 def _title(config: EstimatorsConfig) -> str:
     return (
         f"{config.states} states, {config.actions} actions, horizon {config.horizon}, "
@@ -208,13 +100,13 @@ def _title(config: EstimatorsConfig) -> str:
     )
 
 
-def _print(rows: list[Row], norms: dict[str, np.ndarray]) -> None:
+def _print(rows: list["Row"], norms: dict[str, np.ndarray]) -> None:
     sizes = sorted({row.num_trajectories for row in rows})
     width = max(len(row.estimator) for row in rows) + 2
     names = list(dict.fromkeys(row.estimator for row in rows))
     table = {(row.estimator, row.num_trajectories): row for row in rows}
 
-    def block(title: str, value: Callable[[Row], str]) -> None:
+    def block(title: str, value: Callable[["Row"], str]) -> None:
         heads = "".join(f"{f'K = {size}':>10}" for size in sizes)
         print(f"\n{title:<{width + 5}}{heads}")
         for name in names:

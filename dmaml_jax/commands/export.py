@@ -1,18 +1,70 @@
 """The export command: one policy as plain arrays, and a NumPy program that runs it."""
 
+import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from dmaml_jax.commands import numpy_policy
-from dmaml_jax.commands.options import Export
+from dmaml_jax.commands.options import RunFolder, require_whole
+from dmaml_jax.commands.words import parsed
+from dmaml_jax.config.values import ContinuousPolicy
+from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.folder import shown
-from dmaml_jax.runs.loading import Loaded, chosen_task, lane_of, load
+from dmaml_jax.runs.loading import Loaded, lane_of, load
+from dmaml_jax.tasks.of_environment import task_of
+from dmaml_jax.training import devices
 from dmaml_jax.training.program import evaluation_key
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write one policy of a run as plain arrays, with a NumPy program that runs it.
+
+    Writes policy.npz and policy.py. Example: dmaml-jax export runs/mine --seed 1
+    --task gravity=12 --steps 1
+    """
+
+    run: RunFolder
+    """The run folder."""
+    seed: int | None = None
+    """Which of its seeds; the first if None."""
+    task: tuple[str, ...] = ()
+    """NAME=VALUE ... of the task to adapt to; others as in the medium task."""
+    steps: int = 0
+    """Adaptation steps; 0: the meta-policy itself."""
+    solver: Literal["default", "exact", "fast"] = "default"
+    """Of the lander, to adapt with; the one it trained with by default."""
+    out: str = ""
+    """Folder for the files; the run folder if empty."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: the first such value.
+        """
+        require_whole("steps", self.steps, 0)
+        if self.seed is not None:
+            require_whole("seed", self.seed, 0)
+        if self.task and not self.steps:
+            raise UsageError(
+                "--task is what --steps adapt to, and --steps is 0: give --steps 1 or "
+                "more, or leave --task out."
+            )
+
+
+def main(words: Sequence[str]) -> int:
+    """Export as the words after `export` say; returns the exit code."""
+    options = parsed(Export, "export", words)
+    options.check()
+    devices.configure("cpu", 1)  # one policy keeps no accelerator busy
+    return export(options)
 
 
 def export(options: Export) -> int:
@@ -64,7 +116,7 @@ def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
     state = jax.tree.map(lambda leaf: leaf[lane], run.states)
     if not steps:
         return state.params
-    to = chosen_task(run, task)
+    to = task_of(run.env, run.tasks.mean(), task, "--task")
     path, _ = jax.jit(run.learner.adapt, static_argnums=3)(
         evaluation_key(run.seeds[lane]), state, to, steps
     )
@@ -90,15 +142,17 @@ def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
         layer = layers[f"Dense_{index}"]
         arrays[f"kernel_{index}"] = np.asarray(layer["kernel"])[:, :keep]
         arrays[f"bias_{index}"] = np.asarray(layer["bias"])[:keep]
-    arrays |= {"obs_scale": run.config.obs_scale, "obs_squash": run.config.obs_squash}
+    values = run.config.policy
+    arrays |= {"obs_scale": values.obs_scale, "obs_squash": values.obs_squash}
     if discrete:
         return {"kind": "categorical", **arrays}
+    assert isinstance(values, ContinuousPolicy)
     low, high = (np.broadcast_to(x, space.shape) for x in (space.low, space.high))
     bounded = np.isfinite(low).all() and np.isfinite(high).all()
     return {
         "kind": "normal",
-        "log_std": np.maximum(actor["log_std"], np.log(run.config.min_std)),
-        "bounds": run.config.bounds if bounded else "none",
+        "log_std": np.maximum(actor["log_std"], np.log(values.min_std)),
+        "bounds": values.bounds if bounded else "none",
         "low": low,
         "high": high,
         **arrays,

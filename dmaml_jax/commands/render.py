@@ -1,23 +1,78 @@
 """The render command: one episode before and after adaptation, as a moving picture."""
 
+import dataclasses
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
-from dmaml_jax.commands.options import Render
+from dmaml_jax.commands.options import RunFolder, require_whole
+from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
 from dmaml_jax.pictures.scenes.stage import stage_of
 from dmaml_jax.rl.episodes import recorder
 from dmaml_jax.runs.folder import shown
-from dmaml_jax.runs.loading import Loaded, chosen_task, lane_of, load
+from dmaml_jax.runs.loading import Loaded, lane_of, load
+from dmaml_jax.tasks.of_environment import task_of
+from dmaml_jax.training import devices
 from dmaml_jax.training.program import evaluation_key
 from dmaml_jax.types import Params, Task
 
 SUFFIXES = (".gif", ".mp4")
+
+
+@dataclasses.dataclass(frozen=True)
+class Render:
+    """Write a GIF of one episode before and after adaptation, side by side.
+
+    Both sides have the same random numbers; an MP4 is written too where ffmpeg is
+    found. Example: dmaml-jax render runs/mine --task gravity=12
+    """
+
+    run: RunFolder
+    """The run folder."""
+    task: tuple[str, ...] = ()
+    """NAME=VALUE ... of the task; others as in the medium task."""
+    seed: int | None = None
+    """Which of its seeds; the first if None."""
+    steps: int = 1
+    """Adaptation steps, on episodes of their own."""
+    episode: int = 1
+    """Which random numbers of that seed, counted from 1."""
+    solver: Literal["default", "exact", "fast"] = "default"
+    """Of the lander; the one it trained with by default."""
+    fps: float = 25.0
+    """Frames a second at most, 1 to 50."""
+    out: str = ""
+    """A .gif or .mp4 file, or another folder; the run folder if empty."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: the first such value.
+        """
+        require_whole("steps", self.steps, 1)
+        require_whole("episode", self.episode, 1)
+        if self.seed is not None:
+            require_whole("seed", self.seed, 0)
+        if not 1 <= self.fps <= 50:
+            raise UsageError(
+                f"--fps is {self.fps:g}, but it must be from 1 to 50, as GIFs count "
+                "hundredths of a second."
+            )
+
+
+def main(words: Sequence[str]) -> int:
+    """Render as the words after `render` say; returns the exit code."""
+    options = parsed(Render, "render", words)
+    options.check()
+    devices.configure("cpu", 1)  # one policy keeps no accelerator busy
+    return render(options)
 
 
 def render(command: Render) -> int:
@@ -39,7 +94,8 @@ def render(command: Render) -> int:
     loaded = load(command.run, solver=solver)
     lane = lane_of(loaded, command.seed)
     files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
-    film = _film(command, loaded, lane, chosen_task(loaded, command.task))
+    task = task_of(loaded.env, loaded.tasks.mean(), command.task, "--task")
+    film = _film(command, loaded, lane, task)
     written = []
     for path in files:
         start = time.perf_counter()
@@ -70,7 +126,9 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
         return jax.tree.map(lambda leaf: leaf[-1], path)
 
     adapted = adapt(state, task)
-    horizon = config.horizon or int(loaded.env.default_params.max_steps_in_episode)
+    horizon = config.sampling.horizon or int(
+        loaded.env.default_params.max_steps_in_episode
+    )
     record = recorder(loaded.env, loaded.policy, horizon)
     key = jax.random.fold_in(key_episodes, command.episode)
     after = f"after {steps} step" + ("s" if steps > 1 else "")
@@ -85,7 +143,7 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
         ", ".join(item.replace("=", " = ") for item in command.task)
         or "the medium task"
     )
-    where = f"{config.algo} on {config.env}, seed {seed}, epoch {loaded.epoch}"
+    where = f"{config.run.algo} on {config.run.env}, seed {seed}, epoch {loaded.epoch}"
     return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
 
 

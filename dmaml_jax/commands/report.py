@@ -1,9 +1,12 @@
 """The report command."""
 
+import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from dmaml_jax.commands.options import Report
+from dmaml_jax.commands.options import RunFolders, require_runs
+from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.report.gathered import gather
 from dmaml_jax.report.page import page
@@ -11,6 +14,35 @@ from dmaml_jax.report.verdict import notes
 from dmaml_jax.runs.folder import shown
 
 NAME = "report.html"
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One page of a run, or of several, in a file that opens offline.
+
+    Writes report.html into the run folder; of several runs, into the current one.
+    Example: dmaml-jax report runs/mine
+    """
+
+    runs: RunFolders
+    """Run folders; differences are to the first."""
+    out: str = ""
+    """Another .html file, or another folder."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: no runs.
+        """
+        require_runs(self.runs, "report on")
+
+
+def main(words: Sequence[str]) -> int:
+    """Write a report as the words after `report` say; returns the exit code."""
+    options = parsed(Report, "report", words)
+    options.check()
+    return report(options)
 
 
 def report(options: Report) -> int:
@@ -26,8 +58,6 @@ def report(options: Report) -> int:
         UsageError: a folder holds no run, or `--out` cannot be written.
         OSError: the disk is full.
     """
-    if not options.runs:
-        raise UsageError("There is nothing to report: give one run folder or more.")
     runs = gather(options.runs)
     path = _path(options, runs[0].curves.folder)
     text = page(runs)

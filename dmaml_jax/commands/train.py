@@ -1,232 +1,192 @@
-"""The train command: a configuration becomes a run folder, or goes on in one."""
+"""The train command: what its flags are for a chosen environment and learner.
 
-import os
-import shutil
-import sys
-from pathlib import Path
+JAX is imported once it is known how it has to be set up, and not at all for the bare
+`--help`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal
 
-import jax
-
-from dmaml_jax.build.environment import solver_of
-from dmaml_jax.build.learner import build
-from dmaml_jax.commands.algos import objective
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.errors import UsageError
-from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.runs.folder import (
-    FILES,
-    circumstances,
-    create_run_folder,
-    describe_run,
-    json_values,
-    shown,
-    write_json,
+from dmaml_jax.commands.forms import read
+from dmaml_jax.commands.words import flags_of
+from dmaml_jax.config.composition import (
+    TrainConfig,
+    assembled,
+    is_known,
+    refusal,
 )
-from dmaml_jax.runs.locks import locked
-from dmaml_jax.runs.loop import DONE, Run, stopping_gently
-from dmaml_jax.runs.metrics import whole_epochs
-from dmaml_jax.runs.progress import Progress
-from dmaml_jax.runs.sinks import open_sink, require_sink
-from dmaml_jax.runs.stored import read_record
-from dmaml_jax.training.program import Program, devices_per_seed, train_step
+from dmaml_jax.config.rules import check_unchanged
+from dmaml_jax.config.values import (
+    Directed,
+    Policy,
+    PolicyGradient,
+    Run,
+    Sampling,
+    Tasks,
+)
+from dmaml_jax.envs import registry as environments
+from dmaml_jax.errors import UsageError
+from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.options import flag
 
-Log = Literal["none", "tensorboard", "wandb"]
-Verbosity = Literal["quiet", "normal", "verbose"]
+CHOICES = ("env", "algo", "method", "surrogate", "medium_task", "directed_gate")
+"""Values that decide which others there are."""
+_OTHERS = """
+Shown is what applies to --env cartpole, --algo directed-maml and --method pg. What
+another choice takes, a learner's own options among it, is shown by dmaml-jax train
+--help with --env, --algo, --method and other choices beside it.
+"""
 
 
-def train(
-    config: TrainConfig,
-    out: str | None,
-    *,
-    log: Log = "none",
-    verbosity: Verbosity = "normal",
-) -> int:
-    """Train, and write the run folder as it goes.
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train a learner on an environment and write a run folder.
 
-    Args:
-        config: validated values, the number of CPU devices settled.
-        out: the run folder, or None for a new one under `runs/`.
-        log: where metrics go beside metrics.csv.
-        verbosity: how much is printed.
+    Example: dmaml-jax train --env cartpole --algo directed-maml --seeds 5
+    """
+
+    out: str = ""
+    """The run folder itself; runs/ENV-ALGO-TIME if empty."""
+    config: str = ""
+    """A run's config.json: that run again; other flags override it."""
+    resume: str = ""
+    """A run folder: go on where its last checkpoint left it, bit for bit."""
+    log: Literal["none", "tensorboard", "wandb"] = "none"
+    """Where metrics go beside metrics.csv; wandb writes offline runs."""
+    verbosity: Literal["quiet", "normal", "verbose"] = "normal"
+    """How much is printed; -q and -v are short for quiet and verbose."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Train as the words after `train` say.
 
     Returns:
-        The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
+        The exit code.
 
     Raises:
         UsageError: wrong input, before anything is compiled.
         OSError: the disk is full.
     """
-    require_sink(log)
-    program = program_of(config)
-    folder = create_run_folder(
-        out,
-        f"{config.env}-{config.algo}",
-        describe_run(
-            json_values(config),
-            objective=objective(config),
-            environment=solver_of(config.env),
-            program=layout(config, program),
-        ),
-    )
-    with locked(folder):
-        return _run(config, program, folder, log, verbosity, go_on=False)
+    flags = flags_of(words)
+    chosen = {"--config", "--resume", *map(flag, CHOICES)}
+    if "--help" in flags and not chosen & set(flags):
+        read(Train, _common_owners(), ["--help"], about=_OTHERS)
+    config, own = arguments(words)
+    from dmaml_jax.runs import training
+    from dmaml_jax.training.devices import usable_cores
+
+    used = min(usable_cores(), config.run.seeds * config.sampling.num_tasks)
+    config = config.replace(cpu_devices=config.run.cpu_devices or used)
+    out = own.out or None
+    how: dict[str, Any] = {"log": own.log, "verbosity": own.verbosity}
+    if own.resume:
+        return training.resume(config, own.resume, out, **how)
+    return training.train(config, out, **how)
 
 
-def resume(
-    config: TrainConfig,
-    run: str,
-    out: str | None,
-    *,
-    log: Log = "none",
-    verbosity: Verbosity = "normal",
-) -> int:
-    """Go on with a run where its last checkpoint left it, or from its start.
-
-    Args:
-        config: that of the run, perhaps with more epochs.
-        run: the run folder.
-        out: a new folder to go on in, in which the run is copied; None: in its own.
-        log: where metrics go beside metrics.csv.
-        verbosity: how much is printed.
-
-    Returns:
-        The exit code, as `train`; 0 also where there is nothing left to do.
+def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
+    """The configuration that the words after `train` give, and the other flags.
 
     Raises:
-        UsageError: another process writes the run, or `out` holds one.
-        OSError: the disk is full.
+        UsageError: a flag that does not exist or belongs to another choice, or values
+            that make no sense.
+        SystemExit: tyro has printed help, or what cannot be read.
     """
-    require_sink(log)
-    folder = Path(run).expanduser().resolve()
-    if out is not None:
-        with locked(folder):
-            folder = _copied(folder, Path(out).expanduser().resolve())
-    with locked(folder):
-        if _is_finished(config, folder):
-            print(
-                f"{shown(folder)} is finished: all of its {config.epochs} epochs are "
-                "done. A greater --epochs would go on."
-            )
-            return DONE
-        program = program_of(config)
-        record = read_record(folder)
-        for note in _differences(record, layout(config, program)):
-            print(note, file=sys.stderr)
-        again = [*record.get("resumed", []), circumstances()]
-        changed = {"values": json_values(config), "resumed": again}
-        write_json(folder / "config.json", {**record, **changed})
-        return _run(config, program, folder, log, verbosity, go_on=True)
-
-
-def _is_finished(config: TrainConfig, folder: Path) -> bool:
-    """Whether the last thing that a run writes is there."""
-    seeds = range(config.seed, config.seed + config.seeds)
-    written = Checkpoints(folder).epochs()
-    at_the_end = bool(written) and written[-1] == config.epochs
-    return at_the_end and whole_epochs(folder, seeds) >= config.epochs
-
-
-def program_of(config: TrainConfig) -> Program:
-    """The program of a validated configuration, not yet compiled."""
-    problem, learner = build(config)
-    devices = jax.devices()
-    return Program(
-        *train_step(problem, learner, config.num_tasks),
-        seeds=range(config.seed, config.seed + config.seeds),
-        chunk_epochs=config.chunk_epochs,
-        devices=devices,
-        task_devices=devices_per_seed(len(devices), config.seeds, config.num_tasks),
-    )
-
-
-def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
-    """What, beside its values, decides the bits of a run."""
-    device = jax.devices()[0]
-    return {
-        "platform": device.platform,
-        "device": device.device_kind,
-        "seed_devices": program.seed_devices,
-        "task_devices": program.task_devices,
-        "seeds_per_device": program.width,
-        "matmul_precision": config.matmul_precision,
-        "x64": bool(jax.config.read("jax_enable_x64")),
+    flags = flags_of(words)
+    _set_up_jax(flags)
+    stored = _stored(flags)
+    base = _chosen(flags, stored)
+    names = [name[2:].replace("-", "_") for name in flags if name]
+    offered = {*base.flat(), *Train.__dataclass_fields__}
+    for name in names:
+        if name not in offered and name != "help":
+            raise _refused(name, offered, base)
+    owners = {name: getattr(base, name) for name in base.nested()}
+    found = read(Train, owners, words)
+    given = {
+        name: getattr(getattr(found, owner), name)
+        for owner, own in base.nested().items()
+        for name in own
+        if name in names and name != "env"
     }
+    config = base.replace(**given)
+    if found.resume:
+        assert stored is not None
+        check_unchanged(stored, config)
+    own = {name: getattr(found, name) for name in Train.__dataclass_fields__}
+    return config, Train(**own)
 
 
-def _run(
-    config: TrainConfig,
-    program: Program,
-    folder: Path,
-    log: Log,
-    verbosity: Verbosity,
-    *,
-    go_on: bool,
-) -> int:
-    progress = Progress(config.epochs, verbosity)
-    seeds = range(config.seed, config.seed + config.seeds)
-    lanes = f"seed {seeds[0]}"
-    if len(seeds) > 1:
-        lanes = f"seeds {seeds[0]} to {seeds[-1]}"
-    device = jax.devices()[0]
-    solver = solver_of(config.env)
-    progress.say(
-        f"{config.algo} on {config.env}, {lanes}, {config.epochs} epochs, on "
-        f"{program.seed_devices * program.task_devices} x {device.device_kind} "
-        f"({device.platform})"
+def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
+    """Why a flag cannot be given: it belongs to another choice, or there is none."""
+    if is_known(name):
+        return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
+    close = get_close_matches(name, sorted(offered), n=1)
+    hint = f" Did you mean {flag(close[0])}?" if close else ""
+    return UsageError(
+        f"There is no flag {flag(name)}: dmaml-jax train --help lists those that there "
+        f"are.{hint}"
     )
-    progress.say(f"objective {objective(config)}")
-    if solver:
-        progress.say(f"solver {solver['solver']}: {solver['conformance']}")
-    progress.say(f"run folder: {shown(folder)}\ncompiling ...")
-    with stopping_gently() as stop:
-        run = Run(config, program, folder, stop=stop, progress=progress)
-        if go_on:
-            run.restore()
-            progress.say(f"going on after epoch {run.epoch} of {config.epochs}")
-        sink = open_sink(log, folder, seeds, run.epoch, json_values(config))
-        try:
-            return run.train(sink)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{error.strerror or error}: make room, then go on with dmaml-jax "
-                f"train --resume {shown(folder)}",
-            ) from error
 
 
-def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What may make the bits of a resumed run others than those of one in a piece."""
-    notes = []
-    versions = [record, *record.get("resumed", [])][-1].get("versions", {})
-    for package in ("jax", "jaxlib"):
-        before, here = versions.get(package), circumstances()["versions"][package]
-        if before != here:
-            notes.append(
-                f"note: this run was last continued with {package} {before}, and here "
-                f"is {here}: its numbers may differ in their last bits."
-            )
-    before = record.get("program", {})
-    changed = [name for name, value in now.items() if before.get(name) != value]
-    if changed:
-        told = ", ".join(f"{n} {before.get(n)} -> {now[n]}" for n in changed)
-        notes.append(
-            f"note: the program is laid out differently here ({told}): its numbers "
-            "may differ in their last bits."
+def _set_up_jax(flags: Mapping[str, list[str]]) -> None:
+    """Devices as flags or the stored run say, before an environment starts JAX."""
+    from dmaml_jax.runs.stored import read_record
+    from dmaml_jax.training import devices
+
+    values: dict[str, Any] = {}
+    for name in ("--config", "--resume"):
+        if path := _last(flags, name):
+            stored = read_record(path, f"{name} {path}")["values"]
+            values = stored.get("run", stored)
+    device = _last(flags, "--device") or values.get("device")
+    number = _last(flags, "--cpu-devices") or str(values.get("cpu_devices"))
+    devices.configure(
+        "cpu" if device == "cpu" else "gpu" if device == "gpu" else "auto",
+        int(number) if number.isdecimal() and int(number) else devices.usable_cores(),
+    )
+
+
+def _stored(flags: Mapping[str, list[str]]) -> TrainConfig | None:
+    """The configuration of the run that --config or --resume names."""
+    from dmaml_jax.runs.stored import read_config
+
+    run, file = _last(flags, "--resume"), _last(flags, "--config")
+    if run and file:
+        raise UsageError(
+            "--resume takes the configuration from the run folder: leave --config out."
         )
-    return notes
+    if run:
+        return read_config(run, f"--resume {run}")
+    return read_config(file, f"--config {file}") if file else None
 
 
-def _copied(folder: Path, out: Path) -> Path:
-    """A copy of a run, in a folder that must not hold one; it appears whole."""
-    taken = [name for name in FILES if (out / name).exists()]
-    if taken or (out.exists() and any(out.iterdir())):
-        raise UsageError(f"--out {out} is not empty: give a new folder.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.parent / f".{out.name}.{os.getpid()}"
-    try:
-        shutil.copytree(folder, aside, ignore=shutil.ignore_patterns(".*"))
-        aside.replace(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return out
+def _chosen(flags: Mapping[str, list[str]], stored: TrainConfig | None) -> TrainConfig:
+    """What flags override: a stored run or the presets, with the choices taken."""
+    from dmaml_jax.build.environment import world_of
+
+    kept = {} if stored is None else stored.flat()
+    choices = {name: _last(flags, flag(name)) for name in CHOICES}
+    given = {name: choice for name, choice in choices.items() if choice}
+    env = given.pop("env", kept.get("env", Run.env))
+    return assembled(world_of(env), given, kept=kept)
+
+
+def _last(flags: Mapping[str, list[str]], name: str) -> str:
+    return (flags.get(name) or [""])[-1]
+
+
+def _common_owners() -> dict[str, Any]:
+    """The owners of the default choice, known without JAX."""
+    vary = environments.ENVIRONMENTS[Run.env].vary
+    return {
+        "run": Run(),
+        "sampling": Sampling(),
+        "tasks": Tasks(vary=vary),
+        "policy": Policy(),
+        "method": PolicyGradient(),
+        "learner": GradientOptions(),
+        "directed": Directed(),
+    }

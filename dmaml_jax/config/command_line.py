@@ -1,10 +1,12 @@
 """The command that runs the same again."""
 
-import dataclasses
 import shlex
 from typing import Any
 
-from dmaml_jax.config.presets import TrainConfig, preset
+from dmaml_jax.config.composition import TrainConfig, compose
+from dmaml_jax.options import flag, options_of
+
+_CHOSEN = ("env", "algo", "method")
 
 
 def rerun(config: TrainConfig) -> str:
@@ -13,24 +15,33 @@ def rerun(config: TrainConfig) -> str:
     Args:
         config: of a run.
 
-    Example:
-        >>> rerun(TrainConfig(algo="maml", inner_lr=0.01))
-        'dmaml-jax train --env cartpole --algo maml --inner-lr 0.01'
+    Returns:
+        The command, quoted for a shell.
     """
-    usual = preset(config.env, config.algo)
-    words = ["dmaml-jax", "train", "--env", config.env, "--algo", config.algo]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name not in ("env", "algo") and value != getattr(usual, field.name):
-            words += ["--" + field.name.replace("_", "-"), *_words(value)]
+    words = ["dmaml-jax", "train", "--env", config.run.env, "--algo", config.run.algo]
+    values = config.flat()
+    for name in changed(config):
+        words += [flag(name), *_words(values[name])]
     return shlex.join(words)
 
 
 def changed(config: TrainConfig) -> list[str]:
-    """Names of the values that are not the preset's."""
-    usual = preset(config.env, config.algo)
-    names = [field.name for field in dataclasses.fields(config)]
-    return [name for name in names if getattr(config, name) != getattr(usual, name)]
+    """Names of the values that are not the preset's, environment and learner apart."""
+    choice = {"algo": config.run.algo, "method": config.run.method}
+    usual = {**_defaults(config), **compose(config.world, choice).flat()}
+    names = [name for name, value in config.flat().items() if value != usual[name]]
+    method = ["method"] if config.run.method != type(config.run).method else []
+    return method + [name for name in names if name not in _CHOSEN]
+
+
+def _defaults(config: TrainConfig) -> dict[str, Any]:
+    """Defaults of the owners, for values that only a choice within one brings."""
+    owners = [type(getattr(config, name)) for name in config.nested()]
+    return {
+        name: option.default
+        for owner in owners
+        for name, option in options_of(owner).items()
+    }
 
 
 def _words(value: Any) -> list[str]:

@@ -1,11 +1,15 @@
 """Joint training: the plain policy gradient over all tasks, without meta-learning."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from dmaml_jax.learners.base import Seen, gradient_learner, loss_on_data
 from dmaml_jax.learners.inner_loop import Rates
+from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.options import COUNT, option
 from dmaml_jax.types import (
     Data,
     MetaLearner,
@@ -17,11 +21,21 @@ from dmaml_jax.types import (
 )
 
 
+@dataclass(frozen=True)
+class Options(GradientOptions):
+    """How the trained policy adapts, the gradient step, and how much it collects."""
+
+    joint_collections: int = option(
+        1, "collections of K trajectories per task; N + 1 are MAML's", allowed=COUNT
+    )
+
+
 def joint(
     problem: Problem,
     *,
     inner_lr: Rates,
     meta_optimizer: optax.GradientTransformation | OuterRule,
+    num_inner_steps: int = 1,
     joint_collections: int = 1,
 ) -> MetaLearner:
     """θ ← θ + β (1/M) Σ_i ∇J_i(θ); a new task is adapted to by MAML's inner steps.
@@ -32,9 +46,11 @@ def joint(
         problem: what is learned.
         inner_lr: α, with which the trained policy adapts.
         meta_optimizer: takes the gradient; an Optax transformation or another rule.
+        num_inner_steps: not looked at, as training takes no inner step.
         joint_collections: how often K trajectories are collected of a task in an epoch;
             N + 1 of them are what MAML collects.
     """
+    del num_inner_steps
 
     def meta_loss(
         problem: Problem, params: Params, sources: Source, task: Task

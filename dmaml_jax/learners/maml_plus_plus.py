@@ -6,6 +6,7 @@ with ∂∇J_i(θ_j) counted by a share s(epoch)         derivative-order anneal
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ import optax
 from dmaml_jax.learners.base import Seen, loss_on_data, seen_of
 from dmaml_jax.learners.inner_loop import Adaptation, Rates, inner_loop
 from dmaml_jax.learners.learned_rates import rates_learner
+from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.options import FROM_0, option
 from dmaml_jax.types import (
     MetaLearner,
     OuterRule,
@@ -27,6 +30,26 @@ from dmaml_jax.types import (
 )
 
 Schedule = Callable[[jax.Array], jax.Array]
+
+
+@dataclass(frozen=True)
+class Options(GradientOptions):
+    """The inner loop, the outer step, and what MAML++ adds to MAML."""
+
+    rates: Literal["layer-and-step", "fixed"] = option(
+        "layer-and-step",
+        "Inner step sizes: learned per layer and inner step, or all of them alpha.",
+    )
+    multi_step_epochs: int = option(
+        50,
+        "Epochs until only the last inner step's loss counts; 0: from the first on.",
+        allowed=FROM_0,
+    )
+    second_order_epochs: int = option(
+        50,
+        "Epochs over which the second order comes in; 0: all of it at once.",
+        allowed=FROM_0,
+    )
 
 
 def maml_plus_plus(

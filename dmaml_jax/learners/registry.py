@@ -1,24 +1,33 @@
 """The learners by name; knows names only, so that `--help` need not import JAX."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from dmaml_jax.errors import UsageError
+from dmaml_jax.learners.options import GradientOptions
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Entry(NamedTuple):
     """Where a learner is defined, and what sets it apart.
 
     Attributes:
-        path: `module:function`; called with `problem`, `inner_lr`, `meta_optimizer`
-            and `num_inner_steps`.
+        path: `module:function`; called with `problem`, `inner_lr`, `meta_optimizer`,
+            `num_inner_steps` and the options of its own that the module declares in
+            a class `Options`.
         summary: one line for people.
         paper: who described it.
         order: of the meta-gradient, 1 or 2.
         objectives: by the surrogates that the learner may take, what its meta-gradient
             then estimates.
-        options: further keyword arguments, as pairs.
-        takes: keyword arguments that are values of the configuration.
+        fixed: further keyword arguments, which no flag changes.
+        preset: values by owner and name in which the learner, directed or not, differs
+            from the defaults.
+        scored: whether it has the score term, so that its outer step may be unbiased.
         min_inner_steps: the least N that makes sense.
         measures_apart: whether the return after adaptation takes episodes of its own.
     """
@@ -28,8 +37,9 @@ class Entry(NamedTuple):
     paper: str
     order: int
     objectives: dict[str, str]
-    options: tuple[tuple[str, Any], ...] = ()
-    takes: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = _NOTHING
+    preset: Mapping[str, Mapping[str, Any]] = _NOTHING
+    scored: bool = False
     min_inner_steps: int = 1
     measures_apart: bool = False
 
@@ -59,7 +69,16 @@ LEARNERS: dict[str, Entry] = {
         "Finn et al. 2017",
         1,
         _NO_SECOND_ORDER,
-        (("first_order", True),),
+        {"first_order": True},
+    ),
+    "maml++": Entry(
+        "dmaml_jax.learners.maml_plus_plus:maml_plus_plus",
+        "MAML with step losses, annealed order, learned step sizes",
+        "Antoniou et al. 2019",
+        2,
+        _THROUGH_INNER,
+        preset={"learner": {"num_inner_steps": 2, "outer_schedule": "cosine"}},
+        min_inner_steps=2,
     ),
     "reptile": Entry(
         "dmaml_jax.learners.reptile:reptile",
@@ -67,6 +86,7 @@ LEARNERS: dict[str, Entry] = {
         "Nichol et al. 2018",
         1,
         _NO_SECOND_ORDER,
+        preset={"learner": {"num_inner_steps": 2}},
         min_inner_steps=2,
         measures_apart=True,
     ),
@@ -83,15 +103,7 @@ LEARNERS: dict[str, Entry] = {
         "Li et al. 2017",
         1,
         _NO_SECOND_ORDER,
-        (("first_order", True),),
-    ),
-    "joint": Entry(
-        "dmaml_jax.learners.joint:joint",
-        "no meta-objective: the policy gradient over all tasks",
-        "Duan et al. 2016",
-        1,
-        {"score-function": "J(θ), of the policy as it is, without adaptation"},
-        measures_apart=True,
+        {"first_order": True},
     ),
     "sg-mrl": Entry(
         "dmaml_jax.learners.sg_mrl:sg_mrl",
@@ -99,7 +111,10 @@ LEARNERS: dict[str, Entry] = {
         "Fallah et al. 2021",
         2,
         {"score-function": _SCORED},
-        takes=("score_baseline",),
+        # The score term is in units of return, and so must the gradient beside it be:
+        # with normalised advantages its noise drowns what there is to learn.
+        preset={"method": {"normalize_advantages": False, "discount_weighting": True}},
+        scored=True,
     ),
     "e-maml": Entry(
         "dmaml_jax.learners.sg_mrl:sg_mrl",
@@ -107,8 +122,16 @@ LEARNERS: dict[str, Entry] = {
         "Stadie et al. 2018",
         2,
         {"score-function": _SCORED + " a mean over steps instead of a sum: biased"},
-        (("score_reduction", "mean"),),
-        ("score_baseline",),
+        {"score_reduction": "mean"},
+        scored=True,
+    ),
+    "joint": Entry(
+        "dmaml_jax.learners.joint:joint",
+        "no meta-objective: all tasks at once, then adapted",
+        "a control",
+        1,
+        {"score-function": "J(θ) of the policy as it is, without adaptation"},
+        measures_apart=True,
     ),
 }
 DIRECTED = "directed-"
@@ -124,13 +147,15 @@ def full_name(algo: str) -> str:
     """The learner's full name: `directed` is short for `directed-maml`.
 
     Raises:
-        ValueError: no learner has that name.
+        UsageError: no learner has that name.
     """
+    if not isinstance(algo, str):
+        raise UsageError(f"--algo is {algo!r}, but it must be a learner's name.")
     algo = SHORT.get(algo, algo)
     if algo not in names():
         close = get_close_matches(algo, (*names(), *SHORT), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
+        raise UsageError(
             f"Unknown learner {algo!r}: choose one of {', '.join(names())}.{hint}"
         )
     return algo
@@ -145,7 +170,7 @@ def objective(algo: str, surrogate: str) -> str:
     """What the meta-gradient of a pair estimates.
 
     Raises:
-        ValueError: the two do not go together.
+        UsageError: the two do not go together.
     """
     objectives = entry(algo).objectives
     if surrogate not in objectives:
@@ -156,7 +181,7 @@ def objective(algo: str, surrogate: str) -> str:
             f"{', '.join(algos)} with {', '.join(taken)}"
             for taken, algos in pairs.items()
         )
-        raise ValueError(
+        raise UsageError(
             f"--surrogate {surrogate} does not go with --algo {algo}: the legal pairs "
             f"are {legal}, directed or not."
         )
@@ -180,6 +205,18 @@ def find(algo: str) -> Callable[..., Any]:
     """The function that makes the (base) learner of a full name."""
     module, function = entry(algo).path.split(":")
     return getattr(importlib.import_module(module), function)
+
+
+def options_class(algo: str) -> type[GradientOptions]:
+    """The owner of a learner's values: the class `Options` of its module, if any."""
+    module = importlib.import_module(entry(algo).path.split(":")[0])
+    return getattr(module, "Options", GradientOptions)
+
+
+def own_options(options: GradientOptions) -> dict[str, Any]:
+    """The values that a learner has beyond those of every gradient learner."""
+    common = GradientOptions.__dataclass_fields__
+    return {name: value for name, value in vars(options).items() if name not in common}
 
 
 def is_directed(algo: str) -> bool:

@@ -5,6 +5,7 @@ MAML's part              what MAML leaves out
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -23,8 +24,10 @@ from dmaml_jax.learners.inner_loop import (
     inner_loop,
     last,
 )
+from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.learners.outer_rules import outer_rule
 from dmaml_jax.learners.task_axis import collection_keys, mean_of_others
+from dmaml_jax.options import option
 from dmaml_jax.types import (
     Data,
     Info,
@@ -37,6 +40,15 @@ from dmaml_jax.types import (
 )
 
 _MEMORY = 0.9
+
+
+@dataclass(frozen=True)
+class Options(GradientOptions):
+    """The inner loop, the outer step, and the score term's baseline."""
+
+    score_baseline: Literal["others", "none"] = option(
+        "others", "Subtracted in the score term: the other tasks' mean return, or none."
+    )
 
 
 class SGMRLState(NamedTuple):

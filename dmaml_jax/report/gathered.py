@@ -39,7 +39,7 @@ class Gathered(NamedTuple):
         """After how many adaptation steps to look: as many as training took."""
         assert self.evaluation is not None
         most = max(len(row["returns"]) for row in self.evaluation["rows"]) - 1
-        return min(self.curves.config.num_inner_steps, most)
+        return min(self.curves.config.learner.num_inner_steps, most)
 
     @property
     def frozen(self) -> dict[int, int]:

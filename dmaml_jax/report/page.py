@@ -62,9 +62,9 @@ def _asset(name: str) -> Markup:
 
 
 def _title(runs: Sequence[Gathered]) -> str:
-    envs = list(dict.fromkeys(run.curves.config.env for run in runs))
+    envs = list(dict.fromkeys(run.curves.config.run.env for run in runs))
     if len(runs) == 1:
-        return f"{runs[0].curves.config.algo} on {envs[0]}"
+        return f"{runs[0].curves.config.run.algo} on {envs[0]}"
     return f"{len(runs)} runs on {', '.join(envs)}"
 
 
@@ -98,7 +98,7 @@ def _facts(run: Gathered) -> list[Markup]:
     facts = {
         "seeds": f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
         "epochs": f"{len(run.curves.smoothed):,}",
-        "tasks": ", ".join(config.vary),
+        "tasks": ", ".join(config.tasks.vary),
         "device": str(program.get("device") or program.get("platform") or "unknown"),
         "started": _day(run.record.get("started")),
     }

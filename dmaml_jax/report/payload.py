@@ -35,7 +35,7 @@ def _run(run: Gathered) -> dict[str, Any]:
     ]
     return {
         "label": curves.label,
-        "algo": curves.config.algo,
+        "algo": curves.config.run.algo,
         "seeds": seeds,
         "mean": {name: _mean(run, name) for name in COSTS},
         "evaluation": _evaluation(run),

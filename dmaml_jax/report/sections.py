@@ -196,7 +196,7 @@ def circumstances(runs: Sequence[Gathered]) -> Markup:
                 tag("td", _shown(value)),
                 class_="changed" if name in named else None,
             )
-            for name, value in run.record["values"].items()
+            for name, value in run.curves.config.flat().items()
         ]
         blocks += [
             _more(f"{start}versions and device", _pairs(about)),

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax.commands.compare import amount, text
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.report.markup import Markup, joined, tag
 from dmaml_jax.results.curves import COSTS, Summary
+from dmaml_jax.results.wording import amount, text
 from dmaml_jax.statistics import Interval, at_threshold
 
 Cell = tuple[str, float | str | None]

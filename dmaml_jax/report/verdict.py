@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax.commands.compare import amount, text, verdict
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.results.curves import Summary
+from dmaml_jax.results.wording import amount, text, verdict
 
 
 def verdicts(
@@ -25,7 +25,7 @@ def verdicts(
         said = [alone(runs[0], rows[0], threshold)]
         return said + ([adapted(runs[0])] if runs[0].evaluation else [])
     # Returns in different environments do not compare.
-    alike = len({run.curves.config.env for run in runs}) == 1
+    alike = len({run.curves.config.run.env for run in runs}) == 1
     said = [verdict(row, rows[0]) for row in rows[1:]] if alike else []
     for run, row in zip(runs, rows, strict=True):
         said.append(f"{row.label}: {alone(run, row, threshold)}")
@@ -34,7 +34,7 @@ def verdicts(
 
 def alone(run: Gathered, row: Summary, threshold: float | None) -> str:
     """One run's learning, in a sentence."""
-    algo = run.curves.config.algo
+    algo = run.curves.config.run.algo
     final = text(row.final)
     if row.seeds > 1:
         final += f" over {_count(row.alive, 'seed')}"
@@ -85,10 +85,10 @@ def notes(run: Gathered) -> list[str]:
     config, folder = run.curves.config, shlex.quote(str(run.curves.folder))
     said = []
     done = len(run.curves.smoothed)
-    if done < config.epochs:
+    if done < config.run.epochs:
         said.append(
-            f"{done} of {config.epochs} epochs are done: the run was stopped, or goes "
-            f"on (dmaml-jax train --resume {folder})."
+            f"{done} of {config.run.epochs} epochs are done: the run was stopped, or "
+            f"goes on (dmaml-jax train --resume {folder})."
         )
     for seed, epoch in run.frozen.items():
         said.append(
@@ -115,13 +115,13 @@ def notes(run: Gathered) -> list[str]:
 def between(runs: Sequence[Gathered]) -> list[str]:
     """What makes several runs hard to compare."""
     said = []
-    if len({run.curves.config.env for run in runs}) > 1:
+    if len({run.curves.config.run.env for run in runs}) > 1:
         said.append("The runs are of different environments: returns do not compare.")
     if len({len(run.curves.smoothed) for run in runs}) > 1:
         said.append(
             "The runs have different numbers of epochs: each ends where it ended."
         )
-    if len({run.curves.config.threshold for run in runs}) > 1:
+    if len({run.curves.config.run.threshold for run in runs}) > 1:
         said.append("The runs have different thresholds: none is shown.")
     return said
 

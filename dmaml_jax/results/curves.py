@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.metrics import read_metrics
 from dmaml_jax.runs.stored import read_config
@@ -128,7 +128,7 @@ def _labels(paths: list[Path]) -> list[str]:
 
 def common_threshold(runs: Sequence[Curves]) -> float | None:
     """The threshold of the runs' configurations, where they agree."""
-    found = {run.config.threshold for run in runs}
+    found = {run.config.run.threshold for run in runs}
     return found.pop() if len(found) == 1 else None
 
 

@@ -1,7 +1,6 @@
-"""The evaluate command: a trained run on tasks that it has not seen."""
+"""A trained run on tasks that it has not seen: which tasks, and what is earned."""
 
 import csv
-import dataclasses
 import io
 import os
 from pathlib import Path
@@ -11,119 +10,67 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dmaml_jax.build.environment import named_tasks, solver_of
+from dmaml_jax.build.environment import tasks_beyond
 from dmaml_jax.build.learner import build
-from dmaml_jax.commands.options import Evaluate
-from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
-from dmaml_jax.pictures.plots import draw_evaluation
-from dmaml_jax.results.references import initial_states, states_of_medium_task
-from dmaml_jax.runs.folder import (
-    circumstances,
-    shown,
-    write_json,
-)
-from dmaml_jax.runs.loading import Loaded, load
+from dmaml_jax.runs.loading import Loaded
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.tasks.written import beyond, parse_vary
 from dmaml_jax.training.adaptation import adaptation
-from dmaml_jax.training.program import (
-    evaluation_key,
-    task_key,
-)
+from dmaml_jax.training.program import evaluation_key, task_key
 
 Returns = dict[tuple[str, str], np.ndarray]
 """By policy and kind of tasks, `[seeds, tasks, steps + 1]`."""
 
 
-def evaluate(options: Evaluate) -> int:
-    """Adapt to unseen tasks, measure, and write table, summary and picture.
-
-    Args:
-        options: of the command.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        UsageError: no such run, or values that do not fit it.
-    """
-    solver = options.solver
-    run = load(options.run)
-    if solver == "default":
-        solver = "exact" if solver_of(run.config.env) else None
-    if solver is not None:
-        run = load(options.run, solver=solver)
-    out = Path(options.out or run.folder).expanduser()
-    sets = task_sets(run, options)
-    out.mkdir(parents=True, exist_ok=True)
-    states = {"meta": run.states}
-    if options.baselines:
-        states["random"] = initial_states(run)
-        states["medium"] = states_of_medium_task(run)
-    print(
-        f"adapting {run.config.algo} on {run.config.env} to "
-        f"{len(sets) * options.tasks} tasks; compiling ...",
-        flush=True,
-    )
-    returns = measure(run, states, sets, options)
-    parameters = _varied(run.config)
-    summary = {
-        "command": _command(options),
-        "options": dataclasses.asdict(options),
-        "environment": run.config.env,
-        "epoch": run.epoch,
-        "parameters": parameters,
-        **circumstances(),
-        "rows": summarise(returns),
-    }
-    _write_table(out / "evaluation.csv", run, returns, sets, parameters)
-    write_json(out / "evaluation.json", summary)
-    draw_evaluation(
-        returns,
-        {name: _values(tasks, parameters) for name, tasks in sets.items()},
-        out / "evaluation.png",
-        title=f"{run.config.algo} on {run.config.env}",
-    )
-    _print(summary, run, options)
-    print(f"in {shown(out)}: evaluation.csv, evaluation.json, evaluation.png")
-    return 0
-
-
-def task_sets(run: Loaded, options: Evaluate) -> dict[str, Any]:
+def task_sets(
+    run: Loaded,
+    *,
+    num_tasks: int,
+    draw: int = 0,
+    out_of_range: tuple[str, ...] = ("auto",),
+) -> dict[str, Any]:
     """Tasks that training did not use, by their kind, stacked on axis 0.
 
     Of a list the held-out part, of anything else fresh draws; and out-of-range ones.
 
+    Args:
+        run: whose tasks they are like.
+        num_tasks: of each kind.
+        draw: which draw of tasks.
+        out_of_range: items `NAME=…`; ("auto",) for those next to training's ranges,
+            ("none",) for no such tasks.
+
     Raises:
         UsageError: the out-of-range tasks cannot be had in this environment.
     """
-    key_inside, key_beyond = jax.random.split(task_key(options.task_seed))
-    keys = jax.random.split(key_inside, options.tasks)
+    key_inside, key_beyond = jax.random.split(task_key(draw))
+    keys = jax.random.split(key_inside, num_tasks)
     inside = jax.vmap(run.tasks.sample_held_out)(keys)
-    sets = {"held-out" if run.config.held_out else "fresh": inside}
-    outside = options.out_of_range
-    if outside == ("none",):
-        return sets
+    sets = {"held-out" if run.config.tasks.held_out else "fresh": inside}
     try:
-        if outside == ("auto",):
-            outside = beyond(run.config.vary, getattr(run.env, "positive", ()))
-        if not outside:
+        items = _beyond(run, out_of_range)
+        if not items:
             return sets
-        config = dataclasses.replace(run.config, vary=outside, held_out=0.0)
-        tasks = named_tasks(run.env, config)
+        tasks = tasks_beyond(run.env, run.config, items)
     except UsageError as error:
-        if options.out_of_range == ("auto",):
-            print(f"note: no out-of-range tasks: {error}")
-            return sets
-        message = str(error).replace("--vary", "--out-of-range")
-        raise UsageError(message) from None
-    keys = jax.random.split(key_beyond, options.tasks)
+        if out_of_range != ("auto",):
+            raise
+        print(f"note: no out-of-range tasks: {error}")
+        return sets
+    keys = jax.random.split(key_beyond, num_tasks)
     return {**sets, "out-of-range": jax.vmap(tasks.sample)(keys)}
 
 
 def measure(
-    run: Loaded, states: dict[str, Any], sets: dict[str, Any], options: Evaluate
+    run: Loaded,
+    states: dict[str, Any],
+    sets: dict[str, Any],
+    *,
+    num_steps: int,
+    num_trajectories: int,
+    num_episodes: int,
 ) -> Returns:
     """Returns after 0 … n steps, of all seeds and tasks in one compiled call.
 
@@ -131,12 +78,13 @@ def measure(
         run: whose learner adapts.
         states: of its seeds, by the name of a policy.
         sets: tasks, as `task_sets` returns them.
-        options: of the command.
+        num_steps: n, adaptation steps.
+        num_trajectories: of each adaptation step.
+        num_episodes: that measure each policy.
     """
-    shots = options.shots or run.config.num_trajectories
-    _, learner = _built(run, num_trajectories=shots)
-    problem, _ = _built(run, num_trajectories=options.episodes)
-    of_seed = adaptation(learner, problem, num_steps=options.steps)
+    _, learner = _built(run, num_trajectories)
+    problem, _ = _built(run, num_episodes)
+    of_seed = adaptation(learner, problem, num_steps=num_steps)
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
     keys = jax.vmap(evaluation_key)(jnp.asarray(run.seeds, jnp.uint32))
 
@@ -185,17 +133,26 @@ def summarise(returns: Returns) -> list[dict[str, Any]]:
     return rows
 
 
-def _built(run: Loaded, **values: Any) -> Any:
-    config = dataclasses.replace(run.config, **values)
-    return build(config, env=run.env, tasks=run.tasks, policy=run.policy)
+def varied(config: TrainConfig) -> list[str]:
+    """The parameters that a configuration varies from task to task."""
+    return [name for names in parse_vary(config.tasks.vary) for name in names]
 
 
-def _varied(config: TrainConfig) -> list[str]:
-    return [name for names in parse_vary(config.vary) for name in names]
-
-
-def _values(tasks: Any, parameters: list[str]) -> dict[str, np.ndarray]:
+def values_of(tasks: Any, parameters: list[str]) -> dict[str, np.ndarray]:
+    """The values of some parameters, by name, `[tasks]`."""
     return {name: np.asarray(getattr(tasks, name)) for name in parameters}
+
+
+def _beyond(run: Loaded, items: tuple[str, ...]) -> tuple[str, ...]:
+    """The items of out-of-range tasks; none where there are to be none."""
+    if items == ("auto",):
+        return beyond(run.config.tasks.vary, getattr(run.env, "positive", ()))
+    return () if items == ("none",) else items
+
+
+def _built(run: Loaded, num_trajectories: int) -> Any:
+    config = run.config.replace(num_trajectories=num_trajectories)
+    return build(config, env=run.env, tasks=run.tasks, policy=run.policy)
 
 
 def _interval(table: np.ndarray) -> dict[str, float | None]:
@@ -207,21 +164,29 @@ def _interval(table: np.ndarray) -> dict[str, float | None]:
     }
 
 
-def _write_table(
+def write_table(
     path: Path,
     run: Loaded,
     returns: Returns,
     sets: dict[str, Any],
     parameters: list[str],
 ) -> None:
-    """A row per policy, task and seed."""
+    """Write a row per policy, task and seed.
+
+    Args:
+        path: of the CSV file.
+        run: whose seeds they are.
+        returns: as `measure` returns them.
+        sets: the tasks.
+        parameters: that vary from task to task.
+    """
     steps = next(iter(returns.values())).shape[2]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [f"return_{step}" for step in range(steps)]
     writer.writerow(["policy", "set", "task", "seed", *parameters, *columns])
     for (policy, name), table in returns.items():
-        values = _values(sets[name], parameters)
+        values = values_of(sets[name], parameters)
         for task in range(table.shape[1]):
             own = [str(values[parameter][task]) for parameter in parameters]
             for lane, seed in enumerate(run.seeds):
@@ -230,46 +195,3 @@ def _write_table(
     aside = path.with_name(f".{path.name}")
     aside.write_text(text.getvalue())
     os.replace(aside, path)
-
-
-def _command(options: Evaluate) -> str:
-    words = ["dmaml-jax evaluate", options.run]
-    for field in dataclasses.fields(options)[1:]:
-        value = getattr(options, field.name)
-        if value == field.default or field.name == "out":
-            continue
-        flag = "--" + field.name.replace("_", "-")
-        given = value if isinstance(value, tuple) else () if value is True else (value,)
-        words += [flag, *map(str, given)]
-    return " ".join(words)
-
-
-def _print(summary: dict[str, Any], run: Loaded, options: Evaluate) -> None:
-    shots = options.shots or run.config.num_trajectories
-    seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) > 1 else ''}"
-    print(
-        f"{run.config.algo} on {run.config.env} after {run.epoch} epochs, {seeds}, "
-        f"{options.tasks} tasks of each kind, {shots} trajectories a step,\n"
-        f"{options.episodes} other episodes to measure; mean [95 % interval over seeds "
-        "and tasks]"
-    )
-    for row in summary["rows"]:
-        print(f"\n{_POLICIES[row['policy']]}, {row['set']} tasks")
-        print(f"{'steps':>7}  {'return':>26}  {'gain':>26}  {'worse than before':>18}")
-        for step, value in enumerate(row["returns"]):
-            gain = _text(row["gains"][step]) if step else ""
-            worse = f"{row['negative_shares'][step]:.0%} of tasks" if step else ""
-            print(f"{step:>7}  {_text(value):>26}  {gain:>26}  {worse:>18}")
-
-
-_POLICIES = {
-    "meta": "meta-learned start",
-    "random": "random start",
-    "medium": "trained on the medium task alone",
-}
-
-
-def _text(interval: dict[str, float | None]) -> str:
-    if interval["low"] is None:
-        return f"{interval['mean']:.1f}"
-    return f"{interval['mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"

@@ -1,14 +1,11 @@
 """What a trained run is measured against: a random start, the medium task alone."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from dmaml_jax.build.learner import build
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
 from dmaml_jax.learners.base import with_params
 from dmaml_jax.runs.folder import read_params, shown, write_params
 from dmaml_jax.runs.loading import Loaded
@@ -41,14 +38,7 @@ def states_of_medium_task(run: Loaded) -> Any:
 
 
 def _trained_on_medium_task(run: Loaded) -> Any:
-    config = validated(
-        dataclasses.replace(
-            run.config,
-            **{name: getattr(TrainConfig(), name) for name in _OF_LEARNERS},
-            algo="fomaml",
-            inner_lr=0.0,
-        )
-    )
+    config = run.config.replace(algo="fomaml", inner_lr=0.0, **_OF_FOMAML)
     tasks = TaskDistribution(lambda key: run.tasks.mean(), run.tasks.mean)
     problem, learner = build(config, env=run.env, tasks=tasks, policy=run.policy)
     print(
@@ -57,28 +47,19 @@ def _trained_on_medium_task(run: Loaded) -> Any:
         flush=True,
     )
     program = Program(
-        *train_step(problem, learner, config.num_tasks),
+        *train_step(problem, learner, config.sampling.num_tasks),
         seeds=run.seeds,
-        chunk_epochs=config.chunk_epochs,
+        chunk_epochs=config.run.chunk_epochs,
         devices=jax.devices(),
     )
     program.compile()
-    for first in range(0, run.epoch, config.chunk_epochs):
-        program.run(first, min(config.chunk_epochs, run.epoch - first))
+    for first in range(0, run.epoch, config.run.chunk_epochs):
+        program.run(first, min(config.run.chunk_epochs, run.epoch - first))
     return program.params()
 
 
-_OF_LEARNERS = (
-    "num_inner_steps",
-    "surrogate",
-    "score_baseline",
-    "rates",
-    "multi_step_epochs",
-    "second_order_epochs",
-    "medium_task",
-    "medium_values",
-)
-"""Values that other learners have and FOMAML has not."""
+_OF_FOMAML = {"num_inner_steps": 1, "surrogate": "score-function"}
+"""Values that FOMAML shares with other learners, which may have others."""
 
 
 def _name(run: Loaded) -> str:

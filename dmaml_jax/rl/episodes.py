@@ -1,14 +1,39 @@
 """One episode with every state on the way, as a rollout of the same key would go."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dmaml_jax.pictures.scenes.look import Episode
 from dmaml_jax.types import Params, Policy, Task
+
+
+class Episode(NamedTuple):
+    """What happened in one episode of T steps, on the host.
+
+    Attributes:
+        states: of the environment before each step and after the last, leaves
+            `[T + 1, …]`.
+        obs: likewise, `[T + 1, …]`.
+        actions: as the environment took them, `[T, …]`.
+        rewards: `[T]`.
+        terminated: whether it ended by itself, not by the time limit.
+        task: the environment's parameters.
+    """
+
+    states: Any
+    obs: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: bool
+    task: Any
+
+    @property
+    def length(self) -> int:
+        """T, steps taken."""
+        return len(self.rewards)
 
 
 def recorder(

@@ -1,6 +1,5 @@
 """The run folder: config.json, params.npz, and who writes there."""
 
-import dataclasses
 import datetime
 import errno
 import importlib.metadata
@@ -34,7 +33,7 @@ def describe_run(values: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """What config.json keeps: all that is needed to run the same again.
 
     Args:
-        values: fields of the configuration.
+        values: of the configuration, by owner or by name.
         **parts: what else belongs there, such as the layout of the compiled program.
     """
     return {"values": values, **parts, **circumstances()}
@@ -157,9 +156,9 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(aside, path)
 
 
-def json_values(config: Any) -> dict[str, Any]:
-    """The fields of a configuration as JSON keeps them."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+def json_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of a configuration as JSON keeps them."""
+    return json.loads(json.dumps(values))
 
 
 def shown(folder: Path) -> str:

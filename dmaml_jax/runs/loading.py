@@ -1,27 +1,21 @@
 """A trained run, read back from its folder: everything that can be done with it."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.errors import UsageError
+from dmaml_jax.build.environment import named_environment, named_tasks, with_solver
 from dmaml_jax.build.learner import build
-from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.build.policy import default_policy
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.stored import read_config
-from dmaml_jax.tasks.distributions import TaskDistribution, uniform
+from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.training.program import SeedState, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
-from dmaml_jax.tasks.written import parse_values
-from dmaml_jax.build.environment import (
-    default_policy,
-    named_environment,
-    named_tasks,
-    with_solver,
-)
 
 
 class Loaded(NamedTuple):
@@ -29,7 +23,7 @@ class Loaded(NamedTuple):
 
     Attributes:
         folder: of the run.
-        config: its values; `config.env` names the solver that was asked for.
+        config: its values; `config.run.env` names the solver that was asked for.
         env: the environment.
         tasks: the distribution that it trained on.
         policy: π_θ.
@@ -66,13 +60,14 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
     """
     folder = Path(folder).expanduser()
     config = read_config(folder)
-    config = dataclasses.replace(config, env=with_solver(config.env, solver))
-    env = named_environment(config.env)
+    if solver is not None:
+        config = read_config(folder, env=with_solver(config.run.env, solver))
+    env = named_environment(config.run.env)
     tasks = named_tasks(env, config)
     policy = default_policy(env, tasks, config)
     problem, learner = build(config, env=env, tasks=tasks, policy=policy)
-    init, _ = train_step(problem, learner, config.num_tasks)
-    seeds = list(range(config.seed, config.seed + config.seeds))
+    init, _ = train_step(problem, learner, config.sampling.num_tasks)
+    seeds = list(config.seed_numbers)
     like = jax.eval_shape(
         jax.vmap(lambda key: SeedState(init(key), jnp.int32(0))),
         jax.random.split(jax.random.key(0), len(seeds)),
@@ -112,32 +107,3 @@ def lane_of(run: Loaded, seed: int | None) -> int:
             f"{run.seeds[-1]}: choose one of them."
         )
     return run.seeds.index(seed)
-
-
-def chosen_task(run: Loaded, items: tuple[str, ...]) -> Any:
-    """The medium task with some parameters at given values.
-
-    Args:
-        run: a run.
-        items: `NAME=VALUE`, as `--task` takes them.
-
-    Raises:
-        UsageError: an item is no such thing, or the environment has no such parameter
-            or value.
-    """
-    middle, values = run.tasks.mean(), parse_values(items, "--task")
-    points = {name: (value, value) for name, value in values.items()}
-    try:
-        task = uniform(middle, **points).mean() if points else middle
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"--task: {str(error).rstrip('.')}.") from None
-    for name, value in values.items():
-        if value <= 0 and name in getattr(run.env, "positive", ()):
-            raise UsageError(f"--task {name}={value:g}: {name} must be above 0.")
-    for smaller, larger in getattr(run.env, "ordered", ()):
-        if float(getattr(task, smaller)) > float(getattr(task, larger)):
-            raise UsageError(
-                f"--task: {smaller} must stay below {larger}, which is "
-                f"{float(getattr(task, larger)):g}."
-            )
-    return task

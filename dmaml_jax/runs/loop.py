@@ -11,12 +11,12 @@ from types import FrameType
 
 import numpy as np
 
-from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.runs.metrics import MetricsWriter, read_metrics, whole_epochs
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.pictures.plots import draw_curves
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.runs.progress import Progress
+from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.folder import shown, write_params
+from dmaml_jax.runs.metrics import MetricsWriter, read_metrics, whole_epochs
+from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import Sink
 from dmaml_jax.statistics import ema, epochs_to_threshold
 from dmaml_jax.training.program import Metrics, Program
@@ -75,10 +75,10 @@ class Run:
         self.config = config
         self.program = program
         self.folder = folder
-        self.seeds = range(config.seed, config.seed + config.seeds)
+        self.seeds = config.seed_numbers
         self.stop = stop
         self.progress = progress
-        self.checkpoints = Checkpoints(folder, config.keep_checkpoints)
+        self.checkpoints = Checkpoints(folder, config.run.keep_checkpoints)
         self.smoothed: np.ndarray | None = None
         self.failed_at = np.zeros(len(self.seeds), np.int32)
         self.epoch = 0
@@ -123,17 +123,17 @@ class Run:
         return self._report()
 
     def _goes_on(self) -> bool:
-        unfinished = self.epoch < self.config.epochs
+        unfinished = self.epoch < self.config.run.epochs
         alive = not self.failed_at.all() and not self._stopped_by_nan()
         return unfinished and alive and not self.stop.received
 
     def _stopped_by_nan(self) -> bool:
-        return self.config.on_nan == "stop" and bool(self.failed_at.any())
+        return self.config.run.on_nan == "stop" and bool(self.failed_at.any())
 
     def _chunk(self, sink: Sink) -> None:
         num_epochs = min(
             self.program.chunk_epochs,
-            self.config.epochs - self.epoch,
+            self.config.run.epochs - self.epoch,
             self._to_next_checkpoint(),
         )
         start = time.perf_counter()
@@ -145,7 +145,7 @@ class Run:
         self._notice_failures(metrics)
         self._smooth(metrics["return_after"])
         self.epoch += num_epochs
-        if self._to_next_checkpoint() == self.config.checkpoint_every:
+        if self._to_next_checkpoint() == self.config.run.checkpoint_every:
             self._checkpoint()
         assert self.smoothed is not None
         self.progress.update(
@@ -155,8 +155,8 @@ class Run:
 
     def _to_next_checkpoint(self) -> int:
         """Epochs until the next one is due; a period, right after one."""
-        every = self.config.checkpoint_every
-        return every - self.epoch % every if every else self.config.epochs
+        every = self.config.run.checkpoint_every
+        return every - self.epoch % every if every else self.config.run.epochs
 
     def _checkpoint(self) -> None:
         if not self._stopped_by_nan():
@@ -187,8 +187,8 @@ class Run:
             draw_curves(
                 read_metrics(self.folder),
                 self.folder / "curves.png",
-                title=f"{self.config.algo} on {self.config.env}",
-                threshold=self.config.threshold,
+                title=f"{self.config.run.algo} on {self.config.run.env}",
+                threshold=self.config.run.threshold,
             )
             if self.epoch not in self.checkpoints.epochs():
                 self._checkpoint()
@@ -214,8 +214,8 @@ class Run:
         if self.stop.received:
             self.progress.say(
                 f"{self.stop.received.name}: stopped after epoch {self.epoch} of "
-                f"{self.config.epochs}; everything up to there is in the run folder. "
-                f"To go on:\n  dmaml-jax train --resume {shown(self.folder)}"
+                f"{self.config.run.epochs}; everything up to there is in the run "
+                f"folder. To go on:\n  dmaml-jax train --resume {shown(self.folder)}"
             )
             return 128 + self.stop.received
         if self.failed_at.all():
@@ -225,7 +225,7 @@ class Run:
 
     def _print_table(self) -> None:
         smoothed = ema(read_metrics(self.folder)["return_after"], _EMA_FACTOR)
-        threshold = self.config.threshold
+        threshold = self.config.run.threshold
         reached, head = [""] * len(self.seeds), ""
         if threshold is not None:
             first = epochs_to_threshold(smoothed, threshold)

@@ -1,16 +1,13 @@
-"""A run's configuration, read back from its folder.
+"""A run's configuration, read back from its folder."""
 
-Pure Python, so that a wrong folder is said without importing JAX.
-"""
-
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+from dmaml_jax.build.config import reconfigured
+from dmaml_jax.config.composition import TrainConfig, is_known
+from dmaml_jax.config.older import current
 from dmaml_jax.errors import UsageError
-from dmaml_jax.config.presets import TrainConfig, preset
-from dmaml_jax.config.rules import validated
 
 
 def read_record(path: str | Path, named: str = "") -> dict[str, Any]:
@@ -43,45 +40,37 @@ def read_record(path: str | Path, named: str = "") -> dict[str, Any]:
     return record
 
 
-def read_values(path: str | Path, named: str = "") -> dict[str, Any]:
-    """The values of a run, typed as `TrainConfig` has them, and known to be valid.
+def read_config(path: str | Path, named: str = "", **values: Any) -> TrainConfig:
+    """The configuration of a run, perhaps changed.
 
     Args:
         path: of the run folder or its config.json.
         named: as for `read_record`.
+        **values: by name, in place of the run's own; what then no longer applies is
+            left out.
 
     Raises:
         UsageError: the file cannot be read, or a value is unknown or wrong.
     """
     named = named or str(path)
-    values = dict(read_record(path, named)["values"])
-    defaults = dataclasses.asdict(TrainConfig())
-    for name, value in values.items():
-        if name not in defaults:
-            raise UsageError(
-                f"{named} has a value {name!r} that this version does not know: remove "
-                "it there, or use the version that wrote it."
-            )
-        kept = tuple(value) if isinstance(value, list) else value
-        number = isinstance(defaults[name], float) and type(value) is int
-        number |= name == "threshold" and value is None
-        if not number and type(kept) is not type(defaults[name]):
-            raise UsageError(
-                f"{named}: {name} is {value!r}, but it must be like {defaults[name]!r}."
-            )
-        values[name] = kept
-    return values
-
-
-def read_config(path: str | Path, named: str = "") -> TrainConfig:
-    """The configuration of a run.
-
-    Raises:
-        UsageError: as `read_values`, or the values make no sense together.
-    """
-    config = TrainConfig(**read_values(path, named))
+    stored = read_record(path, named)["values"]
     try:
-        preset(config.env)
-        return validated(config)
-    except (UsageError, TypeError) as error:
-        raise UsageError(f"{named or path}: {error}") from None
+        config = _configured(stored)
+    except UsageError as error:
+        raise UsageError(f"{named}: {error}") from None
+    return reconfigured(config.flat(), **values) if values else config
+
+
+def _configured(stored: dict[str, Any]) -> TrainConfig:
+    """What a file's values say, nested by owner, or flat as older versions wrote."""
+    owners = [own for own in stored.values() if isinstance(own, dict)]
+    values = {name: value for own in owners for name, value in own.items()}
+    values = values if owners else current(stored)
+    for name in values:
+        if not is_known(name):
+            raise UsageError(
+                f"it has a value {name!r} that this version does not know: remove it "
+                "there, or use the version that wrote it."
+            )
+    # Older versions wrote down what did not apply, too.
+    return reconfigured({}, **values) if owners else reconfigured(values)

@@ -8,14 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dmaml_jax.tasks import laws
+from dmaml_jax.tasks.parameters import type_that_varies
 from dmaml_jax.types import Task
-
-# Fields that some environments store although they follow from others: varying an
-# ingredient alone would leave them stale, and the dynamics silently wrong.
-_STORED_PRODUCTS = {
-    "total_mass": ("masscart", "masspole"),
-    "polemass_length": ("masspole", "length"),
-}
 
 
 class TaskDistribution(NamedTuple):
@@ -104,7 +98,7 @@ def independent(
     """
     types = {}
     for name, law in parameters.items():
-        types[name] = _dtype(env_params, name, whole=law.whole)
+        types[name] = type_that_varies(env_params, name, whole=law.whole)
         if jnp.issubdtype(types[name], jnp.integer):
             most = jnp.iinfo(types[name])
             if not most.min <= law.low <= law.high <= most.max:
@@ -163,7 +157,7 @@ def on_circle(
         ValueError: there is no such field, or one that cannot vary.
     """
     middle = tasks.mean()
-    types = [_dtype(middle, name, whole=False) for name in (first, second)]
+    types = [type_that_varies(middle, name, whole=False) for name in (first, second)]
 
     def place(task: Task, x: Any, y: Any) -> Task:
         values = {first: jnp.asarray(x, types[0]), second: jnp.asarray(y, types[1])}
@@ -226,7 +220,7 @@ def finite(
         if not np.isfinite(column).all():
             raise ValueError(f"Parameter {name!r} has a value that is not finite.")
         whole = bool((column == np.round(column)).all())
-        columns[name] = column.astype(_dtype(env_params, name, whole=whole))
+        columns[name] = column.astype(type_that_varies(env_params, name, whole=whole))
     train, test = laws.split(len(tasks), held_out, seed)
 
     def at(index: Any) -> Task:
@@ -303,44 +297,3 @@ def _medoid(rows: np.ndarray, shares: np.ndarray) -> int:
     scaled = rows / np.where(deviations > 0, deviations, 1)
     distances = np.abs(scaled[:, None] - scaled[None]).sum(axis=2) @ shares
     return int(np.argmin(np.round(distances, 12)))
-
-
-def _dtype(env_params: Any, name: str, *, whole: bool) -> Any:
-    """The type of a field's values, if it may vary.
-
-    Raises:
-        ValueError: there is no such field, or it must not vary like this.
-    """
-    fields = tuple(vars(env_params))
-    if name not in fields:
-        raise ValueError(
-            f"The environment has no parameter {name!r}: choose from "
-            f"{', '.join(fields)}."
-        )
-    if name == "max_steps_in_episode":
-        raise ValueError(
-            "Parameter 'max_steps_in_episode' is the time limit, not what tasks may "
-            "differ in: give --horizon."
-        )
-    for product, ingredients in _STORED_PRODUCTS.items():
-        if product in fields and name in (product, *ingredients):
-            raise ValueError(
-                f"Parameter {name!r} cannot vary: this environment stores {product!r}, "
-                f"which follows from {' and '.join(ingredients)}, so the two would "
-                "disagree; vary another parameter, or use an environment that "
-                "derives it."
-            )
-    if jnp.ndim(getattr(env_params, name)) > 0:
-        raise ValueError(
-            f"Parameter {name!r} is an array, so one number cannot stand for it: "
-            "choose a parameter that is a single number."
-        )
-    dtype = jnp.result_type(getattr(env_params, name))
-    if jnp.issubdtype(dtype, jnp.floating):
-        return jnp.result_type(float)
-    if whole and jnp.issubdtype(dtype, jnp.integer):
-        return dtype
-    raise ValueError(
-        f"Parameter {name!r} is not a float, so it cannot vary continuously: choose a "
-        "float parameter, or list whole numbers for one that takes them."
-    )

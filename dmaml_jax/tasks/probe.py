@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dmaml_jax.types import Task
 
@@ -34,18 +35,25 @@ def reaches(env: Any, env_params: Task, name: str) -> bool:
     """
     episode = _episode(env, num_steps=2)
     values = jnp.stack([jnp.asarray(getattr(env_params, name))] * 2)
+    mapped: list[bool] = []
 
-    def seen(value: jax.Array) -> Any:
-        return episode(jax.random.key(0), env_params.replace(**{name: value}))
+    @jax.custom_batching.custom_vmap
+    def watched(seen: Any) -> Any:
+        return seen
+
+    # Called while an episode is traced, and only if something in it is mapped.
+    @watched.def_vmap
+    def _(axis_size: int, in_batched: list[Any], seen: Any) -> tuple[Any, Any]:
+        mapped.extend(jax.tree.leaves(in_batched))
+        return seen, in_batched[0]
+
+    def of(value: jax.Array) -> Any:
+        task = env_params.replace(**{name: value})
+        return watched(episode(jax.random.key(0), task))
 
     with jax.numpy_dtype_promotion("standard"):
-        try:
-            jax.eval_shape(jax.vmap(seen, out_axes=None), values)
-        except ValueError as error:
-            if "out_axes" not in str(error):
-                raise
-            return True
-    return False
+        jax.eval_shape(jax.vmap(of), values)
+    return any(mapped)
 
 
 def compare(
@@ -60,17 +68,18 @@ def compare(
         num_steps: of an episode.
         num_episodes: with different keys.
     """
-    keys = jax.random.split(jax.random.key(0), num_episodes)
     episodes = jax.vmap(_episode(env, num_steps), in_axes=(0, None))
-    with jax.numpy_dtype_promotion("standard"):
+    run = jax.jit(jax.vmap(episodes, in_axes=(None, 0)))
+    # Now, also where a caller builds a learner inside of its own jit or vmap.
+    with jax.ensure_compile_time_eval(), jax.numpy_dtype_promotion("standard"):
+        keys = jax.random.split(jax.random.key(0), num_episodes)
         both = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second)
-        seen = jax.jit(jax.vmap(episodes, in_axes=(None, 0)))(keys, both)
-    leaves = jax.tree.leaves(seen)
+        seen = [np.asarray(leaf) for leaf in jax.tree.leaves(run(keys, both))]
     differ = any(
-        not jnp.array_equal(x[0], x[1], equal_nan=jnp.issubdtype(x.dtype, jnp.floating))
-        for x in leaves
+        not np.array_equal(x[0], x[1], equal_nan=np.issubdtype(x.dtype, np.floating))
+        for x in seen
     )
-    return Probed(differ, all(bool(jnp.all(jnp.isfinite(x))) for x in leaves))
+    return Probed(differ, all(bool(np.all(np.isfinite(x))) for x in seen))
 
 
 def _episode(env: Any, num_steps: int) -> Callable[[jax.Array, Task], Any]:

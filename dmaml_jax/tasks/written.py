@@ -13,6 +13,7 @@ FORMS = (
     "NAME=VALUE,VALUE,..., a mixture of those as NAME=5:7|13:15 with weights as "
     "NAME=0.8*5:7|0.2*13:15, or NAME,NAME=circle:RADIUS"
 )
+_SWITCHES = {"true": True, "false": False}
 _LENGTHS = {"uniform": 2, "log": 2, "normal": 4, "circle": 1}
 
 
@@ -30,8 +31,10 @@ class Varied(NamedTuple):
     parts: tuple["Varied", ...] = ()
 
 
-def parse_vary(vary: tuple[str, ...]) -> dict[tuple[str, ...], Varied]:
-    """Read `NAME=…` items.
+def parse_vary(
+    vary: tuple[str, ...], flag: str = "--vary"
+) -> dict[tuple[str, ...], Varied]:
+    """Read `NAME=…` items of a flag.
 
     Returns:
         Names (two of a circle, else one) to how they vary.
@@ -49,51 +52,58 @@ def parse_vary(vary: tuple[str, ...]) -> dict[tuple[str, ...], Varied]:
         names = tuple(left.split(","))
         for name in names:
             if any(name in others for others in found) or names.count(name) > 1:
-                raise UsageError(f"--vary names {name!r} twice: give it one range.")
-        parts = [_law(item, part) for part in right.split("|")]
+                raise UsageError(f"{flag} names {name!r} twice: give it one range.")
+        parts = [_law(f"{flag} {item}", part) for part in right.split("|")]
         laws = [law for law, _ in parts]
         if (len(names) == 2) != (laws[0].kind == "circle") or len(names) > 2:
-            raise _wrong(item)
+            raise _wrong(f"{flag} {item}")
         if len(laws) == 1 and parts[0][1] == 1:
             found[names] = laws[0]
         elif any(law.kind == "circle" for law in laws):
-            raise _wrong(item)
+            raise _wrong(f"{flag} {item}")
         else:
             weights = tuple(weight for _, weight in parts)
             found[names] = Varied("mixture", weights, tuple(laws))
     if not found:
         raise UsageError(
-            "--vary needs at least one NAME=LOW:HIGH, so that tasks differ."
+            f"{flag} needs at least one NAME=LOW:HIGH, so that tasks differ."
         )
     return found
 
 
-def parse_values(
-    values: tuple[str, ...], flag: str = "--medium-values"
-) -> dict[str, float]:
-    """Read `NAME=VALUE` items, of a flag.
+def parse_values(items: tuple[str, ...], flag: str) -> dict[str, float | bool]:
+    """Read `NAME=VALUE` items of a flag; a value is a finite number, true or false.
 
     Raises:
-        UsageError: an item is no such thing, or its value is not finite.
+        UsageError: an item is no such thing.
 
     Example:
-        >>> parse_values(("gravity=9.8",))
-        {'gravity': 9.8}
+        >>> parse_values(("gravity=9.8", "enable_wind=true"), "--set")
+        {'gravity': 9.8, 'enable_wind': True}
     """
-    found = {}
-    for item in values:
-        name, _, value = str(item).partition("=")
+    found: dict[str, float | bool] = {}
+    for item in items:
+        name, _, text = str(item).partition("=")
         if name in found:
             raise UsageError(f"{flag} names {name!r} twice: give it one value.")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = math.nan
-        if not math.isfinite(found[name]):
+        value = _value(text)
+        if value is None:
             raise UsageError(
                 f"{flag} takes NAME=VALUE, such as gravity=9.8, and not {item!r}."
             )
+        found[name] = value
     return found
+
+
+def _value(text: str) -> float | bool | None:
+    """A finite number, a switch, or None for anything else."""
+    if text.lower() in _SWITCHES:
+        return _SWITCHES[text.lower()]
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def beyond(vary: tuple[str, ...], positive: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -129,8 +139,13 @@ def beyond(vary: tuple[str, ...], positive: tuple[str, ...] = ()) -> tuple[str, 
     return tuple(items)
 
 
-def _law(item: str, text: str) -> tuple[Varied, float]:
-    """One part of a mixture and its weight; the whole of anything else."""
+def _law(said: str, text: str) -> tuple[Varied, float]:
+    """One part of a mixture and its weight; the whole of anything else.
+
+    Args:
+        said: flag and item, for errors.
+        text: of the part.
+    """
     weight, star, text = text.rpartition("*")
     words = text.split(":")
     kind = words.pop(0) if words[0] in ("log", "normal", "circle") else "uniform"
@@ -140,23 +155,21 @@ def _law(item: str, text: str) -> tuple[Varied, float]:
         numbers = tuple(float(word) for word in words)
         share = float(weight) if star else 1.0
     except ValueError:
-        raise _wrong(item) from None
+        raise _wrong(said) from None
     if len(numbers) != _LENGTHS.get(kind, len(numbers)):
-        raise _wrong(item)
+        raise _wrong(said)
     if not all(map(math.isfinite, numbers)) or not 0 < share < math.inf:
-        raise UsageError(
-            f"--vary {item}: its numbers must be finite, and weights above 0."
-        )
+        raise UsageError(f"{said}: its numbers must be finite, and weights above 0.")
     if kind in ("uniform", "log", "normal") and numbers[-2] > numbers[-1]:
         low, high = words[-2:]
         raise UsageError(
-            f"--vary {item}: a range must have LOW <= HIGH; write {high}:{low} if the "
+            f"{said}: a range must have LOW <= HIGH; write {high}:{low} if the "
             "two are swapped."
         )
     if kind == "circle" and numbers[0] <= 0:
-        raise UsageError(f"--vary {item}: a circle's radius must be above 0.")
+        raise UsageError(f"{said}: a circle's radius must be above 0.")
     return Varied(kind, numbers), share
 
 
-def _wrong(item: str) -> UsageError:
-    return UsageError(f"--vary {item} cannot be read: write {FORMS}.")
+def _wrong(said: str) -> UsageError:
+    return UsageError(f"{said} cannot be read: write {FORMS}.")

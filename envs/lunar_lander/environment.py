@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments import environment, spaces
+from gymnax.environments import spaces
 
+from dmaml_jax.envs.base import Described, Solver
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import engines
 from dmaml_jax.envs.lunar_lander.bodies import origin, shapes
@@ -18,13 +19,31 @@ from dmaml_jax.envs.lunar_lander.fast import world as fast
 from dmaml_jax.envs.lunar_lander.numerics import materialise, run_time_one
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
-from dmaml_jax.envs.lunar_lander.vectors import Vector, length, row, where
+from dmaml_jax.envs.lunar_lander.vectors import Vector, length, row
 
 SOLVERS: dict[str, Any] = {"exact": world, "fast": fast}
 WIND_INDEX_RANGE = 9999
 
 
-class LunarLander(environment.Environment[EnvState, EnvParams]):
+_PRESET = {
+    "run": {"threshold": None},
+    "sampling": {"horizon": 400, "num_trajectories": 20},
+    "learner": {"outer_lr": 0.003},
+}
+_NEEDS = {
+    "wind_power": "enable_wind",
+    "turbulence_power": "enable_wind",
+}
+_SOLVERS = {
+    "fast": Solver(
+        "lunarlander",
+        "equal to Box2D's in distribution, not conformant step by step",
+    ),
+    "exact": Solver("lunarlander-exact", "Box2D's, step by step"),
+}
+
+
+class LunarLander(Described[EnvState, EnvParams]):
     """Gymnasium's LunarLander-v3 with Box2D's physics, in JAX.
 
     Reward: the growth of the potential −100 |position| − 100 |velocity| − 100 |angle|
@@ -38,8 +57,12 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
     A reset costs a step of the joints, as in Gymnasium, but looks for no ground.
     """
 
-    # Parameters whose values must be above 0.
+    preset = _PRESET
+    scene = "lander"
     positive = ("gravity",)
+    needs = _NEEDS
+    greatest = 1e6
+    solvers = _SOLVERS
 
     def __init__(
         self,
@@ -98,11 +121,7 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array]:
         """`step_env` with given noise; see `advance`."""
         moved, reward = self.advance(state, action, dispersion, params)
-        over = self.is_terminated(state, params) | self.is_truncated(state, params)
-        state = where(over, state, moved)
-        reward = jnp.where(over, 0, reward)
-        obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
-        return obs, state, reward, self.is_terminated(state, params)
+        return self.absorbed(state, moved, reward, params)[:4]
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

@@ -210,10 +210,10 @@ def family(bench: Bench) -> None:
 
 def env_steps(algo: str) -> int:
     """Environment steps of an epoch in which nobody terminates."""
-    from dmaml_jax.config.presets import preset
+    from dmaml_jax.build import configuration
     from dmaml_jax.learners import registry
 
-    steps = preset("cartpole", algo).num_inner_steps
+    steps = configuration("cartpole", algo).learner.num_inner_steps
     return HORIZON * registry.episodes_per_epoch(algo, TASKS, TRAJECTORIES, steps)
 
 

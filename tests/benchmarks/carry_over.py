@@ -21,9 +21,10 @@ import numpy as np
 from scipy import stats
 
 from dmaml_jax import envs
-from dmaml_jax.build.environment import default_policy, named_tasks
+from dmaml_jax.build import configuration
+from dmaml_jax.build.environment import named_tasks
 from dmaml_jax.build.learner import make_train_step
-from dmaml_jax.config.presets import preset
+from dmaml_jax.build.policy import default_policy
 from dmaml_jax.envs.lunar_lander import LunarLander
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
 
@@ -203,7 +204,7 @@ def main() -> int:
     say("training with the fast solver")
     kept = trained(given.epochs, given.seed)
     env, _ = envs.make("lunarlander")
-    config = preset("lunarlander", "directed-maml")
+    config = configuration("lunarlander", "directed-maml")
     policy = default_policy(env, named_tasks(env, config), config)
     episodes = Episodes(given.episodes, given.gravity, given.horizon)
     landers = {name: functools.partial(Ours, name) for name in LANDERS[:2]}

@@ -109,9 +109,8 @@ class OurEpoch(Ours):
         import jax
 
         from dmaml_jax import envs
+        from dmaml_jax.build import configuration
         from dmaml_jax.build.learner import build
-        from dmaml_jax.config.presets import preset
-        from dmaml_jax.config.rules import validated
         from dmaml_jax.envs.lunar_lander import LunarLander
         from dmaml_jax.tasks.distributions import uniform
         from dmaml_jax.training.program import Program, devices_per_seed, train_step
@@ -133,9 +132,9 @@ class OurEpoch(Ours):
         env = Endless(solver="fast") if full else LunarLander(solver="fast")
         ranges = envs.make("lunarlander")[1]
         tasks = uniform(env.default_params, **ranges)
-        config = validated(preset("cartpole", ALGO))  # M, K, H and the network
+        config = configuration(env, ALGO)  # M, K, H and the network
         problem, learner = build(config, env=env, tasks=tasks)
-        pair = train_step(problem, learner, config.num_tasks)
+        pair = train_step(problem, learner, config.sampling.num_tasks)
         devices = jax.devices()
         self.program = Program(
             *pair,

@@ -5,7 +5,6 @@ prints it as JSON.
 """
 
 import contextlib
-import dataclasses
 import io
 import json
 import math
@@ -91,26 +90,25 @@ def make_program(
     import jax
 
     from dmaml_jax import envs
+    from dmaml_jax.build import configuration
     from dmaml_jax.build.learner import build
-    from dmaml_jax.config.presets import preset
-    from dmaml_jax.config.rules import validated
     from dmaml_jax.tasks.distributions import uniform
     from dmaml_jax.training.program import Program, devices_per_seed, train_step
 
-    values = {"algo": algo, "method": method, "seeds": seeds}
-    config = validated(dataclasses.replace(preset("cartpole", algo), **values))
+    config = configuration("cartpole", algo, method=method, seeds=seeds)
     env, ranges = envs.make("cartpole")
     limits = {"theta_threshold": math.inf, "x_threshold": math.inf} if full else {}
     tasks = uniform(env.default_params.replace(**limits), **ranges)
     problem, learner = build(config, env=env, tasks=tasks)
     devices = jax.devices()
-    pair = train_step(problem, learner, config.num_tasks)
+    num_tasks = config.sampling.num_tasks
+    pair = train_step(problem, learner, num_tasks)
     program = Program(
         *pair,
         seeds=range(1, seeds + 1),
-        chunk_epochs=config.chunk_epochs,
+        chunk_epochs=config.run.chunk_epochs,
         devices=devices,
-        task_devices=devices_per_seed(len(devices), seeds, config.num_tasks),
+        task_devices=devices_per_seed(len(devices), seeds, num_tasks),
     )
     return program, pair
 
@@ -299,9 +297,8 @@ def _train(epochs: int) -> dict[str, float]:
     from dmaml_jax.training import devices
 
     devices.configure("cpu", 1)
-    from dmaml_jax.commands import train as run
-    from dmaml_jax.config.presets import preset
-    from dmaml_jax.config.rules import validated
+    from dmaml_jax.build import configuration
+    from dmaml_jax.runs import training as run
 
     calls: dict[str, list[tuple[float, float]]] = {}
 
@@ -322,10 +319,10 @@ def _train(epochs: int) -> dict[str, float]:
 
     for name in ("compile", "run", "params"):
         setattr(run.Program, name, timed(name))
-    config = dataclasses.replace(preset("cartpole"), epochs=epochs, cpu_devices=1)
+    config = configuration("cartpole", epochs=epochs, cpu_devices=1)
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(Terminal()):
-            code = run.train(validated(config), str(Path(folder, "run")))
+            code = run.train(config, str(Path(folder, "run")))
         ended = time.perf_counter()
     assert code == run.DONE, code
     loop_begin, loop_end = calls["compile"][0][1], calls["params"][0][0]

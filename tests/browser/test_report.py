@@ -9,8 +9,8 @@ import pytest
 from run_folders import write_episode, write_evaluation, write_run
 
 from dmaml_jax import cli
+from dmaml_jax.build import configuration
 from dmaml_jax.config.command_line import rerun
-from dmaml_jax.config.presets import TrainConfig
 from dmaml_jax.results.curves import read_runs, summarise
 from dmaml_jax.statistics import ema, interquartile_mean
 
@@ -300,7 +300,7 @@ def test_two_runs_side_by_side(
 
 
 def test_tables_sort_by_number_and_back(open_page: Open, tmp_path: Path) -> None:
-    config = TrainConfig(seeds=12, epochs=20)
+    config = configuration(seeds=12, epochs=20)
     folder = write_run(tmp_path / "many", config=config, frozen={3: 5, 7: 2})
     assert cli.main(["report", str(folder)]) == 0
     driver = open_page(folder / "report.html")

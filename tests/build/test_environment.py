@@ -1,25 +1,25 @@
 """From names and values to environments, tasks and policies that fit them."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dmaml_jax import make_train_step
-from dmaml_jax.rl.action_distributions import Normal
-from dmaml_jax.errors import UsageError
-from dmaml_jax.config.presets import GYMNAX, PRESETS, TrainConfig, preset
-from dmaml_jax.tasks.distributions import uniform
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build import configuration
 from dmaml_jax.build.environment import (
-    default_policy,
     named_environment,
     named_tasks,
     solver_of,
     with_solver,
 )
+from dmaml_jax.build.policy import default_policy
+from dmaml_jax.envs.registry import ENVIRONMENTS, GYMNAX
+from dmaml_jax.errors import UsageError
+from dmaml_jax.rl.action_distributions import Normal
+from dmaml_jax.rl.policies import mlp_categorical
+from dmaml_jax.tasks import probe
+from dmaml_jax.tasks.distributions import uniform
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 KEY = jax.random.key(0)
@@ -27,7 +27,7 @@ KEY = jax.random.key(0)
 
 def world(env: str, **values):
     """Environment, tasks and policy of a name, as training makes them."""
-    config = validated(dataclasses.replace(preset(env), **values))
+    config = configuration(env, **values)
     made = named_environment(env)
     tasks = named_tasks(made, config)
     return made, tasks, default_policy(made, tasks, config)
@@ -44,13 +44,13 @@ def output_of(made, tasks, policy, num=3):
     "env",
     [
         pytest.param(name, marks=pytest.mark.slow) if "lander" in name else name
-        for name in PRESETS
+        for name in ENVIRONMENTS
     ],
 )
 def test_every_preset_makes_a_world(env):
     made, tasks, policy = world(env)
     sampled = jax.vmap(tasks.sample)(jax.random.split(KEY, 5))
-    for name in (item.split("=")[0] for item in preset(env).vary):
+    for name in (item.split("=")[0] for item in configuration(env).tasks.vary):
         assert len(set(np.asarray(getattr(sampled, name)).tolist())) == 5
     _, output, _ = output_of(made, tasks, policy)
     discrete = env.startswith(("cartpole", "lunarlander"))
@@ -122,7 +122,7 @@ def test_the_deviation_starts_and_stays_as_said():
 
 def test_the_horizon_may_be_the_environment_s_own():
     made, tasks, _ = world(GYMNAX + "Acrobot-v1", vary=("link_mass_1=0.5:2",))
-    assert preset(GYMNAX + "Acrobot-v1").horizon == 0
+    assert configuration(GYMNAX + "Acrobot-v1").sampling.horizon == 0
     assert tasks.mean().max_steps_in_episode == 500
     longer = world("cartpole", horizon=700)[1]
     assert longer.mean().max_steps_in_episode == 700
@@ -145,7 +145,7 @@ def test_a_listed_parameter_may_be_held_out():
 
 def test_an_environment_without_a_default_policy_is_refused():
     made = named_environment("point")
-    config = TrainConfig(env="point", vary=("goal_x=0:1",))
+    config = configuration(env="point", vary=("goal_x=0:1",))
     tasks = named_tasks(made, config)
     made.action_space = lambda params=None: made.observation_space(
         params or made.default_params
@@ -193,3 +193,146 @@ def test_a_run_s_record_says_how_true_its_solver_is() -> None:
     assert with_solver("point", None) == "point"
     with pytest.raises(UsageError, match="--solver fast has no effect on point"):
         with_solver("point", "fast")
+
+
+def test_absurd_ranges_are_refused_before_anything_is_built():
+    with pytest.raises(UsageError, match=r"at 1e.38 or 3e.38, cartpole gives numbers"):
+        world("cartpole", vary=("gravity=1e38:3e38",))
+    with pytest.raises(UsageError, match=r"'gravity' cannot be 1e.39: it would over"):
+        world("cartpole", set=("gravity=1e39",), vary=("length=0.5:1",))
+
+
+def test_fixed_values_are_those_of_every_task():
+    """Numbers, whole numbers and switches; the time limit stays --horizon's."""
+    made, tasks, _ = world("cartpole", set=("length=0.7", "masspole=0.2"))
+    drawn = jax.vmap(tasks.sample)(jax.random.split(KEY, 9))
+    np.testing.assert_allclose(drawn.length, 0.7, rtol=1e-6)
+    np.testing.assert_allclose(tasks.mean().masspole, 0.2, rtol=1e-6)
+    assert len(set(np.asarray(drawn.gravity).tolist())) == 9
+    assert made.default_params.length == 0.5
+    values = {"vary": ("wind_power=0:20",), "set": ("enable_wind=true",)}
+    windy = named_tasks(
+        named_environment("lunarlander"), configuration("lunarlander", **values)
+    )
+    assert bool(windy.mean().enable_wind) and windy.mean().wind_power == 10
+    with pytest.raises(UsageError, match="is the time limit"):
+        world("cartpole", set=("max_steps_in_episode=3",))
+    chain = GYMNAX + "MemoryChain-bsuite"
+    with pytest.raises(UsageError, match=r"takes whole numbers from .* not 2.5"):
+        world(chain, vary=("num_bits=1,2",), set=("memory_length=2.5",))
+
+
+def test_a_learner_is_given_fixed_values_and_a_whole_medium_task():
+    chain, listed = GYMNAX + "MemoryChain-bsuite", ("memory_length=3,5,9",)
+    values = {"vary": listed, "hidden_sizes": (4,), "horizon": 4}
+    make_train_step(
+        chain,
+        "directed-maml",
+        medium_task="given",
+        medium_values=("memory_length=4",),
+        **values,
+    )
+    with pytest.raises(UsageError, match="not 4"):
+        make_train_step(
+            chain,
+            "directed-maml",
+            medium_task="given",
+            medium_values=("memory_length=4.5",),
+            **values,
+        )
+    with pytest.raises(UsageError, match="memory_length takes whole numbers only"):
+        make_train_step(chain, "directed-maml", medium_task="empirical", **values)
+
+
+def test_parameters_without_effect_are_found_without_reading_messages():
+    env = named_environment("point")
+    felt = {
+        name: probe.reaches(env, env.default_params, name)
+        for name in ("goal_x", "max_step", "goal_radius", "sparse_radius")
+    }
+    assert felt == {
+        "goal_x": True,
+        "max_step": True,
+        "goal_radius": True,
+        "sparse_radius": False,
+    }
+
+
+def test_a_train_step_can_be_built_inside_of_a_jit():
+    """Also where ranges are tried out and a medium task is given."""
+
+    @jax.jit
+    def train(rate):
+        init, step = make_train_step(
+            "intersection",
+            "directed-maml",
+            vary=("desired_speed=8:12",),
+            medium_task="given",
+            medium_values=("u=7",),
+            set=("max_speed=20",),
+            horizon=3,
+            num_tasks=2,
+            num_trajectories=2,
+            hidden_sizes=(2,),
+            inner_lr=rate,
+        )
+        return step(KEY, init(KEY))[1].loss
+
+    assert jnp.isfinite(train(jnp.float32(0.1)))
+
+
+def test_tasks_of_another_environment_are_refused_at_once():
+    env = named_environment("point")
+    tasks = uniform(named_environment("cartpole").default_params, gravity=(5.0, 15.0))
+    with pytest.raises(UsageError, match="tasks are no parameters of point"):
+        make_train_step(env, "maml", tasks=tasks)
+    with pytest.raises(UsageError, match="tasks are no parameters of point"):
+        make_train_step("point", "maml", tasks=tasks)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"seeds": 3}, "--seeds belongs to the training loop"),
+        ({"checkpoint_every": 3}, "--checkpoint-every belongs to the training loop"),
+        ({"epochs": 3}, "--epochs belongs to the training loop"),
+        ({"vary": ("gravity=5:6",)}, "--vary belongs to tasks that are not given"),
+        ({"held_out": 0.5}, "--held-out belongs to tasks that are not given"),
+        ({"hidden_sizes": (3,)}, "--hidden-sizes belongs to the default policy"),
+        ({"obs_squash": True}, "--obs-squash belongs to the default policy"),
+    ],
+)
+def test_a_train_step_takes_nothing_without_effect(values, said):
+    env = named_environment("cartpole")
+    tasks = uniform(env.default_params, gravity=(5.0, 15.0))
+    policy = mlp_categorical(2, (4,))
+    with pytest.raises(UsageError, match=said):
+        make_train_step(env, "maml", tasks=tasks, policy=policy, **values)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("0.1", "--inner-lr is '0.1', but it must be a finite number, 0 or more"),
+        (None, "--inner-lr is None"),
+        ([1], r"--inner-lr is \[1\]"),
+        (True, "--inner-lr is True"),
+        (np.float32(0.1), r"a number of NumPy's, .* give float\(x\)"),
+        (np.float64(0.1), r"a number of NumPy's, .* give float\(x\)"),
+        (np.zeros(()), r"a number of NumPy's"),
+        (jnp.ones(2), r"an array of shape \(2,\), but it must be one number"),
+        (jnp.array(True), "an array of type bool"),
+        (float("nan"), "--inner-lr is nan"),
+    ],
+)
+def test_a_rate_is_a_plain_number_or_an_array_of_jax(value, said):
+    with pytest.raises(UsageError, match=said):
+        make_train_step("cartpole", "maml", inner_lr=value)
+    make_train_step("cartpole", "maml", inner_lr=jnp.float32(0.1))
+
+
+def test_what_decides_a_program_s_shape_is_not_traced():
+    with pytest.raises(
+        UsageError, match=r"--num-tasks is a jax\.Array, but the program"
+    ):
+        make_train_step("cartpole", "maml", num_tasks=jnp.int32(3))

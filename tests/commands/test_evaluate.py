@@ -1,7 +1,6 @@
 """A trained run on tasks that it has not seen: the command against a plain loop."""
 
 import csv
-import dataclasses
 import json
 from pathlib import Path
 
@@ -10,34 +9,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dmaml_jax.build import configuration
 from dmaml_jax.build.environment import named_tasks
 from dmaml_jax.build.learner import build
 from dmaml_jax.cli import main
-from dmaml_jax.commands import train as run
-from dmaml_jax.commands.options import Evaluate
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
-from dmaml_jax.results.evaluation import evaluate, summarise, task_sets
+from dmaml_jax.commands.evaluate import Evaluate, evaluate
+from dmaml_jax.results.evaluation import summarise, task_sets
 from dmaml_jax.results.references import initial_states, states_of_medium_task
+from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import load
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.training.program import evaluation_key, seed_keys
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
-CONFIG = validated(
-    TrainConfig(
-        algo="directed-maml",
-        inner_lr=0.05,
-        horizon=12,
-        num_tasks=2,
-        num_trajectories=3,
-        hidden_sizes=(4,),
-        epochs=6,
-        seeds=2,
-        seed=3,
-        cpu_devices=1,
-        vary=("gravity=5:15", "length=0.25:1"),
-    )
+CONFIG = configuration(
+    algo="directed-maml",
+    inner_lr=0.05,
+    horizon=12,
+    num_tasks=2,
+    num_trajectories=3,
+    hidden_sizes=(4,),
+    epochs=6,
+    seeds=2,
+    seed=3,
+    cpu_devices=1,
+    vary=("gravity=5:15", "length=0.25:1"),
 )
 OPTIONS = {"tasks": 3, "steps": 2, "episodes": 5, "shots": 2}
 
@@ -71,10 +67,9 @@ def test_a_run_is_read_back_as_it_was(trained: Path) -> None:
 
 def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
     loaded = load(evaluated)
-    options = Evaluate(str(evaluated), **OPTIONS)
-    problem, _ = build(dataclasses.replace(CONFIG, num_trajectories=2))
-    measure, _ = build(dataclasses.replace(CONFIG, num_trajectories=5))
-    sets = task_sets(loaded, options)
+    problem, _ = build(CONFIG.replace(num_trajectories=2))
+    measure, _ = build(CONFIG.replace(num_trajectories=5))
+    sets = task_sets(loaded, num_tasks=3)
     assert list(sets) == ["fresh", "out-of-range"]
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
     rows = [row for row in table(evaluated) if row["policy"] == "meta"]
@@ -101,14 +96,13 @@ def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
 
 def test_tasks_are_unseen_shared_by_seeds_and_next_to_the_range(trained: Path) -> None:
     loaded = load(trained)
-    many = Evaluate(str(trained), tasks=400)
-    sets = task_sets(loaded, many)
+    sets = task_sets(loaded, num_tasks=400)
     inside, outside = (np.asarray(tasks.gravity) for tasks in sets.values())
     assert 5 <= inside.min() < 5.2 and 14.8 < inside.max() <= 15
     below, above = outside[outside < 5], outside[outside > 15]
     assert len(below) + len(above) == 400 and 150 < len(below) < 250
     assert below.min() >= 2.5 and above.max() <= 17.5
-    again = task_sets(loaded, dataclasses.replace(many, task_seed=1))
+    again = task_sets(loaded, num_tasks=400, draw=1)
     assert not np.isin(np.asarray(again["fresh"].gravity), inside).any()
     trainings = [
         jax.vmap(lambda key: loaded.tasks.sample(jax.random.split(key)[0]))(
@@ -122,11 +116,11 @@ def test_tasks_are_unseen_shared_by_seeds_and_next_to_the_range(trained: Path) -
 
 def test_held_out_values_of_a_list_are_what_is_tested(trained: Path) -> None:
     values = ",".join(map(str, range(5, 15)))
-    config = dataclasses.replace(CONFIG, vary=(f"gravity={values}",), held_out=0.3)
+    config = CONFIG.replace(vary=(f"gravity={values}",), held_out=0.3)
     loaded = load(trained)
     tasks = named_tasks(loaded.env, config)
     loaded = loaded._replace(config=config, tasks=tasks)
-    sets = task_sets(loaded, Evaluate("list", tasks=200))
+    sets = task_sets(loaded, num_tasks=200)
     assert list(sets) == ["held-out"]  # what is beyond a list is not ours to say
     tested = set(np.asarray(sets["held-out"].gravity).tolist())
     keys = jax.random.split(jax.random.key(0), 300)
@@ -200,14 +194,14 @@ def test_what_it_is_measured_against(evaluated: Path) -> None:
     ],
 )
 def test_wrong_input(arguments: list[str], said: str, trained, capsys, monkeypatch):
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
     assert main(["evaluate", str(trained), *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
 
 
 def test_a_folder_without_a_run(tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
     assert main(["evaluate", str(tmp_path / "nowhere")]) == 2
     assert "cannot be read (No such file" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"values": {}}')

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dmaml_jax.build.environment import default_policy, named_environment, named_tasks
+from dmaml_jax.build import configuration
+from dmaml_jax.build.environment import named_environment, named_tasks
 from dmaml_jax.build.learner import build
+from dmaml_jax.build.policy import default_policy
 from dmaml_jax.cli import main
 from dmaml_jax.commands import train as run
 from dmaml_jax.commands.export import adapted, plain_arrays
 from dmaml_jax.commands.numpy_policy import act
-from dmaml_jax.config.presets import TrainConfig, preset
-from dmaml_jax.config.rules import validated
-from dmaml_jax.runs.loading import Loaded, chosen_task, load
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.tasks.distributions import uniform
+from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.program import evaluation_key
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
@@ -30,7 +32,7 @@ EPISODES = 200
 @pytest.fixture(autouse=True)
 def configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line configures devices, which this process has done already."""
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
 
 
 class Greedy:
@@ -44,7 +46,7 @@ class Greedy:
 
 
 def loaded_of(config: TrainConfig) -> Loaded:
-    env = named_environment(config.env)
+    env = named_environment(config.run.env)
     tasks = named_tasks(env, config)
     policy = default_policy(env, tasks, config)
     problem, learner = build(config, env=env, tasks=tasks, policy=policy)
@@ -62,7 +64,7 @@ def loaded_of(config: TrainConfig) -> Loaded:
     ],
 )
 def test_numpy_acts_as_the_policy_does(env: str, values: dict) -> None:
-    config = validated(replace(preset(env), hidden_sizes=(5, 3), **values))
+    config = configuration(env, hidden_sizes=(5, 3), **values)
     of = loaded_of(config)
     middle = of.tasks.mean()
     obs, _ = of.env.reset_env(jax.random.key(0), middle)
@@ -105,9 +107,7 @@ def test_its_draws_have_the_policys_frequencies() -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Half-way to a good policy, so that episodes differ."""
     folder = tmp_path_factory.mktemp("export") / "run"
-    config = validated(
-        TrainConfig(epochs=25, cpu_devices=1, hidden_sizes=(16,), outer_lr=0.01)
-    )
+    config = configuration(epochs=25, cpu_devices=1, hidden_sizes=(16,), outer_lr=0.01)
     assert run.train(config, str(folder), verbosity="quiet") == 0
     return folder
 
@@ -135,7 +135,7 @@ def test_gymnasiums_cartpole_pays_the_exported_policy_the_same(
         theirs.append(total)
 
     of = load(trained)
-    task = chosen_task(of, ("gravity=12",))
+    task = task_of(of.env, of.tasks.mean(), ("gravity=12",), "--task")
     measure, _ = build(replace(of.config, num_trajectories=EPISODES))
     params = adapted(of, 0, ("gravity=12",), 1)
     data = jax.jit(measure.collect)(jax.random.key(7), params, task)
@@ -162,7 +162,7 @@ def test_adapted_is_what_evaluation_adapts_to(trained: Path) -> None:
     ("arguments", "said"),
     [
         (["--seed", "7"], "--seed is 7, but the run has the seeds 1 to 1"),
-        (["--steps", "1", "--task", "grav=1"], "--task: "),
+        (["--steps", "1", "--task", "grav=1"], "--task grav: "),
         (["--steps", "1", "--task", "gravity"], "--task takes NAME=VALUE"),
         (["--task", "gravity=9"], "--steps is 0"),
         (["--steps", "-1"], "--steps is -1"),

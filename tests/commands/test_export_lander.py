@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.commands import train as run
 from dmaml_jax.commands.export import adapted, plain_arrays
 from dmaml_jax.commands.numpy_policy import act
-from dmaml_jax.config.presets import preset
-from dmaml_jax.config.rules import validated
 from dmaml_jax.runs.loading import load
 
 pytestmark = [pytest.mark.box2d, pytest.mark.float32]
@@ -25,8 +24,8 @@ EPISODES = 150
 def test_box2d_pays_the_exported_policy_the_same(tmp_path: Path) -> None:
     """Trained with the fast solver, played in the exact one and in Box2D, g = 12."""
     folder = tmp_path / "run"
-    short = replace(preset("lunarlander"), epochs=40, cpu_devices=1)
-    assert run.train(validated(short), str(folder), verbosity="quiet") == 0
+    short = configuration("lunarlander", epochs=40, cpu_devices=1)
+    assert run.train(short, str(folder), verbosity="quiet") == 0
     of = load(folder, solver="exact")
     params = adapted(of, 0, ("gravity=12",), 1)
     policy, rng = plain_arrays(of, params), np.random.default_rng(1)

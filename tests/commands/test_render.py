@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 from dmaml_jax import cli
-from dmaml_jax.build.environment import default_policy, named_environment, named_tasks
+from dmaml_jax.build import configuration
+from dmaml_jax.build.environment import named_environment, named_tasks
 from dmaml_jax.build.learner import build
-from dmaml_jax.commands.options import Render
-from dmaml_jax.commands.options import render as rendering
-from dmaml_jax.config.presets import TrainConfig
+from dmaml_jax.build.policy import default_policy
+from dmaml_jax.commands import render as rendering
+from dmaml_jax.commands.render import Render
 from dmaml_jax.envs import CartPole, Intersection, LunarLander, Point, make
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import engines
@@ -33,12 +34,13 @@ from dmaml_jax.pictures.film import (
     write_mp4,
 )
 from dmaml_jax.pictures.scenes import lander as lander_scene
-from dmaml_jax.pictures.scenes.look import AFTER, BEFORE, PANEL, Episode
+from dmaml_jax.pictures.scenes.look import AFTER, BEFORE, PANEL
 from dmaml_jax.pictures.scenes.stage import stage_of
-from dmaml_jax.rl.episodes import recorder
+from dmaml_jax.rl.episodes import Episode, recorder
 from dmaml_jax.rl.policies import mlp_categorical, mlp_normal
 from dmaml_jax.rl.rollout import rollout
-from dmaml_jax.runs.loading import Loaded, chosen_task
+from dmaml_jax.runs.loading import Loaded
+from dmaml_jax.tasks.of_environment import task_of
 
 
 def stacked(*states: Any) -> Any:
@@ -297,7 +299,7 @@ def test_the_mp4_gets_every_frame(
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
     """Two untrained seeds of a small learner, in place of a run folder."""
-    config = TrainConfig(
+    config = configuration(
         algo="maml", horizon=60, num_trajectories=2, hidden_sizes=(4,), inner_lr=20.0
     )
     env = named_environment("cartpole")
@@ -309,7 +311,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
         tmp_path, config, env, tasks, policy, problem, learner, states, [4, 5], 300
     )
     monkeypatch.setattr(rendering, "load", lambda run, solver: of)
-    monkeypatch.setattr("dmaml_jax.devices.configure", lambda *_: None)
+    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
     return of
 
 
@@ -402,13 +404,10 @@ def test_file_names_tell_every_choice() -> None:
     assert rendering._name(other, 7) == "episode-u=3-seed7-steps2-number4-exact"
 
 
-def test_tasks_whose_limits_cross_are_refused(loaded: Loaded) -> None:
+def test_tasks_whose_limits_cross_are_refused() -> None:
     env = Intersection()
-    crossed = loaded._replace(
-        env=env, tasks=loaded.tasks._replace(mean=lambda: env.default_params)
-    )
     with pytest.raises(UsageError, match="min_start_1 must stay below max_start_1"):
-        chosen_task(crossed, ("min_start_1=50",))
+        task_of(env, env.default_params, ("min_start_1=50",), "--task")
 
 
 @pytest.mark.slow

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dmaml_jax.cli import _defaults
-from dmaml_jax.commands import train as run
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build import configuration
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs import folder as records
+from dmaml_jax.runs import training as run
 from dmaml_jax.runs.metrics import read_metrics
-from dmaml_jax.runs.stored import read_values
+from dmaml_jax.runs.stored import read_config, read_record
 from dmaml_jax.training.program import Program
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
@@ -36,7 +35,7 @@ HEADER = (
 
 
 def config(**values) -> TrainConfig:
-    return validated(TrainConfig(**{**TINY, **values}))
+    return configuration(**{**TINY, **values})
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +76,7 @@ def test_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (np.diff(seconds[:, 0]) >= 0).all()
 
     kept = json.loads((folder / "config.json").read_text())
-    assert kept["values"]["inner_lr"] == 0.001
+    assert kept["values"]["learner"]["inner_lr"] == 0.001
     assert kept["objective"].startswith("(II)") and "biased" in kept["objective"]
     assert kept["program"]["platform"] == "cpu"
     assert kept["program"]["matmul_precision"] == "highest"
@@ -96,10 +95,9 @@ def test_the_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_same_configuration_gives_the_same_bits(tmp_path: Path) -> None:
     run.train(config(seeds=2), "first")
-    again = _defaults(["--config", "first/config.json"])
-    values = {name: getattr(again, name) for name in TrainConfig.__annotations__}
-    assert validated(TrainConfig(**values)) == config(seeds=2)
-    run.train(validated(TrainConfig(**values)), "second")
+    again = read_config("first/config.json")
+    assert again == config(seeds=2)
+    run.train(again, "second")
     for a, b in zip(rows(Path("first")), rows(Path("second")), strict=True):
         assert {**a, "seconds": ""} == {**b, "seconds": ""}
     first, second = np.load("first/params.npz"), np.load("second/params.npz")
@@ -191,7 +189,7 @@ def test_a_folder_with_other_things_in_it_keeps_them(tmp_path: Path) -> None:
     (tmp_path / "out" / "notes.txt").write_text("mine")
     folder = records.create_run_folder("out", "x", {"values": {}})
     assert (folder / "notes.txt").read_text() == "mine"
-    assert read_values(str(folder)) == {}
+    assert read_record(folder)["values"] == {}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from gymnax.environments import environment
 
 from dmaml_jax import envs
-from dmaml_jax.config.presets import PRESETS
+from dmaml_jax.envs.registry import ENVIRONMENTS
 from dmaml_jax.tasks import probe
 
 pytestmark = pytest.mark.float32
@@ -55,15 +55,14 @@ def walk(env, params, key, num_steps=60):
     return obs, state, seen
 
 
-def test_names_presets_and_gymnax_s_registry_agree():
-    assert set(OURS) == set(PRESETS)
+def test_names_tasks_and_gymnax_s_registry_agree():
     for name in OURS:
         made, params = gymnax.make(envs.GYMNAX_IDS[name])
         env, ranges = envs.make(name)
         assert type(made) is type(env) and params == env.default_params
         assert made.name == env.name
-        varied = {item.split("=")[0] for item in PRESETS[name].get("vary", ())}
-        assert not varied or varied == set(ranges)
+        varied = {item.split("=")[0] for item in ENVIRONMENTS[name].vary}
+        assert varied == set(ranges)
     assert not set(envs.gymnax_ids()) & set(envs.GYMNAX_IDS.values())
 
 

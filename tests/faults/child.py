@@ -20,26 +20,23 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
-from dmaml_jax import run  # noqa: E402
-from dmaml_jax.config.presets import TrainConfig  # noqa: E402
-from dmaml_jax.config.rules import validated  # noqa: E402
+from dmaml_jax.build import configuration  # noqa: E402
 from dmaml_jax.runs import metrics  # noqa: E402
+from dmaml_jax.runs import training as run  # noqa: E402
 from dmaml_jax.runs.checkpoint import Checkpoints  # noqa: E402
 from dmaml_jax.training.program import Program  # noqa: E402
 
-CONFIG = validated(
-    TrainConfig(
-        horizon=10,
-        num_tasks=2,
-        num_trajectories=2,
-        hidden_sizes=(4,),
-        epochs=40,
-        chunk_epochs=3,
-        checkpoint_every=2,
-        keep_checkpoints=2,
-        seeds=2,
-        cpu_devices=2,
-    )
+CONFIG = configuration(
+    horizon=10,
+    num_tasks=2,
+    num_trajectories=2,
+    hidden_sizes=(4,),
+    epochs=40,
+    chunk_epochs=3,
+    checkpoint_every=2,
+    keep_checkpoints=2,
+    seeds=2,
+    cpu_devices=2,
 )
 
 

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from dmaml_jax.commands import train as run
+from dmaml_jax.build.program import program_of
 from dmaml_jax.runs import metrics
+from dmaml_jax.runs import training as run
 from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.metrics import whole_epochs
 
@@ -65,7 +66,7 @@ def assert_same(folder: Path, other: Path) -> None:
 
 
 def like(folder: Path) -> object:
-    return run.program_of(CONFIG).shapes()
+    return program_of(CONFIG).shapes()
 
 
 def killed(folder: Path, kind: str, numbers: list[int]) -> int:

@@ -9,9 +9,8 @@ import optax
 import pytest
 from problems import HESSIAN, START, noisy, numpy_gradient, quadratic
 
+from dmaml_jax.build.config import configuration
 from dmaml_jax.build.learner import build
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.base import outer_loss
 from dmaml_jax.learners.derivatives import gradient, value_and_gradient
@@ -119,7 +118,7 @@ def test_outer_data_and_advantages_are_constants() -> None:
     those left in the derivative the value head would be pulled by its own estimate.
     """
     values = {"horizon": 12, "num_trajectories": 3, "hidden_sizes": (5,)}
-    problem, _ = build(validated(TrainConfig(method="ac", algo="maml", **values)))
+    problem, _ = build(configuration(method="ac", algo="maml", **values))
     params = jax.tree.map(
         lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape),
         problem.init(jax.random.key(0)),

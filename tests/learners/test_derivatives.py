@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from problems import HESSIAN, quadratic
 
+from dmaml_jax.build.config import configuration
 from dmaml_jax.build.learner import build, learner_of
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
 from dmaml_jax.learners.derivatives import gradient, value_and_gradient
 from dmaml_jax.learners.inner_loop import inner_loop
 from dmaml_jax.types import Pieces, Problem
@@ -144,15 +143,13 @@ def test_first_order_stops_exactly_one_thing() -> None:
 @pytest.mark.parametrize("algo", ["maml", "directed-maml"])
 def test_platform_forms_agree_on_cartpole(algo: str) -> None:
     """Turns in pieces (a CPU's form) and one batch (a GPU's) are the same epoch."""
-    config = validated(
-        TrainConfig(
-            algo=algo,
-            horizon=30,
-            num_tasks=2,
-            num_trajectories=3,
-            hidden_sizes=(8,),
-            inner_lr=0.1,
-        )
+    config = configuration(
+        algo=algo,
+        horizon=30,
+        num_tasks=2,
+        num_trajectories=3,
+        hidden_sizes=(8,),
+        inner_lr=0.1,
     )
     found = []
     for whole in (False, True):

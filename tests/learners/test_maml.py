@@ -14,9 +14,9 @@ from problems import (
     quadratic,
 )
 
-from dmaml_jax.build.learner import build, make_train_step
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build.config import configuration
+from dmaml_jax.build.learner import build
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners.base import LearnerState
 from dmaml_jax.learners.derivatives import gradient
 from dmaml_jax.learners.inner_loop import replayed
@@ -133,8 +133,8 @@ def test_adapt_shows_the_return_after_every_step() -> None:
 def cartpole():
     """Problem, θ, one task, and fixed inner and outer data with advantages."""
     with jax.enable_x64(True):
-        config = TrainConfig(horizon=40, num_trajectories=4, hidden_sizes=(5,))
-        problem, _ = build(validated(config))
+        config = configuration(horizon=40, num_trajectories=4, hidden_sizes=(5,))
+        problem, _ = build(config)
         params = problem.init(jax.random.key(0))
         # Away from the start's tiny output layer, where the second order is tiny too.
         params = jax.tree.map(
@@ -201,7 +201,7 @@ def test_second_order_term_is_the_predicted_one(cartpole) -> None:
 
 
 def test_permuting_tasks_with_their_keys_changes_nothing() -> None:
-    config = validated(TrainConfig(horizon=20, num_trajectories=3, hidden_sizes=(8,)))
+    config = configuration(horizon=20, num_trajectories=3, hidden_sizes=(8,))
     problem, _ = build(config)
     params = problem.init(jax.random.key(0))
     tasks = problem.sample_tasks(jax.random.key(1), 4)
@@ -226,15 +226,13 @@ def test_permuting_tasks_with_their_keys_changes_nothing() -> None:
 
 def test_alpha_zero_is_the_plain_policy_gradient() -> None:
     """With α = 0 the meta-gradient is the mean gradient on the outer data at θ."""
-    config = validated(
-        TrainConfig(
-            algo="maml",
-            inner_lr=0.0,
-            horizon=20,
-            num_tasks=3,
-            num_trajectories=3,
-            hidden_sizes=(8,),
-        )
+    config = configuration(
+        algo="maml",
+        inner_lr=0.0,
+        horizon=20,
+        num_tasks=3,
+        num_trajectories=3,
+        hidden_sizes=(8,),
     )
     problem, learner = build(config)
     state = learner.init(jax.random.key(0))

@@ -7,9 +7,9 @@ import optax
 import pytest
 from problems import START, noisy, quadratic
 
-from dmaml_jax.build.learner import build, make_train_step
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
+from dmaml_jax.build.config import configuration
+from dmaml_jax.build.learner import build
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners.sg_mrl import meta_loss, sg_mrl
 from dmaml_jax.training.program import Program
 
@@ -128,8 +128,8 @@ def test_e_maml_scales_the_term_by_the_steps() -> None:
 @pytest.mark.parametrize("num_inner_steps", [1, 2])
 def test_scores_are_added_up_piece_by_piece(num_inner_steps: int) -> None:
     """In pieces, as on a CPU, and whole, as on a GPU: the same to rounding."""
-    config = validated(
-        TrainConfig(algo="sg-mrl", inner_lr=0.05, normalize_advantages=False, **SMALL)
+    config = configuration(
+        algo="sg-mrl", inner_lr=0.05, normalize_advantages=False, **SMALL
     )
     problem, _ = build(config)
     params = jax.tree.map(

@@ -11,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dmaml_jax.commands import train as run
-from dmaml_jax.training import program as training
-from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.build import configuration, program
 from dmaml_jax.cli import main
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
+from dmaml_jax.runs import training as run
+from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.locks import locked
-from dmaml_jax.config.presets import TrainConfig
 from dmaml_jax.runs.stored import read_config
+from dmaml_jax.training import devices
+from dmaml_jax.training import program as training
 from dmaml_jax.training.program import Program
-from dmaml_jax.config.rules import validated
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 TINY = {
@@ -39,12 +40,14 @@ TINY = {
 
 
 def config(**values) -> TrainConfig:
-    return validated(TrainConfig(**{**TINY, **values}))
+    return configuration(**{**TINY, **values})
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # JAX runs already in this process, and cannot be set up again.
+    monkeypatch.setattr(devices, "configure", lambda device, cpu_devices: None)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +174,8 @@ def test_more_epochs_go_on_and_count_as_one_run(uninterrupted, capsys) -> None:
     assert capsys.readouterr().out == ""
     assert run.train(config(epochs=14), "at-once", verbosity="quiet") == 0
     assert_same_run("longer", "at-once")
-    assert json.loads(Path("longer/config.json").read_text())["values"]["epochs"] == 14
+    kept = json.loads(Path("longer/config.json").read_text())
+    assert kept["values"]["run"]["epochs"] == 14
     assert len(rows(uninterrupted)) == 30
     with pytest.raises(UsageError, match="is not empty"):
         run.resume(longer, str(uninterrupted), "longer")
@@ -184,7 +188,7 @@ def test_a_changed_configuration_is_refused(uninterrupted, capsys) -> None:
     assert "--seeds, --inner-lr would change it" in said and said.count("\n") == 1
     shutil.copytree(uninterrupted, "cosine")
     kept = json.loads(Path("cosine/config.json").read_text())
-    kept["values"]["outer_schedule"] = "cosine"
+    kept["values"]["learner"]["outer_schedule"] = "cosine"
     Path("cosine/config.json").write_text(json.dumps(kept))
     assert main(["train", "--resume", "cosine", "--epochs", "20"]) == 2
     assert "--outer-schedule cosine" in capsys.readouterr().err
@@ -234,7 +238,7 @@ def failing_from_epoch_5(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return init, failing
 
-    monkeypatch.setattr(run, "train_step", train_step)
+    monkeypatch.setattr(program, "train_step", train_step)
 
 
 def test_a_seed_that_fails_is_frozen_or_stops_the_run(monkeypatch, capsys) -> None:

@@ -1,15 +1,12 @@
 """Adaptation measured, against a plain loop."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
-from dmaml_jax.config.presets import preset
-from dmaml_jax.config.rules import validated
 from dmaml_jax.training.adaptation import adaptation
 from dmaml_jax.training.program import evaluation_key, seed_keys
 
@@ -20,9 +17,9 @@ STEPS = 2
 
 def test_it_is_the_plain_loop_with_common_random_numbers():
     sizes = {"horizon": 12, "num_trajectories": 4, "hidden_sizes": (5,)}
-    config = dataclasses.replace(preset("intersection", "maml"), inner_lr=0.5, **sizes)
-    problem, learner = build(validated(config))
-    measure, _ = build(validated(dataclasses.replace(config, num_trajectories=6)))
+    config = configuration("intersection", "maml", inner_lr=0.5, **sizes)
+    problem, learner = build(config)
+    measure, _ = build(config.replace(num_trajectories=6))
     state = learner.init(jax.random.key(0))
     tasks = problem.sample_tasks(jax.random.key(1), 3)
     key = evaluation_key(7)
@@ -54,10 +51,10 @@ def test_its_key_is_none_of_training_s():
 
 
 def test_a_summary_of_one_s_own():
-    config = dataclasses.replace(
-        preset("point", "maml"), horizon=5, num_trajectories=2, hidden_sizes=(3,)
+    config = configuration(
+        "point", "maml", horizon=5, num_trajectories=2, hidden_sizes=(3,)
     )
-    problem, learner = build(validated(config))
+    problem, learner = build(config)
     state = learner.init(jax.random.key(0))
     tasks = problem.sample_tasks(jax.random.key(1), 2)
     run = adaptation(learner, problem, num_steps=1, summary=lambda data: data.obs)

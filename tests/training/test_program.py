@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build, make_train_step
-from dmaml_jax.config.presets import TrainConfig
-from dmaml_jax.config.rules import validated
 from dmaml_jax.learners import registry
 from dmaml_jax.training.program import Program, _run_chunk, seed_keys, train_step
 from dmaml_jax.types import Info, MetaLearner
@@ -61,7 +60,7 @@ def test_keys_of_init_and_of_ten_epochs_differ() -> None:
 def test_all_learners_start_alike_and_see_the_same_tasks() -> None:
     starts, tasks = [], []
     for name in registry.names():
-        config = validated(TrainConfig(algo=name, num_inner_steps=2, **SMALL))
+        config = configuration(algo=name, num_inner_steps=2, **SMALL)
         problem, learner = build(config)
         starts.append(flat(learner.init(jax.random.key(0)).params))
 

@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Circle, FancyBboxPatch, Polygon, Wedge
 
-from dmaml_jax.pictures.scenes.look import ALERT, INK, LINE, WARM, Episode, bare
+from dmaml_jax.pictures.scenes.look import (
+    ALERT,
+    INK,
+    LINE,
+    WARM,
+    Stage,
+    alone,
+    bare,
+)
+from dmaml_jax.rl.episodes import Episode
 
 ASPECT = 0.42
 _CART, _CART_HEIGHT, _WHEEL = 0.5, 0.26, 0.08
@@ -61,3 +70,8 @@ class CartPoleScene:
         )
         self.axle.center = tuple(foot)
         self.upright.set_center(tuple(foot))
+
+
+def stage(env: Any, task: Any) -> Stage:
+    """How the environment is shown."""
+    return Stage(ASPECT, 1 / float(task.tau), alone(CartPoleScene))

@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Polygon, Rectangle
 
-from dmaml_jax.pictures.scenes.look import ALERT, INK, MUTED, Episode, bare, turned
+from dmaml_jax.pictures.scenes.look import (
+    ALERT,
+    INK,
+    MUTED,
+    Stage,
+    alone,
+    bare,
+    turned,
+)
+from dmaml_jax.rl.episodes import Episode
 
 ASPECT = 0.86
 _WEST, _EAST, _SOUTH = -40.0, 26.0, -42.0
@@ -82,3 +91,8 @@ class CrossingScene:
         self.speed.set_text(f"{self.speeds[step]:.1f} m/s")
         self.crash.set_data(*np.mean([way[step] for way in self.ways], axis=0)[:, None])
         self.crash.set_visible(bool(self.collided[step]))
+
+
+def stage(env: Any, task: Any) -> Stage:
+    """How the environment is shown."""
+    return Stage(ASPECT, 2 / float(task.dt), alone(CrossingScene))  # twice as fast

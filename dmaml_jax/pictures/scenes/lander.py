@@ -11,10 +11,12 @@ from dmaml_jax.pictures.scenes.look import (
     INK,
     MUTED,
     WARM,
-    Episode,
+    Stage,
+    alone,
     bare,
     turned,
 )
+from dmaml_jax.rl.episodes import Episode
 
 ASPECT = 0.7
 _SKY, _GROUND, _CREST = "#f4f6fa", "#cfd5de", "#8d97a6"
@@ -168,3 +170,8 @@ class LanderScene:
         x, y = self.way[step]
         self.above.set_data([x], [self.top - 0.3])
         self.above.set_visible(bool(y > self.top + 0.5))
+
+
+def stage(env: Any, task: Any) -> Stage:
+    """How the environment is shown."""
+    return Stage(ASPECT, 50, alone(LanderScene))

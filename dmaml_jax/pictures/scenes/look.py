@@ -1,39 +1,16 @@
-"""What all scenes share: an episode, colours, and how a scene is asked to move."""
+"""What all scenes share: colours, the stage, and how a scene is asked to move."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from dmaml_jax.rl.episodes import Episode
 
 INK, MUTED, LINE, PAPER = "#1f2937", "#6b7280", "#d5dae1", "#ffffff"
 PANEL = "#f5f7fa"
 BEFORE, AFTER = "#6f7a8c", "#2563eb"
 ALERT, WARM, GREEN = "#dc2626", "#f59e0b", "#15803d"
-
-
-class Episode(NamedTuple):
-    """What happened in one episode of T steps, on the host.
-
-    Attributes:
-        states: of the environment before each step and after the last, leaves
-            `[T + 1, …]`.
-        obs: likewise, `[T + 1, …]`.
-        actions: as the environment took them, `[T, …]`.
-        rewards: `[T]`.
-        terminated: whether it ended by itself, not by the time limit.
-        task: the environment's parameters.
-    """
-
-    states: Any
-    obs: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminated: bool
-    task: Any
-
-    @property
-    def length(self) -> int:
-        """T, steps taken."""
-        return len(self.rewards)
 
 
 class Scene(Protocol):
@@ -52,6 +29,30 @@ class Scene(Protocol):
     def show(self, step: int) -> None:
         """Move everything to where it was after so many steps, 0 to T."""
         ...
+
+
+Draw = Callable[[Any, Episode, str, Sequence[Episode]], Scene]
+"""`(axes, episode, colour, both) -> scene`; `both` are shown side by side."""
+
+
+class Stage(NamedTuple):
+    """How an environment is shown.
+
+    Attributes:
+        aspect: height of a scene over its width.
+        steps_per_second: at which to play it.
+        draw: makes the scene of one of two episodes that are shown side by side, with
+            scales that fit both.
+    """
+
+    aspect: float
+    steps_per_second: float
+    draw: Draw
+
+
+def alone(scene: Callable[[Any, Episode, str], Scene]) -> Draw:
+    """How to draw a scene whose scales do not depend on the other episode."""
+    return lambda axes, episode, colour, both: scene(axes, episode, colour)
 
 
 def bare(axes: Any, x: tuple[float, float], y: tuple[float, float]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Circle
 
-from dmaml_jax.pictures.scenes.look import LINE, MUTED, WARM, Episode, bare
+from dmaml_jax.pictures.scenes.look import LINE, MUTED, WARM, Scene, Stage, bare
+from dmaml_jax.rl.episodes import Episode
 
 ASPECT = 0.86
 
@@ -50,3 +51,12 @@ class PointScene:
         """Lengthen the path."""
         self.path.set_data(*self.positions[: step + 1].T)
         self.dot.set_data(*self.positions[step][:, None])
+
+
+def stage(env: Any, task: Any) -> Stage:
+    """How the environment is shown."""
+
+    def draw(axes: Any, one: Episode, colour: str, both: Sequence[Episode]) -> Scene:
+        return PointScene(axes, one, colour, both, env.reward)
+
+    return Stage(ASPECT, 12, draw)

@@ -5,7 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from dmaml_jax.pictures.scenes.look import INK, LINE, MUTED, Episode
+from dmaml_jax.pictures.scenes.look import (
+    INK,
+    LINE,
+    MUTED,
+    Stage,
+)
+from dmaml_jax.rl.episodes import Episode
 
 ASPECT = 0.86
 _MOST_LINES = 6
@@ -90,3 +96,8 @@ class TraceScene:
         for artist in self.moving:
             if all(artist is not line for line, _ in self.lines):
                 artist.set_data([step, step], [0, self.cursor[1]])
+
+
+def stage(env: Any, task: Any) -> Stage:
+    """How the environment is shown."""
+    return Stage(ASPECT, 25, TraceScene)

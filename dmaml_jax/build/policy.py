@@ -1,0 +1,82 @@
+"""A policy that fits an environment's spaces."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.config.values import ActorCritic, ContinuousPolicy
+from dmaml_jax.errors import UsageError
+from dmaml_jax.rl.action_distributions import (
+    clipped_normal,
+    diagonal_normal,
+    squashed_normal,
+)
+from dmaml_jax.rl.policies import Critic, mlp_categorical, mlp_normal, on_arrays
+from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.types import Distribution, Policy
+
+
+def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Policy:
+    """An MLP that fits the environment's spaces, as they are for the medium task.
+
+    Raises:
+        UsageError: its actions or observations are of a kind that no MLP fits.
+    """
+    # Now, also where a caller builds a learner inside of its own jit or vmap.
+    with jax.ensure_compile_time_eval():
+        middle = tasks.mean()
+        policy = _on_vectors(env, env.action_space(middle), config)
+    with jax.numpy_dtype_promotion("standard"):
+        obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), middle)
+    if not hasattr(obs, "shape"):
+        raise UsageError(
+            f"The observations of {env.name} are no arrays, so there is no default "
+            "policy: pass policy=Policy(init, apply, distribution)."
+        )
+    plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)
+    scale, squash = config.policy.obs_scale, config.policy.obs_squash
+    if plain and not squash and isinstance(scale, int | float) and scale == 1:
+        return policy
+    return on_arrays(policy, obs.shape, scale, squash=squash)
+
+
+def _on_vectors(env: Any, space: Any, config: TrainConfig) -> Policy:
+    """The MLP itself, for observations that are vectors of floats."""
+    sizes, values = config.policy.hidden_sizes, config.policy
+    common: dict[str, Any] = {
+        "precision": config.run.matmul_precision,
+        "critic": _critic(config),
+    }
+    if hasattr(space, "n"):
+        return mlp_categorical(space.n, sizes, **common)
+    if len(getattr(space, "shape", ())) != 1:
+        raise UsageError(
+            f"The actions of {env.name} are neither one choice nor a vector, so there "
+            "is no default policy: pass policy=Policy(init, apply, distribution)."
+        )
+    assert isinstance(values, ContinuousPolicy)
+    return mlp_normal(
+        space.shape[0],
+        sizes,
+        distribution=_continuous(space, values.bounds),
+        initial_std=values.initial_std,
+        min_std=values.min_std,
+        **common,
+    )
+
+
+def _critic(config: TrainConfig) -> Critic:
+    if not isinstance(config.method, ActorCritic):
+        return "none"
+    return "shared" if config.method.shared_trunk else "separate"
+
+
+def _continuous(space: Any, bounds: str) -> Distribution:
+    low = np.broadcast_to(np.asarray(space.low), space.shape)
+    high = np.broadcast_to(np.asarray(space.high), space.shape)
+    if not (np.isfinite(low) & np.isfinite(high)).all():
+        return diagonal_normal()
+    return {"squash": squashed_normal, "clip": clipped_normal}[bounds](low, high)

@@ -1,0 +1,67 @@
+"""From a configuration to the problem that a learner learns."""
+
+from typing import Any
+
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.config.values import ActorCritic, PolicyGradient
+from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
+from dmaml_jax.rl.objectives import Objective, actor_critic, policy_gradient
+from dmaml_jax.rl.problem import make_problem
+from dmaml_jax.rl.surrogates import surrogate
+from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.types import Policy, Problem
+
+_BASELINES = {
+    "leave-one-out": leave_one_out_time_mean,
+    "linear": linear_features,
+    "none": None,
+}
+
+
+def problem_of(
+    config: TrainConfig, env: Any, tasks: TaskDistribution, policy: Policy
+) -> Problem:
+    """The problem of a configuration on an environment, its tasks and a policy."""
+    sampling = config.sampling
+    return make_problem(
+        env,
+        tasks,
+        policy,
+        _objective(policy, config, config.method.step_reduction),
+        horizon=sampling.horizon or int(env.default_params.max_steps_in_episode),
+        num_trajectories=sampling.num_trajectories,
+        discount=sampling.discount,
+    )
+
+
+def _objective(policy: Policy, config: TrainConfig, step_reduction: Any) -> Objective:
+    method = config.method
+    common: dict[str, Any] = {
+        "discount": config.sampling.discount,
+        "surrogate": surrogate(
+            config.learner.surrogate, config.learner.loaded_dice_lambda
+        ),
+        "normalize_advantages": method.normalize_advantages,
+        "step_reduction": step_reduction,
+        "discount_weighting": method.discount_weighting,
+    }
+    if isinstance(method, PolicyGradient):
+        return policy_gradient(policy, baseline=_BASELINES[method.baseline], **common)
+    assert isinstance(method, ActorCritic)
+    return actor_critic(
+        policy,
+        gae_lambda=method.gae_lambda,
+        value_coefficient=method.value_coefficient,
+        entropy_coefficient=method.entropy_coefficient,
+        **common,
+    )
+
+
+def pre_step_of(config: TrainConfig, problem: Problem, policy: Policy) -> Problem:
+    """The problem with the loss that the directed pre-step descends."""
+    if config.directed is None or config.directed.directed_reduction == "same":
+        return problem
+    objective = _objective(policy, config, config.directed.directed_reduction)
+    return problem._replace(
+        advantages=objective.advantages, outer_loss=objective.outer_loss
+    )

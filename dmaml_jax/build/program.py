@@ -1,0 +1,45 @@
+"""From a configuration to the compiled program of a run."""
+
+from typing import Any
+
+import jax
+
+from dmaml_jax.build.learner import build
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.training.program import Program, devices_per_seed, train_step
+
+
+def program_of(config: TrainConfig) -> Program:
+    """The program of a configuration, not yet compiled."""
+    problem, learner = build(config)
+    devices = _devices(config)
+    num_tasks = config.sampling.num_tasks
+    return Program(
+        *train_step(problem, learner, num_tasks),
+        seeds=config.seed_numbers,
+        chunk_epochs=config.run.chunk_epochs,
+        devices=devices,
+        task_devices=devices_per_seed(len(devices), config.run.seeds, num_tasks),
+    )
+
+
+def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
+    """What, beside its values, decides the bits of a run."""
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "seed_devices": program.seed_devices,
+        "task_devices": program.task_devices,
+        "seeds_per_device": program.width,
+        "matmul_precision": config.run.matmul_precision,
+        "x64": bool(jax.config.read("jax_enable_x64")),
+    }
+
+
+def _devices(config: TrainConfig) -> list[Any]:
+    """All devices; of a CPU's no more than the configuration asks for."""
+    devices = jax.devices()
+    if devices[0].platform == "cpu" and config.run.cpu_devices:
+        return devices[: config.run.cpu_devices]
+    return devices

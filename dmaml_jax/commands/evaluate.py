@@ -1,0 +1,195 @@
+"""The evaluate command: a trained run on tasks that it has not seen."""
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dmaml_jax.build.environment import solver_of
+from dmaml_jax.commands.options import RunFolder, require_whole
+from dmaml_jax.commands.words import parsed
+from dmaml_jax.options import flag
+from dmaml_jax.pictures.plots import draw_evaluation
+from dmaml_jax.results.evaluation import (
+    measure,
+    summarise,
+    task_sets,
+    values_of,
+    varied,
+    write_table,
+)
+from dmaml_jax.results.references import initial_states, states_of_medium_task
+from dmaml_jax.runs.folder import circumstances, shown, write_json
+from dmaml_jax.runs.loading import Loaded, load
+from dmaml_jax.runs.stored import read_config
+from dmaml_jax.training import devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Adapt a trained run to tasks that it has not seen, and measure.
+
+    Writes evaluation.csv, evaluation.json and evaluation.png into the run folder.
+    Example: dmaml-jax evaluate runs/mine --tasks 100 --steps 5 --shots 10
+    """
+
+    run: RunFolder
+    """The run folder."""
+    tasks: int = 100
+    """Tasks of each kind, all from one draw that every run and seed shares."""
+    steps: int = 5
+    """Adaptation steps at most."""
+    shots: int = 0
+    """Trajectories per adaptation step; 0: as many as in training."""
+    episodes: int = 20
+    """Episodes that measure each policy, the same random numbers before and after."""
+    out_of_range: tuple[str, ...] = ("auto",)
+    """NAME=LOW:HIGH ... of tasks beyond training's; auto: next to its ranges; none."""
+    task_seed: int = 0
+    """Which draw of tasks."""
+    baselines: bool = False
+    """Beside it: a random start, and a policy trained on the medium task alone."""
+    solver: Literal["default", "exact", "fast"] = "default"
+    """Of the lander: exact by default, whichever it trained with."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to run."""
+    out: str = ""
+    """Folder for the files; the run folder if empty."""
+
+    def check(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: the first such value.
+        """
+        for name, least in (
+            ("tasks", 1),
+            ("steps", 1),
+            ("shots", 0),
+            ("episodes", 1),
+            ("task_seed", 0),
+        ):
+            require_whole(name, getattr(self, name), least)
+
+
+def main(words: Sequence[str]) -> int:
+    """Evaluate as the words after `evaluate` say; returns the exit code."""
+    options = parsed(Evaluate, "evaluate", words)
+    options.check()
+    devices.configure(options.device, devices.usable_cores())
+    return evaluate(options)
+
+
+def evaluate(options: Evaluate) -> int:
+    """Adapt to unseen tasks, measure, and write table, summary and picture.
+
+    Args:
+        options: of the command.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        UsageError: no such run, or values that do not fit it.
+    """
+    run = load(options.run, solver=_solver(options))
+    out = Path(options.out or run.folder).expanduser()
+    sets = task_sets(
+        run,
+        num_tasks=options.tasks,
+        draw=options.task_seed,
+        out_of_range=options.out_of_range,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    states = {"meta": run.states}
+    if options.baselines:
+        states["random"] = initial_states(run)
+        states["medium"] = states_of_medium_task(run)
+    print(
+        f"adapting {run.config.run.algo} on {run.config.run.env} to "
+        f"{len(sets) * options.tasks} tasks; compiling ...",
+        flush=True,
+    )
+    returns = measure(
+        run,
+        states,
+        sets,
+        num_steps=options.steps,
+        num_trajectories=_shots(options, run),
+        num_episodes=options.episodes,
+    )
+    parameters = varied(run.config)
+    summary = {
+        "command": _command(options),
+        "options": dataclasses.asdict(options),
+        "environment": run.config.run.env,
+        "epoch": run.epoch,
+        "parameters": parameters,
+        **circumstances(),
+        "rows": summarise(returns),
+    }
+    write_table(out / "evaluation.csv", run, returns, sets, parameters)
+    write_json(out / "evaluation.json", summary)
+    draw_evaluation(
+        returns,
+        {name: values_of(tasks, parameters) for name, tasks in sets.items()},
+        out / "evaluation.png",
+        title=f"{run.config.run.algo} on {run.config.run.env}",
+    )
+    _print(summary, run, options)
+    print(f"in {shown(out)}: evaluation.csv, evaluation.json, evaluation.png")
+    return 0
+
+
+def _solver(options: Evaluate) -> str | None:
+    """Of an environment that has several: what is measured is measured exactly."""
+    if options.solver != "default":
+        return options.solver
+    return "exact" if solver_of(read_config(options.run).run.env) else None
+
+
+def _shots(options: Evaluate, run: Loaded) -> int:
+    return options.shots or run.config.sampling.num_trajectories
+
+
+def _command(options: Evaluate) -> str:
+    words = ["dmaml-jax", "evaluate", options.run]
+    for field in dataclasses.fields(options)[1:]:
+        value = getattr(options, field.name)
+        if value == field.default or field.name == "out":
+            continue
+        given = value if isinstance(value, tuple) else () if value is True else (value,)
+        words += [flag(field.name), *map(str, given)]
+    return shlex.join(words)
+
+
+def _print(summary: dict[str, Any], run: Loaded, options: Evaluate) -> None:
+    seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) > 1 else ''}"
+    print(
+        f"{run.config.run.algo} on {run.config.run.env} after {run.epoch} epochs, "
+        f"{seeds}, {options.tasks} tasks of each kind, {_shots(options, run)} "
+        "trajectories a step,\n"
+        f"{options.episodes} other episodes to measure; mean [95 % interval over seeds "
+        "and tasks]"
+    )
+    for row in summary["rows"]:
+        print(f"\n{_POLICIES[row['policy']]}, {row['set']} tasks")
+        print(f"{'steps':>7}  {'return':>26}  {'gain':>26}  {'worse than before':>18}")
+        for step, value in enumerate(row["returns"]):
+            gain = _text(row["gains"][step]) if step else ""
+            worse = f"{row['negative_shares'][step]:.0%} of tasks" if step else ""
+            print(f"{step:>7}  {_text(value):>26}  {gain:>26}  {worse:>18}")
+
+
+_POLICIES = {
+    "meta": "meta-learned start",
+    "random": "random start",
+    "medium": "trained on the medium task alone",
+}
+
+
+def _text(interval: dict[str, float | None]) -> str:
+    if interval["low"] is None:
+        return f"{interval['mean']:.1f}"
+    return f"{interval['mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"

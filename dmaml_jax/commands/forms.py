@@ -1,0 +1,64 @@
+"""Owners of values as tyro reads them from a command line."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from dmaml_jax.commands.words import settled
+from dmaml_jax.options import applies, options_of
+
+
+def read(
+    command: type, owners: Mapping[str, Any], words: Sequence[str], *, about: str = ""
+) -> Any:
+    """A command's own flags and the values of owners, read from words.
+
+    Args:
+        command: a dataclass of the flags that no owner has; its name in lower case is
+            the command's.
+        owners: by an attribute's name, an owner with the defaults; `--help` shows each
+            as a group.
+        words: after the command.
+        about: more for `--help`.
+
+    Returns:
+        A `command` that has an attribute for each owner, with those of its values that
+        have an effect.
+
+    Raises:
+        UsageError: a flag that takes one value is given twice.
+        SystemExit: tyro has printed help, or what cannot be read.
+    """
+    forms = {name: _form(name, owner) for name, owner in owners.items()}
+    fields: list[Any] = [
+        (name, type(form), dataclasses.field(default=form))
+        for name, form in forms.items()
+    ]
+    name = command.__name__
+    kind = dataclasses.make_dataclass(name, fields, bases=(command,), frozen=True)
+    return tyro.cli(
+        kind,
+        prog=f"dmaml-jax {name.lower()}",
+        description=f"{inspect.getdoc(command)}\n{about}",
+        args=settled(words),
+        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+    )
+
+
+def _form(name: str, owner: Any) -> Any:
+    """An owner's values for tyro: those that have an effect, with their help."""
+    fields: list[Any] = [
+        (
+            option.name,
+            Annotated[option.type, tyro.conf.arg(help=option.help)],
+            dataclasses.field(default=getattr(owner, option.name)),
+        )
+        for option in options_of(type(owner)).values()
+        if applies(owner, option)
+    ]
+    form = dataclasses.make_dataclass(name, fields, frozen=True)
+    form.__doc__ = type(owner).__doc__
+    return form()

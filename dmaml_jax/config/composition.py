@@ -1,0 +1,251 @@
+"""A configuration: the owners' values for a chosen environment, learner and method."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from dmaml_jax.config import rules
+from dmaml_jax.config.values import (
+    METHODS,
+    ContinuousPolicy,
+    Directed,
+    Method,
+    Policy,
+    Run,
+    Sampling,
+    Tasks,
+)
+from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
+from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.options import applies, checked, flag, options_of
+
+Preset = Mapping[str, Mapping[str, Any]]
+"""Values by owner and name, such as `{"learner": {"inner_lr": 0.1}}`."""
+
+
+class World(NamedTuple):
+    """What an environment brings to a configuration.
+
+    Attributes:
+        name: of the environment.
+        continuous: whether its actions are numbers instead of choices.
+        preset: what differs there from the owners' defaults.
+    """
+
+    name: str
+    continuous: bool
+    preset: Preset
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Every value of a training run, by its owner.
+
+    It holds what applies to the chosen environment, learner and method and nothing
+    else. `dmaml_jax.build.configuration` makes one.
+
+    Attributes:
+        run: what is trained, for how long, and where.
+        sampling: how much is collected.
+        tasks: what varies from task to task.
+        policy: the network; a `ContinuousPolicy` where actions are numbers.
+        method: `PolicyGradient` or `ActorCritic`.
+        learner: the inner loop, the outer step and the learner's own options.
+        directed: the pre-step on the medium task; None of a learner that has none.
+        world: what the environment brought.
+    """
+
+    run: Run
+    sampling: Sampling
+    tasks: Tasks
+    policy: Policy
+    method: Method
+    learner: GradientOptions
+    directed: Directed | None
+    world: World = dataclasses.field(compare=False, repr=False)
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seeds, FIRST … FIRST + seeds − 1."""
+        return range(self.run.seed, self.run.seed + self.run.seeds)
+
+    def nested(self) -> dict[str, dict[str, Any]]:
+        """The values that have an effect, by owner and name."""
+        owners = {name: getattr(self, name) for name in OWNERS}
+        return {
+            name: _effective(owner)
+            for name, owner in owners.items()
+            if owner is not None
+        }
+
+    def flat(self) -> dict[str, Any]:
+        """The values that have an effect, by name: no two owners share one."""
+        return _flattened(self.nested())
+
+    def replace(self, **values: Any) -> "TrainConfig":
+        """The same with other values; what then no longer applies is left out.
+
+        Args:
+            **values: by name, the environment excepted.
+
+        Raises:
+            UsageError: as `compose`.
+        """
+        return compose(self.world, values, kept=self.flat())
+
+
+OWNERS = ("run", "sampling", "tasks", "policy", "method", "learner", "directed")
+
+
+def compose(
+    world: World, given: Mapping[str, Any], *, kept: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """The configuration of an environment with given values, which make sense together.
+
+    Args:
+        world: the environment.
+        given: values by name; each must apply.
+        kept: values by name, of another configuration perhaps; what does not apply is
+            left out.
+
+    Raises:
+        UsageError: as `assembled`, or values that make no sense together.
+    """
+    config = assembled(world, given, kept=kept)
+    rules.require_sense(config)
+    return config
+
+
+def assembled(
+    world: World, given: Mapping[str, Any], *, kept: Mapping[str, Any] | None = None
+) -> TrainConfig:
+    """The configuration of an environment with given values, each of them allowed.
+
+    A value is the given one, else the kept one, else the learner's preset, else the
+    environment's, else the owner's default.
+
+    Args:
+        world: the environment.
+        given: as for `compose`.
+        kept: likewise.
+
+    Raises:
+        UsageError: a name that does not exist or belongs to another choice, or a value
+            that is not allowed.
+    """
+    values = {**(kept or {}), **given, "env": world.name}
+    algo = registry.full_name(values.get("algo", Run.algo))
+    owners = owners_of(world, algo, _method(values))
+    offered = {name for owner in owners.values() for name in options_of(owner)}
+    for name in given:
+        if name not in offered:
+            raise refusal(name, owners.values())
+    presets = {**_flattened(world.preset), **_flattened(registry.entry(algo).preset)}
+    values = {**presets, **values, "algo": algo}
+    made = {name: _made(owner, values, given) for name, owner in owners.items()}
+    return TrainConfig(**{"directed": None, **made}, world=world)
+
+
+def owners_of(world: World, algo: str, method: str) -> dict[str, type]:
+    """The owners of the values that apply, by their place in a configuration.
+
+    Args:
+        world: the environment.
+        algo: a learner's full name.
+        method: "pg" or "ac".
+    """
+    owners: dict[str, type] = {
+        "run": Run,
+        "sampling": Sampling,
+        "tasks": Tasks,
+        "policy": ContinuousPolicy if world.continuous else Policy,
+        "method": METHODS[method],
+        "learner": registry.options_class(algo),
+    }
+    return {**owners, **({"directed": Directed} if registry.is_directed(algo) else {})}
+
+
+def refusal(name: str, owners: Iterable[type]) -> UsageError:
+    """Why a value cannot be given: it belongs to another choice, or there is none.
+
+    Args:
+        name: of the value.
+        owners: of the values that apply; one of them may have it beside another choice
+            of its own.
+    """
+    options = {n: o for owner in owners for n, o in options_of(owner).items()}
+    choice = _choice_of(name)
+    if name in options:
+        chooser, value = options[name].where or ("", "")
+        choice = f"{flag(chooser)} {value}"
+    if choice is not None:
+        return UsageError(
+            f"{flag(name)} belongs to {choice}: leave it out, or choose that."
+        )
+    offered = [n for n, option in options.items() if option.where is None]
+    close = get_close_matches(name, sorted(offered), n=1)
+    hint = f" Did you mean {flag(close[0])}?" if close else ""
+    known = ", ".join(sorted(offered))
+    return UsageError(f"There is no value {name!r}: choose from {known}.{hint}")
+
+
+def is_known(name: str) -> bool:
+    """Whether any choice has a value of that name."""
+    common = (Run, Sampling, Tasks, Policy, Method, GradientOptions)
+    return any(name in options_of(owner) for owner in common) or bool(_choice_of(name))
+
+
+def _choice_of(name: str) -> str | None:
+    """The choice that a value belongs to, in words; None where there is no value."""
+    if name in options_of(ContinuousPolicy):
+        return "environments with continuous actions"
+    if name in options_of(Directed):
+        return "directed learners (--algo directed-NAME)"
+    for method, owner in METHODS.items():
+        if name in options_of(owner):
+            return f"--method {method}"
+    algos = [
+        algo
+        for algo in registry.LEARNERS
+        if name in options_of(registry.options_class(algo))
+    ]
+    if algos:
+        return f"--algo {' or '.join(algos)} (directed or not)"
+    return None
+
+
+def _method(values: Mapping[str, Any]) -> str:
+    return checked(options_of(Run)["method"], values.get("method", Run.method))
+
+
+def _made(owner: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """An owner with those of the values that are its own and have an effect."""
+    options = options_of(owner)
+    found = {
+        name: checked(option, values[name])
+        for name, option in options.items()
+        if name in values
+    }
+    made = owner(**found)
+    for name in found:
+        option = options[name]
+        if applies(made, option):
+            continue
+        if name in given:
+            raise refusal(name, [owner])
+        made = dataclasses.replace(made, **{name: option.default})
+    return made
+
+
+def _effective(owner: Any) -> dict[str, Any]:
+    return {
+        name: getattr(owner, name)
+        for name, option in options_of(type(owner)).items()
+        if applies(owner, option)
+    }
+
+
+def _flattened(nested: Preset) -> dict[str, Any]:
+    return {name: value for own in nested.values() for name, value in own.items()}

@@ -1,0 +1,204 @@
+"""A run from its configuration: it begins in a new folder, or goes on in its own."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from dmaml_jax.build.environment import solver_of
+from dmaml_jax.build.program import layout, program_of
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.config.rules import objective
+from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.folder import (
+    FILES,
+    circumstances,
+    create_run_folder,
+    describe_run,
+    json_values,
+    shown,
+    write_json,
+)
+from dmaml_jax.runs.locks import locked
+from dmaml_jax.runs.loop import DONE, Run, stopping_gently
+from dmaml_jax.runs.metrics import whole_epochs
+from dmaml_jax.runs.progress import Progress
+from dmaml_jax.runs.sinks import open_sink, require_sink
+from dmaml_jax.runs.stored import read_record
+from dmaml_jax.training.program import Program
+
+Log = Literal["none", "tensorboard", "wandb"]
+Verbosity = Literal["quiet", "normal", "verbose"]
+
+
+def train(
+    config: TrainConfig,
+    out: str | None,
+    *,
+    log: Log = "none",
+    verbosity: Verbosity = "normal",
+) -> int:
+    """Train, and write the run folder as it goes.
+
+    Args:
+        config: validated values, the number of CPU devices settled.
+        out: the run folder, or None for a new one under `runs/`.
+        log: where metrics go beside metrics.csv.
+        verbosity: how much is printed.
+
+    Returns:
+        The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
+
+    Raises:
+        UsageError: wrong input, before anything is compiled.
+        OSError: the disk is full.
+    """
+    require_sink(log)
+    program = program_of(config)
+    folder = create_run_folder(
+        out,
+        f"{config.run.env}-{config.run.algo}",
+        describe_run(
+            json_values(config.nested()),
+            objective=objective(config),
+            environment=solver_of(config.run.env),
+            program=layout(config, program),
+        ),
+    )
+    with locked(folder):
+        return _run(config, program, folder, log, verbosity, go_on=False)
+
+
+def resume(
+    config: TrainConfig,
+    run: str,
+    out: str | None,
+    *,
+    log: Log = "none",
+    verbosity: Verbosity = "normal",
+) -> int:
+    """Go on with a run where its last checkpoint left it, or from its start.
+
+    Args:
+        config: that of the run, perhaps with more epochs.
+        run: the run folder.
+        out: a new folder to go on in, in which the run is copied; None: in its own.
+        log: where metrics go beside metrics.csv.
+        verbosity: how much is printed.
+
+    Returns:
+        The exit code, as `train`; 0 also where there is nothing left to do.
+
+    Raises:
+        UsageError: another process writes the run, or `out` holds one.
+        OSError: the disk is full.
+    """
+    require_sink(log)
+    folder = Path(run).expanduser().resolve()
+    if out is not None:
+        with locked(folder):
+            folder = _copied(folder, Path(out).expanduser().resolve())
+    with locked(folder):
+        if _is_finished(config, folder):
+            print(
+                f"{shown(folder)} is finished: all of its {config.run.epochs} epochs "
+                "are done. A greater --epochs would go on."
+            )
+            return DONE
+        program = program_of(config)
+        record = read_record(folder)
+        for note in _differences(record, layout(config, program)):
+            print(note, file=sys.stderr)
+        again = [*record.get("resumed", []), circumstances()]
+        changed = {"values": json_values(config.nested()), "resumed": again}
+        write_json(folder / "config.json", {**record, **changed})
+        return _run(config, program, folder, log, verbosity, go_on=True)
+
+
+def _is_finished(config: TrainConfig, folder: Path) -> bool:
+    """Whether the last thing that a run writes is there."""
+    written = Checkpoints(folder).epochs()
+    at_the_end = bool(written) and written[-1] == config.run.epochs
+    return at_the_end and whole_epochs(folder, config.seed_numbers) >= config.run.epochs
+
+
+def _run(
+    config: TrainConfig,
+    program: Program,
+    folder: Path,
+    log: Log,
+    verbosity: Verbosity,
+    *,
+    go_on: bool,
+) -> int:
+    progress = Progress(config.run.epochs, verbosity)
+    seeds = config.seed_numbers
+    lanes = f"seed {seeds[0]}"
+    if len(seeds) > 1:
+        lanes = f"seeds {seeds[0]} to {seeds[-1]}"
+    device = jax.devices()[0]
+    solver = solver_of(config.run.env)
+    progress.say(
+        f"{config.run.algo} on {config.run.env}, {lanes}, {config.run.epochs} epochs, "
+        f"on {program.seed_devices * program.task_devices} x {device.device_kind} "
+        f"({device.platform})"
+    )
+    progress.say(f"objective {objective(config)}")
+    if solver:
+        progress.say(f"solver {solver['solver']}: {solver['conformance']}")
+    progress.say(f"run folder: {shown(folder)}\ncompiling ...")
+    with stopping_gently() as stop:
+        run = Run(config, program, folder, stop=stop, progress=progress)
+        if go_on:
+            run.restore()
+            progress.say(f"going on after epoch {run.epoch} of {config.run.epochs}")
+        sink = open_sink(log, folder, seeds, run.epoch, json_values(config.flat()))
+        try:
+            return run.train(sink)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{error.strerror or error}: make room, then go on with dmaml-jax "
+                f"train --resume {shown(folder)}",
+            ) from error
+
+
+def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What may make the bits of a resumed run others than those of one in a piece."""
+    notes = []
+    versions = [record, *record.get("resumed", [])][-1].get("versions", {})
+    for package in ("jax", "jaxlib"):
+        before, here = versions.get(package), circumstances()["versions"][package]
+        if before != here:
+            notes.append(
+                f"note: this run was last continued with {package} {before}, and here "
+                f"is {here}: its numbers may differ in their last bits."
+            )
+    before = record.get("program", {})
+    changed = [name for name, value in now.items() if before.get(name) != value]
+    if changed:
+        told = ", ".join(f"{n} {before.get(n)} -> {now[n]}" for n in changed)
+        notes.append(
+            f"note: the program is laid out differently here ({told}): its numbers "
+            "may differ in their last bits."
+        )
+    return notes
+
+
+def _copied(folder: Path, out: Path) -> Path:
+    """A copy of a run, in a folder that must not hold one; it appears whole."""
+    taken = [name for name in FILES if (out / name).exists()]
+    if taken or (out.exists() and any(out.iterdir())):
+        raise UsageError(f"--out {out} is not empty: give a new folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = out.parent / f".{out.name}.{os.getpid()}"
+    try:
+        shutil.copytree(folder, aside, ignore=shutil.ignore_patterns(".*"))
+        aside.replace(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return out

@@ -1,0 +1,273 @@
+"""Tasks of an environment, with every check of their parameters in this one place.
+
+A flag's items `NAME=…` become a task (`task_of`: --task, --medium-values, --set) or a
+distribution (`tasks_of`: --vary, --out-of-range). What an environment of the house says
+of its parameters is in `dmaml_jax.envs.base`; of any other nothing is known, and what
+its parameters do is tried out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dmaml_jax.errors import UsageError
+from dmaml_jax.tasks import laws, probe
+from dmaml_jax.tasks.distributions import TaskDistribution, independent, on_circle
+from dmaml_jax.tasks.parameters import typed
+from dmaml_jax.tasks.written import Varied, parse_values, parse_vary
+from dmaml_jax.types import Task
+
+Ends = Mapping[str, tuple[float, float]]
+"""Least and greatest value of parameters."""
+
+
+def common_params(env: Any, items: tuple[str, ...], horizon: int) -> Task:
+    """What all tasks have in common: the defaults, fixed values, the time limit.
+
+    Args:
+        env: an environment with gymnax's interface.
+        items: `NAME=VALUE`, as `--set` takes them.
+        horizon: H; the environment's own limit gives way where this is longer.
+
+    Raises:
+        UsageError: an item is wrong.
+    """
+    # Now, also where a caller builds a learner inside of its own jit or vmap.
+    with jax.ensure_compile_time_eval():
+        params = task_of(env, env.default_params, items, "--set")
+    limit = max(int(env.default_params.max_steps_in_episode), horizon)
+    return params.replace(max_steps_in_episode=limit)
+
+
+def task_of(env: Any, task: Task, items: tuple[str, ...], flag: str) -> Task:
+    """A task with some parameters at given values.
+
+    Args:
+        env: an environment with gymnax's interface.
+        task: the other parameters.
+        items: `NAME=VALUE`.
+        flag: that they were given by, for errors.
+
+    Raises:
+        UsageError: an item is no such thing, the environment has no such parameter,
+            or it does not take that value.
+    """
+    values = {}
+    for name, value in parse_values(items, flag).items():
+        try:
+            values[name] = typed(task, name, value)
+        except ValueError as error:
+            raise _said(f"{flag} {name}", error) from None
+    changed = task.replace(**values)
+    ends = {name: (float(value), float(value)) for name, value in values.items()}
+    _require_limits(env, ends, flag)
+    _require_order(env, changed, ends, flag)
+    for name in values:
+        _require_felt(env, changed, name, flag)
+    return changed
+
+
+def tasks_of(
+    env: Any,
+    params: Task,
+    vary: tuple[str, ...],
+    *,
+    held_out: float = 0.0,
+    flag: str = "--vary",
+    known: tuple[str, ...] = (),
+) -> TaskDistribution:
+    """A distribution of tasks.
+
+    Args:
+        env: an environment with gymnax's interface.
+        params: what all tasks have in common.
+        vary: items `NAME=…`.
+        held_out: share of a list that is kept for evaluation.
+        flag: that they were given by, for errors.
+        known: items whose values need not be tried out.
+
+    Raises:
+        UsageError: a parameter that is unknown, cannot vary, has no effect or would
+            leave its limits.
+    """
+    varied = parse_vary(vary, flag)
+    if held_out and not any(_lists(how) for how in varied.values()):
+        raise UsageError(
+            f"--held-out keeps a share of a list, and {flag} lists no values: leave it "
+            "out (of a range, evaluation draws fresh values)."
+        )
+    tasks, ends = _distribution(params, varied, held_out, flag)
+    _require_limits(env, ends, flag)
+    _require_order(env, params, ends, flag)
+    if all(low == high for low, high in ends.values()):
+        raise UsageError(
+            f"{flag} leaves every parameter at one value, so that all tasks are alike: "
+            "give a range with LOW < HIGH."
+        )
+    for name in ends:
+        _require_felt(env, params, name, flag)
+    new = [item for item in vary if item not in known]
+    for name in (name for item in new for name in item.partition("=")[0].split(",")):
+        _try(env, params, name, ends[name], flag)
+    return tasks
+
+
+def switches_and_counts(tasks: TaskDistribution) -> list[str]:
+    """Parameters without a mean that differ from task to task.
+
+    Found by drawing tasks, as a distribution does not say what it varies.
+    """
+    with jax.ensure_compile_time_eval():
+        drawn = jax.vmap(tasks.sample)(jax.random.split(jax.random.key(0), 64))
+        leaves, _ = jax.tree_util.tree_flatten_with_path(drawn)
+        return [
+            jax.tree_util.keystr(path, simple=True)
+            for path, leaf in leaves
+            if not np.issubdtype(leaf.dtype, np.floating) and np.any(leaf != leaf[0])
+        ]
+
+
+def _distribution(
+    params: Task, varied: Mapping[tuple[str, ...], Varied], held_out: float, flag: str
+) -> tuple[TaskDistribution, Ends]:
+    """The tasks, and between which values each parameter lies."""
+    single: dict[str, laws.Law] = {}
+    circles: dict[tuple[str, ...], float] = {}
+    for names, how in varied.items():
+        try:
+            if how.kind == "circle":
+                circles[names] = how.numbers[0]
+            else:
+                single[names[0]] = _law(how, held_out)
+                independent(params, {names[0]: single[names[0]]})
+        except ValueError as error:
+            raise _said(f"{flag} {names[0]}", error) from None
+    try:
+        tasks = independent(params, single)
+        for (first, second), radius in circles.items():
+            tasks = on_circle(tasks, first, second, radius)
+    except ValueError as error:
+        raise _said(flag, error) from None
+    ends = {name: (law.low, law.high) for name, law in single.items()}
+    for names, radius in circles.items():
+        ends |= dict.fromkeys(names, (-radius, radius))
+    return tasks, ends
+
+
+def _law(how: Varied, held_out: float) -> laws.Law:
+    numbers = how.numbers
+    if how.kind == "mixture":
+        listed = [n for part in how.parts if part.kind == "list" for n in part.numbers]
+        if held_out and len(set(listed)) < len(listed):
+            raise ValueError(
+                "two lists of a mixture share a value, which --held-out "
+                "might keep from one and not from the other"
+            )
+        return laws.any_of([_law(part, held_out) for part in how.parts], numbers)
+    if how.kind == "list":
+        share = held_out if len(numbers) > 1 else 0.0
+        return laws.one_of(numbers, held_out=share)
+    of = {
+        "uniform": laws.between,
+        "log": laws.log_between,
+        "normal": laws.normal_between,
+    }
+    return of[how.kind](*numbers)
+
+
+def _lists(how: Varied) -> bool:
+    listed = how.kind == "list" and len(how.numbers) > 1
+    return listed or any(_lists(part) for part in how.parts)
+
+
+def _require_limits(env: Any, ends: Ends, flag: str) -> None:
+    """Refuse values at or below 0 of what must be above."""
+    for name, (low, high) in ends.items():
+        if low > 0 or name not in getattr(env, "positive", ()):
+            continue
+        if low == high:
+            raise UsageError(f"{flag} {name}={low:g}: {name} must be above 0.")
+        raise UsageError(
+            f"{flag} {name}: its values go from {low:g} to {high:g}, but {env.name} "
+            f"allows only those above 0 for {name}."
+        )
+
+
+def _require_order(env: Any, params: Task, ends: Ends, flag: str) -> None:
+    """Refuse pairs of parameters that may cross."""
+    for smaller, larger in getattr(env, "ordered", ()):
+        if smaller not in ends and larger not in ends:
+            continue
+        highest = _number(ends[smaller][1] if smaller in ends else params, smaller)
+        lowest = _number(ends[larger][0] if larger in ends else params, larger)
+        if highest > lowest:
+            raise UsageError(
+                f"{flag} lets {smaller} reach {highest:g} and {larger} {lowest:g}, but "
+                f"{smaller} must stay below {larger}: give values that do not cross."
+            )
+
+
+def _number(source: Any, name: str) -> float:
+    """A number, or that parameter of a task."""
+    return source if isinstance(source, float) else float(getattr(source, name))
+
+
+def _require_felt(env: Any, params: Task, name: str, flag: str) -> None:
+    """Refuse a parameter on which nothing depends that an agent sees or earns."""
+    start = f"{flag} {name}: nothing that an agent sees or earns"
+    if not _is_described(env):
+        if not probe.reaches(env, params, name):
+            raise UsageError(
+                f"{start} depends on it in {env.name}: choose another parameter."
+            )
+    elif name in env.unfelt:
+        raise UsageError(
+            f"{start} depends on it here: leave it out, or choose --env "
+            f"{env.unfelt[name]}."
+        )
+    elif name in env.needs and not bool(getattr(params, env.needs[name])):
+        raise UsageError(
+            f"{start} depends on it without {env.needs[name]}: add --set "
+            f"{env.needs[name]}=true, or leave it out."
+        )
+
+
+def _is_described(env: Any) -> bool:
+    """Whether an environment says itself what its parameters do."""
+    return hasattr(env, "unfelt")
+
+
+def _try(
+    env: Any, params: Task, name: str, ends: tuple[float, float], flag: str
+) -> None:
+    """Refuse numbers that do not stay finite; tell if the ends make no difference."""
+    low, high = ends
+    greatest = getattr(env, "greatest", None)
+    if greatest is not None:
+        if max(abs(low), abs(high)) > greatest:
+            raise UsageError(
+                f"{flag} {name}: its values go from {low:g} to {high:g}, but "
+                f"{env.name} takes none beyond {greatest:g}: give a narrower range."
+            )
+        return
+    with jax.ensure_compile_time_eval():
+        params = jax.tree.map(jnp.asarray, params)
+        tasks = [params.replace(**{name: typed(params, name, end)}) for end in ends]
+    probed = probe.compare(env, *tasks)
+    if not probed.finite:
+        raise UsageError(
+            f"{flag} {name}: at {low:g} or {high:g}, {env.name} gives numbers that are "
+            "not finite: give a narrower range."
+        )
+    if not probed.differ and low < high:
+        print(
+            f"note: in 1,600 random steps {env.name} was the same with {name} at "
+            f"{low:g} and at {high:g}; tasks may hardly differ."
+        )
+
+
+def _said(start: str, error: ValueError) -> UsageError:
+    return UsageError(f"{start}: {str(error).rstrip('.')}.")

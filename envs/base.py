@@ -1,0 +1,79 @@
+"""What our environments share: how they are described, and how their episodes end."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment
+
+from dmaml_jax.envs import registration as registration  # with gymnax, by importing it
+
+State = TypeVar("State", bound=environment.EnvState)
+Params = TypeVar("Params", bound=environment.EnvParams)
+
+
+class Solver(NamedTuple):
+    """One of several ways to step an environment.
+
+    Attributes:
+        name: under which the environment with this solver is registered.
+        conformance: what it is true to, for people.
+    """
+
+    name: str
+    conformance: str
+
+
+class Described(environment.Environment[State, Params], Generic[State, Params]):
+    """An environment of the house, with all that the other rooms must know of it.
+
+    A class sets those of these attributes in which it differs.
+
+    Attributes:
+        preset: values of a run by owner and name, such as `{"sampling": {"horizon":
+            100}}`, in which the environment differs from the defaults.
+        positive: parameters whose values must be above 0.
+        ordered: pairs of parameters of which the first must stay below the second.
+        needs: by parameter, the switch among the parameters without which nothing
+            depends on it.
+        greatest: of an environment that takes long to compile, the greatest size of a
+            parameter at which its numbers are finite; None: it is tried out.
+        scene: the module of `dmaml_jax.pictures.scenes` that draws it.
+        solvers: by a solver's name, what goes with it; empty if there is one way to
+            step.
+    """
+
+    preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    positive: ClassVar[tuple[str, ...]] = ()
+    ordered: ClassVar[tuple[tuple[str, str], ...]] = ()
+    needs: ClassVar[Mapping[str, str]] = {}
+    greatest: ClassVar[float | None] = None
+    scene: ClassVar[str] = "trace"
+    solvers: ClassVar[Mapping[str, Solver]] = {}
+
+    @property
+    def unfelt(self) -> Mapping[str, str]:
+        """Parameters that nothing depends on here, and the `--env` where it does."""
+        return {}
+
+    def absorbed(
+        self, state: State, moved: State, reward: jax.Array, params: Params
+    ) -> tuple[jax.Array, State, jax.Array, jax.Array, dict[Any, Any]]:
+        """What `step_env` returns; an episode that is over stays as it ended.
+
+        Args:
+            state: before the step.
+            moved: after it, had the episode not been over before.
+            reward: of the step, likewise.
+            params: of the task.
+
+        Returns:
+            Observation, state, reward (0 from the end on), terminated, an empty dict.
+        """
+        over = self.is_terminated(state, params) | self.is_truncated(state, params)
+        state = jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
+        reward = jnp.where(over, 0, reward)
+        # Nothing is differentiated through an environment.
+        obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
+        return obs, state, reward, self.is_terminated(state, params), {}

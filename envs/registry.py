@@ -1,0 +1,100 @@
+"""The environments by name; knows names only, so that `--help` need not import JAX."""
+
+import importlib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+GYMNAX = "gymnax:"
+"""Before the id of one of gymnax's environments."""
+
+
+class Entry(NamedTuple):
+    """Where an environment is defined, and its tasks.
+
+    Attributes:
+        path: `module:Class`.
+        summary: one line for people.
+        vary: what varies from task to task by default, as `--vary` takes it.
+        arguments: of the class.
+    """
+
+    path: str
+    summary: str
+    vary: tuple[str, ...]
+    arguments: Mapping[str, Any] = MappingProxyType({})
+
+
+_GOALS = ("goal_x=-0.5:0.5", "goal_y=-0.5:0.5")
+ENVIRONMENTS: dict[str, Entry] = {
+    "cartpole": Entry(
+        "dmaml_jax.envs.cartpole:CartPole",
+        "Gymnasium's CartPole, 200 steps",
+        ("gravity=5:15",),
+    ),
+    "lunarlander": Entry(
+        "dmaml_jax.envs.lunar_lander:LunarLander",
+        "Gymnasium's LunarLander, a fast solver equal to Box2D's in distribution",
+        ("gravity=5:15",),
+        {"solver": "fast", "hull_contacts": False},
+    ),
+    "lunarlander-exact": Entry(
+        "dmaml_jax.envs.lunar_lander:LunarLander",
+        "Gymnasium's LunarLander with Box2D's solver, step by step",
+        ("gravity=5:15",),
+    ),
+    "intersection": Entry(
+        "dmaml_jax.envs.intersection:Intersection",
+        "two vehicles on crossing roads, the other's speed u hidden",
+        ("u=5:15",),
+    ),
+    "point": Entry(
+        "dmaml_jax.envs.point:Point",
+        "2-D navigation to a hidden goal, reward minus the distance squared",
+        _GOALS,
+    ),
+    "point-distance": Entry(
+        "dmaml_jax.envs.point:Point",
+        "the same, reward minus the distance",
+        _GOALS,
+        {"reward": "distance"},
+    ),
+    "point-sparse": Entry(
+        "dmaml_jax.envs.point:Point",
+        "the same, a reward only near the goal",
+        _GOALS,
+        {"reward": "sparse"},
+    ),
+}
+
+OF_GYMNAX: Mapping[str, Mapping[str, Any]] = {
+    "run": {"threshold": None},
+    "sampling": {"horizon": 0, "num_trajectories": 20},
+    "method": {"step_reduction": "mean", "baseline": "linear"},
+    "learner": {"inner_lr": 0.1, "outer_lr": 0.003},
+    "directed": {"directed_lr": 0.1},
+}
+"""The preset, by owner, of every environment that gymnax has."""
+
+
+def build(name: str) -> Any:
+    """One of our environments.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name not in ENVIRONMENTS:
+        raise ValueError(
+            f"Unknown environment {name!r}: choose one of {', '.join(ENVIRONMENTS)}, "
+            f"or {GYMNAX}ID for one of gymnax's.{hint(name, ENVIRONMENTS)}"
+        )
+    entry = ENVIRONMENTS[name]
+    module, kind = entry.path.split(":")
+    return getattr(importlib.import_module(module), kind)(**entry.arguments)
+
+
+def hint(name: str, known: Any) -> str:
+    """A question whether a similar name was meant; empty where none is similar."""
+    close = get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
