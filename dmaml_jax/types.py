@@ -133,7 +133,7 @@ class Problem(NamedTuple):
         objective: `(data) -> Ĵ`, discounted, un-centred, un-normalised.
         log_probs: `(θ, data) -> [K, H]`, log π_θ(a|s), 0 where not alive.
         kl: `(θ, data) -> ` mean over living steps of KL(π_old ‖ π_θ), where π_old
-            collected the data; differentiable in θ.
+            collected the data; differentiable in θ. None where it has no closed form.
         performance: `(data) -> ` mean undiscounted return, for people.
         num_steps: `(data) -> ` steps of living trajectories, int32: the cost.
         pieces: `(data) -> Pieces` where losses are plain sums over steps and the
@@ -149,7 +149,7 @@ class Problem(NamedTuple):
     outer_loss: Callable[[Params, Data], jax.Array]
     objective: Callable[[Data], jax.Array]
     log_probs: Callable[[Params, Data], jax.Array]
-    kl: Callable[[Params, Data], jax.Array]
+    kl: Callable[[Params, Data], jax.Array] | None
     performance: Callable[[Data], jax.Array]
     num_steps: Callable[[Data], jax.Array]
     pieces: Callable[[Data], Pieces] | None = None
@@ -160,11 +160,12 @@ class Evaluation(NamedTuple):
 
     Attributes:
         loss: the meta-loss, mean over the tasks.
-        kl: KL(π_old ‖ π) of the adapted policies, mean over the tasks.
+        kl: KL(π_old ‖ π) of the adapted policies, mean over the tasks; None where the
+            policy's action distribution has no divergence in closed form.
     """
 
     loss: jax.Array
-    kl: jax.Array
+    kl: jax.Array | None
 
 
 Objective = Callable[[Params], Evaluation]

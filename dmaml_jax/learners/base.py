@@ -41,7 +41,8 @@ class Seen(NamedTuple):
         return_after: mean undiscounted return at θ'.
         num_steps: environment steps of all collections, int32.
         data: of all collections, stacked on axis 0: the sources of a replay.
-        adapted: θ', which the last data are of.
+        kl: KL(π_old ‖ π) on stored data, where π is what the objective judges; None
+            where the problem has no such divergence.
         extras: further scalars to show, by name.
     """
 
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
     return_after: jax.Array
     num_steps: jax.Array
     data: Data
-    adapted: Params
+    kl: jax.Array | None
     extras: dict[str, jax.Array]
 
 
@@ -151,7 +152,7 @@ def outer_step(
     def objective(other: PyTree) -> Evaluation:
         def of_stored(data: Data, task: Task) -> Evaluation:
             loss, seen = meta_loss(replayed(problem), other, data, task)
-            return Evaluation(loss, problem.kl(seen.adapted, last(data)))
+            return Evaluation(loss, seen.kl)
 
         return mean_over_tasks(over_tasks(of_stored, seen.data, tasks))
 
@@ -169,7 +170,7 @@ def epoch_info(meta_gradient: PyTree, seen: Seen, extras: dict[str, jax.Array]) 
         seen: of every task, stacked on axis 0.
         extras: of the outer rule.
     """
-    mean = mean_over_tasks(seen._replace(data=None, adapted=None))
+    mean = mean_over_tasks(seen._replace(data=None, kl=None))
     return Info(
         meta_gradient=meta_gradient,
         loss=mean.loss,
@@ -212,7 +213,7 @@ def seen_of(problem: Problem, path: Adaptation, loss: jax.Array) -> Seen:
         return_after=last(path.performance),
         num_steps=jnp.sum(path.num_steps, dtype=jnp.int32),
         data=path.data,
-        adapted=last(path.params),
+        kl=problem.kl and problem.kl(last(path.params), last(path.data)),
         extras={},
     )
 

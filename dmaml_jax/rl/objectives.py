@@ -105,15 +105,8 @@ def mean_kl(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
 
     Returns:
         A scalar, differentiable in θ.
-
-    Raises:
-        UsageError: the action distribution has no divergence.
     """
-    if policy.distribution.kl is None:
-        raise UsageError(
-            "This policy's action distribution has no kl: give its Distribution one, "
-            "or choose an outer step that needs none."
-        )
+    assert policy.distribution.kl is not None
     new = policy.apply(params, data.obs[:, :-1])
     divergences = policy.distribution.kl(data.action_params, new)
     mask = data.alive.astype(divergences.dtype)

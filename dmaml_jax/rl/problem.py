@@ -87,7 +87,7 @@ def make_problem(
         outer_loss=objective.outer_loss,
         objective=partial(_discounted_return, discount),
         log_probs=partial(trajectory_log_probs, policy),
-        kl=partial(mean_kl, policy),
+        kl=partial(mean_kl, policy) if policy.distribution.kl else None,
         performance=lambda data: jnp.mean(jnp.sum(data.rewards, axis=1)),
         num_steps=lambda data: jnp.sum(data.alive, dtype=jnp.int32),
         pieces=partial(_pieces, chunk) if chunk else None,

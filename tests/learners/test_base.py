@@ -92,20 +92,20 @@ def test_reptile_says_that_it_has_no_objective() -> None:
 
 
 def test_joint_training_is_the_mean_policy_gradient() -> None:
-    """H (θ − t), the mean over tasks and over collections; no inner step in it."""
-    for collections in (1, 3):
+    """H (θ − t), the mean over tasks; no inner step in it, measured or not."""
+    for measured in (True, False):
         algorithm = joint(
             quadratic(),
             inner_lr=ALPHA,
             meta_optimizer=optax.sgd(BETA),
-            joint_collections=collections,
+            measure_adaptation=measured,
         )
         state = algorithm.init(jax.random.key(0))
         after, info = algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
         expected = np.mean([numpy_gradient(START, t) for t in TARGETS], axis=0)
         np.testing.assert_allclose(info.meta_gradient, expected, rtol=1e-12)
         np.testing.assert_allclose(after.params, START - BETA * expected, rtol=1e-12)
-        assert int(info.num_steps) == collections * len(TARGETS)
+        assert int(info.num_steps) == len(TARGETS)
         path, _ = algorithm.adapt(jax.random.key(2), after, jnp.asarray(TARGETS[0]), 1)
         step = ALPHA * numpy_gradient(np.asarray(after.params), TARGETS[0])
         np.testing.assert_allclose(path[1], after.params - step, rtol=1e-12)
