@@ -33,14 +33,14 @@ def plan(bench: Bench, *, profile: bool) -> list[Part]:
 
     The estimates are of a GPU of 2023 beside 16 CPU cores.
     """
-    wave, measure = _compiling, _measuring
+    measure = _measuring
     return [
         measure("machine", 8, lambda: machine.ceilings(bench.sizes)),
-        wave("compiling CartPole", 75, bench.first_wave),
+        Part("compiling CartPole", 75, bench.first_wave, compiles=True, share=0.45),
         measure("CartPole epochs", 45, lambda: cartpole_epochs(bench)),
         measure("roofline", 8, lambda: roofline(bench)),
         measure("CartPole steps", 12, lambda: step_rows(bench, "cartpole")),
-        wave("compiling the rest", 180, bench.second_wave),
+        Part("compiling the rest", 180, bench.second_wave, compiles=True),
         measure("lander steps", 25, lambda: lander_steps(bench)),
         measure("lander epochs", 20, lambda: lander_epochs(bench)),
         measure("ratios", 15, lambda: ratios(bench)),
@@ -48,10 +48,6 @@ def plan(bench: Bench, *, profile: bool) -> list[Part]:
         *([measure("kernels", 15, lambda: profiles(bench))] if profile else []),
         measure("curve", 30, lambda: curve(bench)),
     ]
-
-
-def _compiling(name: str, seconds: float, run: Callable[[float], Any]) -> Part:
-    return Part(name, seconds, run, compiles=True)
 
 
 def _measuring(name: str, seconds: float, run: Callable[[], Any]) -> Part:

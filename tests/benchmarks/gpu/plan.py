@@ -20,12 +20,14 @@ class Part(NamedTuple):
         run: of its deadline, in seconds of `time.monotonic`; yields its data so far.
         compiles: whether it is a wave of compiling. Its deadline then leaves room for
             the parts up to the next wave, for which it compiles.
+        share: of the time left that a wave may take; what is late then is left out.
     """
 
     name: str
     seconds: float
     run: Callable[[float], Iterator[Any]]
     compiles: bool = False
+    share: float = 1.0
 
 
 def carry_out(
@@ -56,7 +58,9 @@ def carry_out(
             entry["status"] = "not measured: the budget ended before it"
             written()
             continue
-        until = end - reserved(parts[place + 1 :]) if part.compiles else end
+        until = end
+        if part.compiles:
+            until -= max(reserved(parts[place + 1 :]), (1 - part.share) * left)
         say(f"{part.name}: about {part.seconds:.0f} s; {left:.0f} s left")
         begin = time.monotonic()
         entry["status"] = "not measured: the run ended during it"

@@ -20,8 +20,10 @@ def kernels(program: Epochs) -> dict[str, Any]:
         that took longest.
     """
     program.run(0, 1)
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0  # it would slow the host that launches the kernels
     with tempfile.TemporaryDirectory() as folder:
-        with jax.profiler.trace(folder):
+        with jax.profiler.trace(folder, profiler_options=options):
             wall, _ = program.run(0, 1)
         (file,) = Path(folder).rglob("*.xplane.pb")
         found = _durations(jax.profiler.ProfileData.from_file(str(file)))

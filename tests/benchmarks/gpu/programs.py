@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ from dmaml_jax.validation import validated
 
 CHUNK = 20  # steps between two looks of a rollout at who is alive
 SAMPLE = 0.4  # seconds that a sample of several epochs is to take
+# Initialisers call LAPACK, which can hang when two threads run it at once on a CPU.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class NotFiniteError(Exception):
@@ -108,7 +111,10 @@ class Epochs(Candidate):
 
     def prepare(self, compiled: Any) -> None:
         """Make the first state."""
-        first = self.program._init(self.program._first_lanes)
+        lanes = self.program._first_lanes
+        init = self.program._init.lower(lanes).compile()
+        with _ONE_AT_A_TIME:
+            first = jax.block_until_ready(init(lanes))
         self._start = jax.device_put(first, self.program._by_seed)
         self.program._compiled = compiled
 

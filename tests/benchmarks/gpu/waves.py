@@ -50,8 +50,12 @@ class Bench:
 
     def first_wave(self, until: float) -> Iterator[dict[str, Any]]:
         """CartPole: its epochs, with those that later parts share, and its steps."""
-        full = [self.epochs(seeds, full=True) for seeds in self.sizes.seeds]
-        fresh = [self.epochs(seeds) for seeds in self.sizes.seeds]
+        sizes = self.sizes
+        shared = sizes.few, sizes.many, sizes.most
+        # Those that other parts need too come first.
+        seeds = sorted(sizes.seeds, key=lambda count: count not in shared)
+        full = [self.epochs(count, full=True) for count in seeds]
+        fresh = [self.epochs(count) for count in seeds]
         yield from self._compiled([*full, *self.steps("cartpole"), *fresh], until)
 
     def second_wave(self, until: float) -> Iterator[dict[str, Any]]:
