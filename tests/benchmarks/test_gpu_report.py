@@ -171,11 +171,12 @@ def test_without_a_gpu_it_says_what_it_would_do(tmp_path: Path) -> None:
 def test_the_layout_is_the_installed_package(tmp_path: Path) -> None:
     """For an interpreter of one's own: envs within the package, its data with it."""
     laid_out(tmp_path / "site", None)
+    before = os.environ.get("PYTHONPATH", "")
     code = "import dmaml_jax.envs.lunar_lander as lander; print(lander.__file__)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}{os.pathsep}{before}"},
         capture_output=True,
         text=True,
         check=True,

@@ -1,5 +1,6 @@
 """One table for each part of the report, from the data that the part gave."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -172,11 +173,12 @@ def _precision(data: dict[str, Any]) -> str:
 
 
 def _curve(data: dict[str, Any]) -> str:
+    median = data["median_to_190"]
     head = (
         f"Fresh, {plural(data['seeds'], 'seed')}, {data['epochs']} epochs in "
         f"{data['wall']:.3g} s. Return after adaptation, interquartile mean over "
-        f"seeds. {data['reached']} seeds reached 190 (smoothed), the median after "
-        f"{data['median_to_190']:g} epochs."
+        f"seeds. {data['reached']} seeds reached 190 (smoothed), the median "
+        + (f"after {median:g} epochs." if math.isfinite(median) else "never.")
     )
     rows = [(epoch, f"{value:.1f}") for epoch, value in data["points"]]
     return head + "\n\n" + table(("epoch", "return"), rows)
