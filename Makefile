@@ -97,7 +97,8 @@ test-gpu: gpu-python  ## the tests that need a GPU; says so where there is none
 gpu-report: gpu-python  ## what a GPU does, into docs/gpu.md: BUDGET=480 PROFILE=1 OUT=folder
 	@$(GPU_PYTHON) -m benchmarks.gpu $(if $(SMALL),--small) $(if $(PROFILE),--profile) \
 	  $(if $(TESTS),--tests $(TESTS)) $(if $(BUDGET),--budget $(BUDGET)) \
-	  $(if $(OUT),--out $(call quote,$(OUT))) $(if $(COMMIT),--commit $(COMMIT))
+	  $(if $(OUT),--out $(call quote,$(OUT))) $(if $(COMMIT),--commit $(COMMIT)) \
+	  $(if $(LANDER_SEEDS),--lander-seeds $(LANDER_SEEDS))
 
 test-wandb: $(READY)  ## the tests that need the package wandb, which it installs
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \

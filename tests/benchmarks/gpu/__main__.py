@@ -8,6 +8,7 @@ package is measured, whose `envs` is not the folder of that name.
 """
 
 import argparse
+import dataclasses
 import os
 import re
 import shutil
@@ -47,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--tests", choices=("yes", "no"), default="yes", help="run the GPU tests first"
     )
+    parser.add_argument("--lander-seeds", type=int, nargs="*", help="as 1 64 1024")
     parser.add_argument("--commit", help="which one this is, where git cannot say")
     given = parser.parse_args()
     if given.out is None:
@@ -139,7 +141,10 @@ def main() -> int:
         return 1
     from benchmarks.gpu.sizes import FULL, SMALL
 
-    measured(given, SMALL if given.small else FULL, about)
+    sizes = SMALL if given.small else FULL
+    if given.lander_seeds:
+        sizes = dataclasses.replace(sizes, lander_seeds=tuple(given.lander_seeds))
+    measured(given, sizes, about)
     return 0
 
 

@@ -33,7 +33,7 @@ def on_the_same_data(values: tuple[tuple[str, Any], ...]) -> dict[str, float]:
     """
     gradients = []
     for precision in ("highest", "default"):
-        problem, _, _ = learner_of(What(full=True, precision=precision, values=values))
+        problem, _, _ = learner_of(What(precision=precision, values=values))
         if not gradients:
             params = jax.jit(problem.init)(jax.random.key(0))
             task = problem.medium_task()

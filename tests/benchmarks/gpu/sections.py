@@ -157,7 +157,7 @@ def _precision(data: dict[str, Any]) -> str:
     ]
     head = (
         "`matmul_precision` *highest*, the project's default, against *default*, "
-        "which is TF32 on such a GPU; full CartPole epochs that took turns. The "
+        "which is TF32 on such a GPU; fresh CartPole epochs that took turns. The "
         "difference of meta-gradients is over their norm, quartiles over the seeds: "
         "between the precisions with equal keys, where a rounding may change a sampled "
         "action; and for comparison between two epochs in float32 with other keys."
