@@ -68,4 +68,5 @@ def _rows(tree: Any) -> np.ndarray:
 
 def _relative(other: np.ndarray, base: np.ndarray) -> np.ndarray:
     difference = np.linalg.norm(other - base, axis=1)
-    return difference / np.linalg.norm(base, axis=1)
+    with np.errstate(invalid="ignore"):  # NaN where the gradient is 0
+        return difference / np.linalg.norm(base, axis=1)
