@@ -19,8 +19,8 @@ from benchmarks.gpu.plan import DONE, Part, carry_out
 from benchmarks.gpu.sizes import SMALL
 from problems import quadratic
 
-from dmaml_jax import factory
-from dmaml_jax.training import train_step
+from dmaml_jax.build import learner as building
+from dmaml_jax.training.program import train_step
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ def test_everything_is_measured_and_what_fails_is_told(
 
     def learner_of(what: programs.What) -> tuple[Any, Any, Any]:
         config = what.config()
-        learner = factory.learner_of(config, quadratic())
-        return quadratic(), *train_step(quadratic(), learner, config.num_tasks)
+        learner = building.learner_of(config, quadratic())
+        return quadratic(), *train_step(quadratic(), learner, config.sampling.num_tasks)
 
     monkeypatch.setattr(programs, "learner_of", learner_of)
     monkeypatch.setattr(parts.precision, "on_the_same_data", broken)

@@ -98,7 +98,7 @@ def measured(
     from benchmarks.gpu.parts import Bench, plan
     from benchmarks.gpu.plan import carry_out
 
-    from dmaml_jax.devices import usable_cores
+    from dmaml_jax.training.devices import usable_cores
 
     end = time.monotonic() + given.budget
     record: dict[str, Any] = {"about": {**machine.about(given.commit), **about}}

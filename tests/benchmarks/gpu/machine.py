@@ -18,7 +18,7 @@ from benchmarks.figures import quartiles
 from benchmarks.gpu.programs import sampled
 from benchmarks.gpu.sizes import Sizes
 
-from dmaml_jax.devices import usable_cores
+from dmaml_jax.training.devices import usable_cores
 
 PACKAGES = ("dmaml-jax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
 

@@ -218,7 +218,7 @@ def curve(bench: Bench) -> Iterator[dict[str, Any]]:
     program = bench.epochs(bench.sizes.many)
     if why := program.why_not():
         raise RuntimeError(why)
-    chunk, wanted = program.what.config().chunk_epochs, bench.sizes.curve_epochs
+    chunk, wanted = program.what.config().run.chunk_epochs, bench.sizes.curve_epochs
     began, wall, returns = time.monotonic(), 0.0, []
     for first in range(0, wanted, chunk):
         run = program.run if first == 0 else program.go_on

@@ -16,11 +16,11 @@ from benchmarks.flops import matrix_flops
 from benchmarks.gpu.compiling import Candidate
 
 from dmaml_jax import envs
-from dmaml_jax.factory import build
-from dmaml_jax.presets import TrainConfig, preset
-from dmaml_jax.tasks import uniform
-from dmaml_jax.training import Program, train_step
-from dmaml_jax.validation import validated
+from dmaml_jax.build.config import configuration
+from dmaml_jax.build.learner import build
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.tasks.distributions import uniform
+from dmaml_jax.training.program import Program, train_step
 
 CHUNK = 20  # steps between two looks of a rollout at who is alive
 SAMPLE = 0.4  # seconds that a sample of several epochs is to take
@@ -52,9 +52,7 @@ class What:
     def config(self) -> TrainConfig:
         """The preset, and what differs from it."""
         values = {"matmul_precision": self.precision, **dict(self.values)}
-        return validated(
-            dataclasses.replace(preset(self.env, self.algo), epochs=100, **values)
-        )
+        return configuration(self.env, self.algo, epochs=100, **values)
 
     def name(self) -> str:
         """In words."""
@@ -75,7 +73,7 @@ def learner_of(what: What) -> tuple[Any, Any, Any]:
         endless = {"theta_threshold": math.inf, "x_threshold": math.inf}
         tasks = uniform(env.default_params.replace(**endless), **ranges)
     problem, learner = build(config, env=env, tasks=tasks)
-    return problem, *train_step(problem, learner, config.num_tasks)
+    return problem, *train_step(problem, learner, config.sampling.num_tasks)
 
 
 class Epochs(Candidate):
@@ -97,7 +95,7 @@ class Epochs(Candidate):
             init,
             step,
             seeds=range(1, self.seeds + 1),
-            chunk_epochs=config.chunk_epochs,
+            chunk_epochs=config.run.chunk_epochs,
             devices=jax.devices()[:1],
         )
         # The first state is made in a thread later; here its shapes will do.
@@ -156,7 +154,7 @@ class Epochs(Candidate):
         _, init, step = learner_of(self.what)
         key = jax.eval_shape(lambda: jax.random.key(0))
         state = jax.eval_shape(init, key)
-        turns = -(-self.what.config().horizon // CHUNK)
+        turns = -(-self.what.config().sampling.horizon // CHUNK)
         return self.seeds * matrix_flops(step, key, state, loop_turns=turns)
 
 
