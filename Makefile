@@ -31,7 +31,7 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
-  conformance-closed-loop carry-over bench bench-lander
+  conformance-closed-loop carry-over bench bench-lander gpu-report gpu-python
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -77,12 +77,28 @@ test-browser: $(READY)  ## the report in a real browser; says so where there is 
 	  echo 'no chromium and chromedriver here (apt-get install chromium chromium-driver): nothing was tested'; \
 	fi
 
-test-gpu: $(READY)  ## the tests that need a GPU; says so where there is none
-	@if $(BIN)/python -c 'import jax; jax.devices("gpu")' 2>/dev/null; then \
-	  $(PYTEST) -m gpu; \
+# PYTHON_GPU=python3 takes that interpreter with its own JAX, adds the wheels of
+# WHEELS=folder and asks no network: for machines with a GPU that reach none.
+GPU_SITE := build/gpu-site
+GPU_PATH := $(if $(PYTHON_GPU),$(CURDIR)/$(GPU_SITE):)$(CURDIR)/tests
+# -P: else the folders of this name here would stand before the package and its envs.
+GPU_PYTHON := PYTHONPATH=$(call quote,$(GPU_PATH)) $(or $(PYTHON_GPU),$(BIN)/python) -P
+
+gpu-python: $(if $(PYTHON_GPU),,$(READY))
+	@$(if $(PYTHON_GPU),$(PYTHON_GPU) tests/benchmarks/gpu/layout.py $(GPU_SITE) $(WHEELS))
+
+test-gpu: gpu-python  ## the tests that need a GPU; says so where there is none
+	@if $(GPU_PYTHON) -c 'import jax; jax.devices("gpu")' 2>/dev/null; then \
+	  $(GPU_PYTHON) -m pytest -m gpu $$(grep -rl --include='test_*.py' pytest.mark.gpu tests); \
 	else \
 	  echo 'no GPU here that JAX can use: nothing was tested'; \
 	fi
+
+gpu-report: gpu-python  ## what a GPU does, into docs/gpu.md: BUDGET=480 PROFILE=1 OUT=folder
+	@$(GPU_PYTHON) -m benchmarks.gpu $(if $(SMALL),--small) $(if $(PROFILE),--profile) \
+	  $(if $(TESTS),--tests $(TESTS)) $(if $(BUDGET),--budget $(BUDGET)) \
+	  $(if $(OUT),--out $(call quote,$(OUT))) $(if $(COMMIT),--commit $(COMMIT)) \
+	  $(if $(LANDER_SEEDS),--lander-seeds $(LANDER_SEEDS))
 
 test-wandb: $(READY)  ## the tests that need the package wandb, which it installs
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \

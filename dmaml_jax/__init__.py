@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from dmaml_jax.config.composition import TrainConfig as TrainConfig
     from dmaml_jax.errors import UsageError as UsageError
     from dmaml_jax.learners.directed import directed as directed
-    from dmaml_jax.learners.directed import (
+    from dmaml_jax.learners.joint import joint as joint
+    from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.maml_plus_plus import maml_plus_plus as maml_plus_plus
+    from dmaml_jax.learners.medium_task import (
         medium_task_empirical as medium_task_empirical,
     )
-    from dmaml_jax.learners.directed import medium_task_exact as medium_task_exact
-    from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.medium_task import medium_task_exact as medium_task_exact
     from dmaml_jax.learners.meta_sgd import meta_sgd as meta_sgd
     from dmaml_jax.learners.reptile import reptile as reptile
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
     from dmaml_jax.rl.action_distributions import clipped_normal as clipped_normal
     from dmaml_jax.rl.action_distributions import diagonal_normal as diagonal_normal
     from dmaml_jax.rl.action_distributions import squashed_normal as squashed_normal
-    from dmaml_jax.rl.objectives import actor_critic as actor_critic
-    from dmaml_jax.rl.objectives import policy_gradient as policy_gradient
+    from dmaml_jax.rl.actor_critic import actor_critic as actor_critic
     from dmaml_jax.rl.policies import mlp_categorical as mlp_categorical
     from dmaml_jax.rl.policies import mlp_normal as mlp_normal
+    from dmaml_jax.rl.policy_gradient import policy_gradient as policy_gradient
     from dmaml_jax.rl.problem import make_problem as make_problem
     from dmaml_jax.rl.surrogates import Surrogate as Surrogate
     from dmaml_jax.rl.surrogates import surrogate as surrogate
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from dmaml_jax.types import Distribution as Distribution
     from dmaml_jax.types import Info as Info
     from dmaml_jax.types import MetaLearner as MetaLearner
+    from dmaml_jax.types import OuterRule as OuterRule
     from dmaml_jax.types import Pieces as Pieces
     from dmaml_jax.types import Policy as Policy
     from dmaml_jax.types import Problem as Problem
@@ -56,15 +59,19 @@ _MODULES = {
     "build.train_step": "make_train_step",
     "config.composition": "TrainConfig",
     "errors": "UsageError",
-    "learners.directed": "directed medium_task_empirical medium_task_exact",
+    "learners.directed": "directed",
+    "learners.joint": "joint",
     "learners.maml": "maml",
+    "learners.maml_plus_plus": "maml_plus_plus",
+    "learners.medium_task": "medium_task_empirical medium_task_exact",
     "learners.meta_sgd": "meta_sgd",
     "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
     "rl.action_distributions": (
         "categorical clipped_normal diagonal_normal squashed_normal"
     ),
-    "rl.objectives": "actor_critic policy_gradient",
+    "rl.actor_critic": "actor_critic",
+    "rl.policy_gradient": "policy_gradient",
     "rl.policies": "mlp_categorical mlp_normal",
     "rl.problem": "make_problem",
     "rl.surrogates": "Surrogate surrogate",
@@ -74,7 +81,9 @@ _MODULES = {
     ),
     "training.adaptation": "adaptation",
     "training.program": "Program train_step",
-    "types": "Distribution Info MetaLearner Pieces Policy Problem Trajectory",
+    "types": (
+        "Distribution Info MetaLearner OuterRule Pieces Policy Problem Trajectory"
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 

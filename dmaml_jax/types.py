@@ -1,7 +1,7 @@
 """The nouns of the project: data, policies, problems and meta-learners."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 
@@ -9,6 +9,7 @@ PyTree = Any
 Params = PyTree
 Task = PyTree
 Data = Any
+Source = PyTree
 
 
 class Trajectory(NamedTuple):
@@ -30,7 +31,9 @@ class Trajectory(NamedTuple):
             a loss is a plain sum over steps; filled in with `advantages`, `[K, H]`.
         value_targets: what a critic's V(s_t) should be, filled in where there is one,
             `[K, H]`.
-        value_weights: the share of the step in the critic's loss, likewise.
+        value_weights: the share of the step in the critic's loss, `[K, H]`.
+        action_params: parameters of the action distribution of π_old, so that a
+            divergence from it can be had later; leaves `[K, H, …]`.
     """
 
     obs: jax.Array
@@ -43,6 +46,7 @@ class Trajectory(NamedTuple):
     weights: jax.Array | None = None
     value_targets: jax.Array | None = None
     value_weights: jax.Array | None = None
+    action_params: PyTree = None
 
 
 def _as_sampled(sample: jax.Array) -> jax.Array:
@@ -65,6 +69,8 @@ class Distribution(NamedTuple):
         entropy: `(params) -> H(π(·|s))`.
         action: `(sample) -> action`, one to one wherever `log_prob` is meant as the
             action's density; by default the sample itself.
+        kl: `(params_old, params) -> KL(π_old(·|s) ‖ π(·|s))`; None where it has no
+            closed form.
     """
 
     noise: Callable[[jax.Array, Any, int], jax.Array]
@@ -72,6 +78,7 @@ class Distribution(NamedTuple):
     log_prob: Callable[[Any, jax.Array], jax.Array]
     entropy: Callable[[Any], jax.Array]
     action: Callable[[jax.Array], jax.Array] = _as_sampled
+    kl: Callable[[Any, Any], jax.Array] | None = None
 
 
 class Policy(NamedTuple):
@@ -82,7 +89,7 @@ class Policy(NamedTuple):
         apply: `(θ, obs) -> ` parameters of the action distribution, for one
             observation or any number of them on leading axes.
         distribution: what those parameters are the parameters of.
-        value: `(θ, obs) -> V(s)` likewise, where there is a critic.
+        value: `(θ, obs) -> V(s)` for the same observations, where there is a critic.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
@@ -115,15 +122,18 @@ class Problem(NamedTuple):
         sample_tasks: `(key, num) -> tasks`, `num` tasks ~ ρ stacked on axis 0; a task
             is a pytree (for RL the environment's parameters).
         medium_task: `() -> 𝒯_med`, the task at the mean of ρ (Directed-MAML, Eq. 3).
-        collect: `(key, θ, task) -> data`, K trajectories of π_θ; no gradient flows
-            through sampling.
+        collect: `(source, θ, task) -> data`, K trajectories of π_θ; no gradient flows
+            through sampling. A source is a key, or whatever else a problem makes data
+            of: `learners.inner_loop.replayed` takes stored data.
         advantages: `(θ, data) -> data` with advantages and step weights filled in,
             differentiable in θ where θ has a value head.
         inner_loss: `(θ, data) -> −Ĵ` as a surrogate with the advantages given: its
             gradient estimates −∇J, its second derivative what the estimator promises.
-        outer_loss: `(θ, data) -> ` the same for the outer step.
+        outer_loss: `(θ, data) -> −Ĵ` for the outer step, differentiated once.
         objective: `(data) -> Ĵ`, discounted, un-centred, un-normalised.
         log_probs: `(θ, data) -> [K, H]`, log π_θ(a|s), 0 where not alive.
+        kl: `(θ, data) -> ` mean over living steps of KL(π_old ‖ π_θ), where π_old
+            collected the data; differentiable in θ. None where it has no closed form.
         performance: `(data) -> ` mean undiscounted return, for people.
         num_steps: `(data) -> ` steps of living trajectories, int32: the cost.
         pieces: `(data) -> Pieces` where losses are plain sums over steps and the
@@ -133,29 +143,51 @@ class Problem(NamedTuple):
     init: Callable[[jax.Array], Params]
     sample_tasks: Callable[[jax.Array, int], Task]
     medium_task: Callable[[], Task]
-    collect: Callable[[jax.Array, Params, Task], Data]
+    collect: Callable[[Source, Params, Task], Data]
     advantages: Callable[[Params, Data], Data]
     inner_loss: Callable[[Params, Data], jax.Array]
     outer_loss: Callable[[Params, Data], jax.Array]
     objective: Callable[[Data], jax.Array]
     log_probs: Callable[[Params, Data], jax.Array]
+    kl: Callable[[Params, Data], jax.Array] | None
     performance: Callable[[Data], jax.Array]
     num_steps: Callable[[Data], jax.Array]
     pieces: Callable[[Data], Pieces] | None = None
 
 
-class State(Protocol):
-    """What every learner's state offers, whatever else it holds."""
+class Evaluation(NamedTuple):
+    """What stored data say of other meta-parameters than those that collected them.
 
-    @property
-    def params(self) -> Params:
-        """The meta-parameters θ."""
-        ...
+    Attributes:
+        loss: the meta-loss, mean over the tasks.
+        kl: KL(π_old ‖ π) of the adapted policies, mean over the tasks; None where the
+            policy's action distribution has no divergence in closed form.
+    """
 
-    @property
-    def epoch(self) -> jax.Array:
-        """Epochs done, int32."""
-        ...
+    loss: jax.Array
+    kl: jax.Array | None
+
+
+Objective = Callable[[Params], Evaluation]
+
+
+class OuterRule(NamedTuple):
+    """How an outer step goes from a meta-gradient to new meta-parameters.
+
+    Optax's optimisers are one kind of it (`learners.outer_rules.from_optax`); a trust
+    region, or several clipped steps on the same data, ask the objective as well.
+
+    Attributes:
+        init: `(θ) -> memory`.
+        apply: `(meta_gradient, memory, θ, objective) -> (θ, memory, extras)`. The
+            objective evaluates other θ on the data of this epoch, and costs nothing
+            unless it is called. Extras are scalars by name, for `Info.extras`.
+    """
+
+    init: Callable[[Params], Any]
+    apply: Callable[
+        [Params, Any, Params, Objective], tuple[Params, Any, dict[str, jax.Array]]
+    ]
 
 
 class Info(NamedTuple):
@@ -170,6 +202,8 @@ class Info(NamedTuple):
         return_medium: mean undiscounted return on the medium task.
         cos_medium_meta: cosine between the medium task's gradient and the
             meta-gradient.
+        extras: further scalars by name that a learner or an outer rule has to show;
+            each becomes a column of metrics.csv.
     """
 
     meta_gradient: Params
@@ -179,6 +213,7 @@ class Info(NamedTuple):
     num_steps: jax.Array
     return_medium: jax.Array | None = None
     cos_medium_meta: jax.Array | None = None
+    extras: dict[str, jax.Array] = {}  # noqa: RUF012 - nobody writes into it
 
 
 class MetaLearner(NamedTuple):

@@ -36,12 +36,12 @@ def main() -> int:
     from scipy import stats
     from training import measured, trained
 
-    from dmaml_jax.training.program import evaluation_key
+    from dmaml_jax.training.keys import seed_keys
 
     config = configuration("point", "maml", seed=SEED, seeds=SEEDS, epochs=EPOCHS)
     run = trained(config)
     problem = run["problem"]
-    fresh = problem.sample_tasks(evaluation_key(SEED), GOALS)
+    fresh = problem.sample_tasks(seed_keys(SEED).evaluation, GOALS)
     returns = measured(
         config, run, fresh, episodes=EPISODES, num_steps=STEPS,
         summary=problem.performance,

@@ -10,7 +10,8 @@ import numpy as np
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.training.adaptation import adaptation
-from dmaml_jax.training.program import Program, evaluation_key, train_step
+from dmaml_jax.training.keys import seed_keys
+from dmaml_jax.training.program import Program, train_step
 
 
 def trained(config: TrainConfig) -> dict[str, Any]:
@@ -78,6 +79,6 @@ def measured(
     measure, _ = build(config.replace(num_trajectories=episodes))
     run_all = adaptation(run["learner"], measure, num_steps=num_steps, summary=summary)
     seeds = np.array(config.seed_numbers, np.uint32)
-    keys = jax.vmap(evaluation_key)(seeds)
+    keys = jax.vmap(seed_keys)(seeds).evaluation
     over_seeds = jax.jit(jax.vmap(run_all, in_axes=(0, 0, None)))
     return jax.device_get(over_seeds(keys, run["states"], tasks))

@@ -15,6 +15,12 @@ HESSIAN = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]])
 START = np.array([0.3, -1.2, 0.8])
 
 
+def found(target: jax.Array, params: Any) -> dict[str, jax.Array]:
+    """What is collected of a quadratic: its target, and who collected it."""
+    mine = jnp.zeros(3) if params is None else params
+    return {"target": target, "mask": jnp.ones(3), "params": mine}
+
+
 def quadratic(pieces: bool = False) -> Problem:
     """J_i(θ) = −½ (θ − t_i)ᵀ H (θ − t_i); a task is its target t_i.
 
@@ -36,12 +42,13 @@ def quadratic(pieces: bool = False) -> Problem:
         init=lambda key: jnp.asarray(START) + 0 * jax.random.normal(key, (3,)),
         sample_tasks=lambda key, num: jax.random.normal(key, (num, 3)),
         medium_task=lambda: jnp.zeros(3),
-        collect=lambda key, params, task: {"target": task, "mask": jnp.ones(3)},
+        collect=lambda key, params, task: found(task, params),
         advantages=lambda params, data: data,
         inner_loss=loss,
         outer_loss=loss,
         objective=lambda data: jnp.zeros(()),
         log_probs=lambda params, data: jnp.zeros((1, 1)),
+        kl=lambda params, data: 0.5 * jnp.sum((params - data["params"]) ** 2),
         performance=lambda data: jnp.sum(data["target"]),
         num_steps=lambda data: jnp.int32(1),
         pieces=split if pieces else None,
@@ -78,8 +85,7 @@ def noisy(problem: Problem) -> Problem:
     """The quadratic with targets that move with the key: collections differ."""
 
     def collect(key: jax.Array, params: Any, task: jax.Array) -> dict[str, jax.Array]:
-        moved = task + 0.1 * jax.random.normal(key, task.shape)
-        return {"target": moved, "mask": jnp.ones(3)}
+        return found(task + 0.1 * jax.random.normal(key, task.shape), params)
 
     return problem._replace(collect=collect)
 

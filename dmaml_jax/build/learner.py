@@ -16,16 +16,16 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import Directed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
-from dmaml_jax.learners.directed import (
+from dmaml_jax.learners.directed import directed
+from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
+from dmaml_jax.learners.medium_task import (
     TaskRule,
-    directed,
     fresh_task,
     given_task,
     medium_task_empirical,
     medium_task_exact,
     task_of_batch,
 )
-from dmaml_jax.learners.gates import Gate, always, unless_opposed, until_plateau
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import is_traced
 from dmaml_jax.tasks.distributions import TaskDistribution

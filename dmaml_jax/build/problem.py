@@ -4,8 +4,10 @@ from typing import Any
 
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, PolicyGradient
+from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
-from dmaml_jax.rl.objectives import Objective, actor_critic, policy_gradient
+from dmaml_jax.rl.objectives import Objective
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.problem import make_problem
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.tasks.distributions import TaskDistribution

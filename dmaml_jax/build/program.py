@@ -6,7 +6,8 @@ import jax
 
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.training.program import Program, devices_per_seed, train_step
+from dmaml_jax.training.devices import devices_per_seed
+from dmaml_jax.training.program import Program, train_step
 
 
 def program_of(config: TrainConfig) -> Program:

@@ -19,7 +19,7 @@ from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training import devices
-from dmaml_jax.training.program import evaluation_key
+from dmaml_jax.training.keys import seed_keys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
         return state.params
     to = task_of(run.env, run.tasks.mean(), task, "--task")
     path, _ = jax.jit(run.learner.adapt, static_argnums=3)(
-        evaluation_key(run.seeds[lane]), state, to, steps
+        seed_keys(run.seeds[lane]).evaluation, state, to, steps
     )
     return jax.tree.map(lambda leaf: np.asarray(leaf[-1]), path)
 

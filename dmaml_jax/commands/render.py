@@ -19,7 +19,7 @@ from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training import devices
-from dmaml_jax.training.program import evaluation_key
+from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Params, Task
 
 SUFFIXES = (".gif", ".mp4")
@@ -117,7 +117,7 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     steps = command.steps
     config, seed = loaded.config, loaded.seeds[lane]
     state = jax.tree.map(lambda leaf: leaf[lane], loaded.states)
-    key_adapt, key_episodes = jax.random.split(evaluation_key(seed))
+    key_adapt, key_episodes = jax.random.split(seed_keys(seed).evaluation)
 
     # Without the curve, whose last collection would be compiled for nothing.
     @jax.jit

@@ -9,19 +9,10 @@ import numpy as np
 
 from dmaml_jax.envs import TabularMDP
 from dmaml_jax.exact.data_sets import DataSets, combinations, data_sets, sum_over
-from dmaml_jax.exact.estimators import (
-    ESTIMATORS,
-    NUM_TASKS,
-    Estimator,
-    Setting,
-    exact_gradient,
-)
-from dmaml_jax.exact.problem import (
-    enumerated_problem,
-    key_of,
-    likelihood,
-)
-from dmaml_jax.learners.base import over_tasks
+from dmaml_jax.exact.estimators import ESTIMATORS, NUM_TASKS, Estimator
+from dmaml_jax.exact.problem import enumerated_problem, likelihood, request
+from dmaml_jax.exact.setting import Setting, exact_gradient
+from dmaml_jax.learners.task_axis import over_tasks
 from dmaml_jax.rl.problem import make_problem
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Params, Problem, Task
@@ -51,8 +42,8 @@ def enumerated(
     tasks = _stacked(setting.mdp, 1 + coupled)
 
     def keys_of(numbers: jax.Array, single: jax.Array) -> jax.Array:
-        own = [*map(key_of, numbers[:steps]), key_of(0, single=single)]
-        others = [*map(key_of, numbers[steps:]), *[key_of(0)] * steps]
+        own = [*map(request, numbers[:steps]), request(0, single=single)]
+        others = [*map(request, numbers[steps:]), *[request(0)] * steps]
         return jnp.stack([jnp.stack(keys) for keys in (own, others)[: 1 + coupled]])
 
     def given(numbers: jax.Array, single: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -167,7 +158,7 @@ def ascent(
         estimator: Estimator, problem: Problem, params: Params, task: Task
     ) -> Params:
         def summand(numbers: jax.Array) -> jax.Array:
-            keys = jnp.stack([*map(key_of, numbers), key_of(0, every=True)])
+            keys = jnp.stack([*map(request, numbers), request(0, every=True)])
             rate = setting.inner_lr
             chance = likelihood(problem, keys, params, task, rate)
             return -chance * estimator.gradient(problem, keys, params, task, rate)

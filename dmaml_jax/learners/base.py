@@ -1,4 +1,4 @@
-"""What learners share: their keys, the tasks' axis, the outer optimiser's step."""
+"""What learners share: an outer step on a meta-objective, and a learner made of it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,15 +7,63 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.learners.derivatives import adaptation_curve
-from dmaml_jax.types import Info, MetaLearner, Params, Problem, PyTree, Task
+from dmaml_jax.learners.derivatives import value
+from dmaml_jax.learners.inner_loop import (
+    Adaptation,
+    Rates,
+    adaptation_curve,
+    first,
+    last,
+    replayed,
+)
+from dmaml_jax.learners.outer_rules import outer_rule
+from dmaml_jax.learners.task_axis import collection_keys, mean_over_tasks, over_tasks
+from dmaml_jax.types import (
+    Data,
+    Evaluation,
+    Info,
+    MetaLearner,
+    OuterRule,
+    Params,
+    Problem,
+    PyTree,
+    Source,
+    Task,
+)
 
-TASK_AXIS = "task"
-_LANE_AXIS = "lane of the task"
+
+class Seen(NamedTuple):
+    """What a meta-loss has to tell of its task beside its gradient.
+
+    Attributes:
+        loss: the loss to show.
+        return_before: mean undiscounted return at θ.
+        return_after: mean undiscounted return at θ'.
+        num_steps: environment steps of all collections, int32.
+        data: of all collections, stacked on axis 0: the sources of a replay.
+        kl: KL(π_old ‖ π) on stored data, where π is what the objective judges; None
+            where the problem has no such divergence.
+        extras: further scalars to show, by name.
+    """
+
+    loss: jax.Array
+    return_before: jax.Array
+    return_after: jax.Array
+    num_steps: jax.Array
+    data: Data
+    kl: jax.Array | None
+    extras: dict[str, jax.Array]
+
+
+MetaLoss = Callable[[Problem, PyTree, Source, Task], tuple[jax.Array, Seen]]
+"""`(problem, θ, sources, task) -> (loss, seen)`: what a learner minimises of one task.
+
+It is differentiated in θ, which may be a pytree of all that is meta-learned.
+"""
 
 
 class LearnerState(NamedTuple):
-    """θ, the outer optimiser's state, and the epochs done."""
+    """θ, the outer rule's memory, and the epochs done."""
 
     params: Params
     optimizer: Any
@@ -24,40 +72,36 @@ class LearnerState(NamedTuple):
 
 def gradient_learner(
     problem: Problem,
-    task_gradient: Callable[[jax.Array, LearnerState, Task], Info],
+    meta_loss: MetaLoss,
     *,
     num_collections: int,
-    inner_lr: Any,
-    meta_optimizer: optax.GradientTransformation,
+    inner_lr: Rates,
+    meta_optimizer: optax.GradientTransformation | OuterRule,
 ) -> MetaLearner:
-    """A learner that is told by what one task contributes to the meta-gradient.
+    """A learner that descends a meta-objective in θ.
 
     Args:
         problem: what is learned.
-        task_gradient: `(keys, state, task) -> info`, keys one per collection; the outer
-            optimiser gets the mean of `info.meta_gradient` over the tasks.
-        num_collections: how often a task is sampled per epoch.
+        meta_loss: what is minimised, of one task.
+        num_collections: how often a task is sampled in an epoch.
         inner_lr: α, with which the learner adapts to a new task.
-        meta_optimizer: an Optax transformation.
+        meta_optimizer: an Optax transformation, or another rule of the outer step.
 
     Returns:
         The learner.
     """
+    rule = outer_rule(meta_optimizer)
 
     def init(key: jax.Array) -> LearnerState:
         params = problem.init(key)
-        return LearnerState(params, meta_optimizer.init(params), jnp.int32(0))
+        return LearnerState(params, rule.init(params), jnp.int32(0))
 
     def step(
         key: jax.Array, state: LearnerState, tasks: Task
     ) -> tuple[LearnerState, Info]:
         keys = collection_keys(key, tasks, num_collections)
-        infos = over_tasks(
-            lambda keys, task: task_gradient(keys, state, task), keys, tasks
-        )
-        info = over_all(infos)
-        params, optimizer = optimizer_step(
-            meta_optimizer, info.meta_gradient, state.optimizer, state.params
+        params, optimizer, info, _ = outer_step(
+            problem, meta_loss, rule, keys, tasks, state.params, state.optimizer
         )
         return LearnerState(params, optimizer, state.epoch + 1), info
 
@@ -71,60 +115,107 @@ def gradient_learner(
     return MetaLearner(init, step, adapt)
 
 
-def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:
-    """A key per task and collection, `[M, num_collections]`, from a step's key."""
-    key_collections, _ = jax.random.split(key)
-    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-    return jax.random.split(key_collections, (num_tasks, num_collections))
-
-
-def over_tasks(
-    f: Callable[[jax.Array, Task], PyTree], keys: jax.Array, tasks: Task
-) -> PyTree:
-    """`f(keys_i, task_i)` for every task, stacked on axis 0.
-
-    Where the program spreads tasks over devices (a mesh axis named `TASK_AXIS`), each
-    device does its share and hands it to all; a share that is not full repeats the
-    last task, and what comes of that is dropped.
-    """
-    mapped = jax.vmap(f, axis_name=_LANE_AXIS)
-    num_shares = _num_shares()
-    if num_shares == 1:
-        return mapped(keys, tasks)
-    num_tasks = keys.shape[0]
-    size = -(-num_tasks // num_shares)
-    first = jax.lax.axis_index(TASK_AXIS) * size
-    share = jnp.minimum(first + jnp.arange(size, dtype=jnp.int32), num_tasks - 1)
-    own = jax.tree.map(lambda leaf: leaf[share], (keys, tasks))
-    every = jax.lax.all_gather(mapped(*own), TASK_AXIS, tiled=True)
-    return jax.tree.map(lambda leaf: leaf[:num_tasks], every)
-
-
-def mean_of_others(value: jax.Array, num_tasks: int) -> jax.Array:
-    """Mean of a scalar over the other tasks; to be called by the `f` of `over_tasks`.
+def outer_step(
+    problem: Problem,
+    meta_loss: MetaLoss,
+    rule: OuterRule,
+    keys: jax.Array,
+    tasks: Task,
+    learned: PyTree,
+    memory: Any,
+) -> tuple[PyTree, Any, Info, Seen]:
+    """∇ (1/M) Σ_i meta_loss(θ, 𝒯_i), and the rule's step on it.
 
     Args:
-        value: this task's.
-        num_tasks: M, 2 or more.
+        problem: what is learned.
+        meta_loss: what is minimised, of one task.
+        rule: of the outer step.
+        keys: of the collections, `[M, num_collections]`.
+        tasks: M of them, stacked on axis 0.
+        learned: θ, or a pytree of all that is meta-learned.
+        memory: of the rule.
+
+    Returns:
+        What is learned and the rule's memory after the step; the epoch's info, whose
+        meta-gradient is shaped like what is learned; and what was seen of each task.
     """
-    every = jax.lax.all_gather(value, _LANE_AXIS)
-    if _num_shares() > 1:
-        every = jax.lax.all_gather(every, TASK_AXIS, tiled=True)
-    return (jnp.sum(every[:num_tasks]) - value) / (num_tasks - 1)
+
+    def of_task(keys: Source, task: Task) -> tuple[Params, Seen]:
+        def loss(learned: PyTree) -> tuple[jax.Array, Seen]:
+            return meta_loss(problem, learned, keys, task)
+
+        (_, seen), meta_gradient = jax.value_and_grad(loss, has_aux=True)(learned)
+        return meta_gradient, seen
+
+    gradients, seen = over_tasks(of_task, keys, tasks)
+
+    def objective(other: PyTree) -> Evaluation:
+        def of_stored(data: Data, task: Task) -> Evaluation:
+            loss, seen = meta_loss(replayed(problem), other, data, task)
+            return Evaluation(loss, seen.kl)
+
+        return mean_over_tasks(over_tasks(of_stored, seen.data, tasks))
+
+    meta_gradient = mean_over_tasks(gradients)
+    learned, memory, extras = rule.apply(meta_gradient, memory, learned, objective)
+    info = epoch_info(meta_gradient, seen, extras)
+    return learned, memory, info, seen
 
 
-def over_all(infos: Info) -> Info:
-    """An epoch's info from those of its tasks: means, and the sum of the cost."""
-    mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), infos)
-    return mean._replace(num_steps=jnp.sum(infos.num_steps, dtype=jnp.int32))
+def epoch_info(meta_gradient: PyTree, seen: Seen, extras: dict[str, jax.Array]) -> Info:
+    """An epoch's info from what was seen of its tasks: means, and the sum of the cost.
+
+    Args:
+        meta_gradient: what the outer rule got.
+        seen: of every task, stacked on axis 0.
+        extras: of the outer rule.
+    """
+    mean = mean_over_tasks(seen._replace(data=None, kl=None))
+    return Info(
+        meta_gradient=meta_gradient,
+        loss=mean.loss,
+        return_before=mean.return_before,
+        return_after=mean.return_after,
+        num_steps=jnp.sum(seen.num_steps, dtype=jnp.int32),
+        extras={**mean.extras, **extras},
+    )
 
 
-def _num_shares() -> int:
-    """Over how many devices a program spreads the tasks of one seed."""
-    try:
-        return jax.lax.axis_size(TASK_AXIS)
-    except NameError:  # no such axis around us
-        return 1
+def outer_loss(problem: Problem, path: Adaptation) -> tuple[jax.Array, Seen]:
+    """The outer loss of an adapted policy on the last data, and what was seen.
+
+    Args:
+        problem: what is learned.
+        path: of the inner loop, differentiable in θ.
+
+    Returns:
+        Loss, differentiable once in what the path depends on, and what was seen.
+    """
+    loss = loss_on_data(problem, last(path.params), last(path.data))
+    return loss, seen_of(problem, path, loss)
+
+
+def loss_on_data(problem: Problem, params: Params, data: Data) -> jax.Array:
+    """The outer loss of a policy on data of its own, differentiable once.
+
+    The data and their advantages are constants here: what is differentiated is the
+    policy alone. (In an inner step the advantages are not, see `inner_loop`.)
+    """
+    filled = problem.advantages(jax.lax.stop_gradient(params), data)
+    return value(problem, problem.outer_loss)(params, filled)
+
+
+def seen_of(problem: Problem, path: Adaptation, loss: jax.Array) -> Seen:
+    """What an inner loop met, told with a loss."""
+    return Seen(
+        loss=loss,
+        return_before=first(path.performance),
+        return_after=last(path.performance),
+        num_steps=jnp.sum(path.num_steps, dtype=jnp.int32),
+        data=path.data,
+        kl=problem.kl and problem.kl(last(path.params), last(path.data)),
+        extras={},
+    )
 
 
 def with_params(state: Any, params: Params) -> Any:
@@ -132,24 +223,6 @@ def with_params(state: Any, params: Params) -> Any:
     if hasattr(state, "base"):
         return state._replace(base=with_params(state.base, params))
     return state._replace(params=params)
-
-
-def modifier_key(key: jax.Array) -> jax.Array:
-    """The half of a step's key that the learner itself leaves alone."""
-    _, key_modifier = jax.random.split(key)
-    return key_modifier
-
-
-def optimizer_step(
-    optimizer: optax.GradientTransformation,
-    gradient: Params,
-    state: Any,
-    params: Params,
-) -> tuple[Params, Any]:
-    """Apply an Optax transformation: new parameters and optimiser state."""
-    with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes on purpose
-        updates, state = optimizer.update(gradient, state, params)
-        return optax.apply_updates(params, updates), state
 
 
 def cosine(a: Params, b: Params) -> jax.Array:

@@ -1,34 +1,19 @@
-"""The inner loop: n gradient steps, and gradients that can be differentiated again."""
+"""The machinery of derivatives: gradients by pieces, and gradients of gradients.
+
+Everything here computes what `jax.grad` would, only faster; no algorithm is in it.
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from dmaml_jax.types import Data, Params, Problem, PyTree, Task
+from dmaml_jax.types import Data, Params, Problem, PyTree
 
 Loss = Callable[[Params, Data], jax.Array]
 Cut = Callable[[Data], Data]
-
-
-class Adaptation(NamedTuple):
-    """What the inner loop found at one of its steps.
-
-    Attributes:
-        params: θ_j, which collected them.
-        data: the trajectories of the step, advantages filled in.
-        gradient: of the inner loss on them.
-        performance: their mean undiscounted return.
-        num_steps: what they cost.
-    """
-
-    params: Params
-    data: Data
-    gradient: Params
-    performance: jax.Array
-    num_steps: jax.Array
 
 
 def value_and_gradient(problem: Problem, loss: Loss) -> Callable[..., Any]:
@@ -114,102 +99,6 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
 
     differentiable.defvjp(forward, backward, symbolic_zeros=True)
     return differentiable
-
-
-def inner_steps(
-    problem: Problem,
-    keys: jax.Array,
-    params: Params,
-    task: Task,
-    *,
-    inner_lr: Any,
-    first_order: bool,
-    second_order_share: jax.Array | None = None,
-) -> tuple[Params, list[Adaptation]]:
-    r"""θ_{j+1} = θ_j − α ∇_θ loss(θ_j, 𝒟_j), one step per key (MAML, Eq. 2a).
-
-    Differentiable in θ and α. K fresh trajectories are collected at every step.
-
-    Args:
-        problem: what is adapted to.
-        keys: one per step, `[N]`.
-        params: θ_0 = θ.
-        task: 𝒯_i.
-        inner_lr: α, a scalar or a pytree like θ; or a list of those, one per step.
-        first_order: take the inner gradients as constants (FOMAML).
-        second_order_share: w of MAML++'s derivative-order annealing: the inner gradient
-            is w·g + (1 − w)·sg(g), the same at 0 as `first_order`; it may be traced.
-
-    Returns:
-        θ_N, and what was seen at each step.
-    """
-    inner_gradient = gradient(problem, problem.inner_loss)
-    seen = []
-    rates = inner_lr if isinstance(inner_lr, list) else [inner_lr] * len(keys)
-    for key, rate in zip(keys, rates, strict=True):
-        data = problem.advantages(params, problem.collect(key, params, task))
-        step = inner_gradient(params, data)
-        performance, num_steps = problem.performance(data), problem.num_steps(data)
-        seen.append(Adaptation(params, data, step, performance, num_steps))
-        if first_order:
-            # FOMAML drops the second-order term: ∂θ'/∂θ = I.
-            step = jax.lax.stop_gradient(step)
-        if second_order_share is not None:
-            step = _blended(step, second_order_share)
-        params = jax.tree.map(
-            lambda p, a, g: p - a * g, params, _rates(rate, params), step
-        )
-    return params, seen
-
-
-def adaptation_curve(
-    problem: Problem,
-    key: jax.Array,
-    params: Params,
-    task: Task,
-    num_steps: int,
-    *,
-    inner_lr: Any,
-) -> tuple[Params, jax.Array]:
-    """Adapt to a task and watch: the return after 0 … num_steps inner steps.
-
-    Args:
-        problem: what is adapted to.
-        key: consumed.
-        params: θ.
-        task: 𝒯.
-        num_steps: inner steps.
-        inner_lr: α, as `inner_steps` takes it.
-
-    Returns:
-        θ after 0 … num_steps steps, stacked on axis 0, and mean undiscounted returns
-        `[num_steps + 1]`, each over the K trajectories that the next step learns from
-        (the last over K more).
-    """
-    keys = jax.random.split(key, num_steps + 1)
-    adapted, seen = inner_steps(
-        problem, keys[:-1], params, task, inner_lr=inner_lr, first_order=True
-    )
-    last = problem.performance(problem.collect(keys[-1], adapted, task))
-    path = [step.params for step in seen] + [adapted]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *path)
-    return stacked, jnp.stack([step.performance for step in seen] + [last])
-
-
-def _blended(step: Params, share: jax.Array) -> Params:
-    """Of value `step`, and of derivative `share` times its own."""
-
-    def blend(g: jax.Array) -> jax.Array:
-        # What is constant here is FOMAML's part of the annealed derivative.
-        return share * g + (1 - share) * jax.lax.stop_gradient(g)
-
-    return jax.tree.map(blend, step)
-
-
-def _rates(inner_lr: Any, params: Params) -> PyTree:
-    if jax.tree.structure(inner_lr) == jax.tree.structure(params):
-        return inner_lr
-    return jax.tree.map(lambda leaf: jnp.asarray(inner_lr, leaf.dtype), params)
 
 
 def _is_primal(leaf: Any) -> bool:

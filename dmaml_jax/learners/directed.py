@@ -1,4 +1,14 @@
-"""Directed-X: a cheap first-order step on the medium task before each epoch of X."""
+"""Directed-X: a cheap first-order step on the medium task before each epoch of X.
+
+Algorithm 1 of Directed-MAML (arXiv 2510.00212), with δ, α and β its step sizes:
+
+    while not done:
+        sample tasks 𝒯_i ~ ρ, i = 1 … M                      (the caller)
+        𝒯_med ← the medium task                              (Eq. 3, or 4)
+        collect K trajectories of 𝒯_med with π_θ
+        θ ← θ + δ ∇J_med(θ)                                  first order
+        one epoch of X on the 𝒯_i: MAML's inner and outer steps
+"""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -7,12 +17,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.learners.base import cosine, modifier_key, optimizer_step
+from dmaml_jax.learners.base import cosine, with_params
 from dmaml_jax.learners.derivatives import value_and_gradient
 from dmaml_jax.learners.gates import Gate, always
+from dmaml_jax.learners.medium_task import TaskRule, medium_task_exact
+from dmaml_jax.learners.outer_rules import optimizer_step
+from dmaml_jax.learners.task_axis import modifier_key
 from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
-
-TaskRule = Callable[[jax.Array, Task], Task]
 
 
 class DirectedState(NamedTuple):
@@ -48,7 +59,7 @@ def directed(
     Each epoch begins with θ ← θ + δ ∇J_med(θ), from K trajectories of the medium
     task; then the base learner takes its step from there. The step is first order:
     no meta-gradient flows through it. Nothing but θ is touched, so any learner can
-    be directed. One epoch costs K episodes more.
+    be directed, a directed one too. One epoch costs K episodes more.
 
     Args:
         base: the learner to direct.
@@ -57,8 +68,8 @@ def directed(
         directed_lr: δ, or an Optax schedule of the pre-steps taken.
         task_rule: `(key, tasks) -> task` of the pre-step; `medium_task_exact` by
             default.
-        directed_optimizer: rate to Optax transformation; plain gradient ascent by
-            default.
+        directed_optimizer: from a rate to an Optax transformation; plain gradient
+            ascent by default.
         placement: "epoch" is Algorithm 1; "inner-and-outer", the text of section IV,
             takes a second pre-step before the outer one, at the parameters that the
             inner steps started from: K episodes more.
@@ -69,7 +80,7 @@ def directed(
         The directed learner.
     """
     optimizer = directed_optimizer(directed_lr)
-    rule = task_rule or medium_task_exact(problem)
+    medium_task_of = task_rule or medium_task_exact(problem)
     gate = gate or always()
 
     def init(key: jax.Array) -> DirectedState:
@@ -78,47 +89,46 @@ def directed(
             state, optimizer.init(state.params), gate.init(state.params)
         )
 
-    def direction(key: jax.Array, params: Params, task: Task) -> tuple[Params, Data]:
-        data = problem.advantages(params, problem.collect(key, params, task))
+    def medium_gradient(
+        key: jax.Array, params: Params, medium_task: Task
+    ) -> tuple[Params, Data]:
+        """−∇J_med(θ) from K trajectories, and those."""
+        data = problem.advantages(params, problem.collect(key, params, medium_task))
         _, gradient = value_and_gradient(problem, problem.outer_loss)(params, data)
         return gradient, data
 
-    def moved(
-        is_open: jax.Array, gradient: Params, state: Any, params: Params
+    def pre_step(
+        is_open: jax.Array, gradient: Params, memory: Any, params: Params
     ) -> tuple[Params, Any]:
-        after = optimizer_step(optimizer, gradient, state, params)
+        """θ + δ ∇J_med, where the gate is open."""
+        moved = optimizer_step(optimizer, gradient, memory, params)
         # Not a product with 0: what is not finite must not get through a shut gate.
         return jax.tree.map(
-            lambda new, old: jnp.where(is_open, new, old), after, (params, state)
+            lambda new, old: jnp.where(is_open, new, old), moved, (params, memory)
         )
 
     def step(
         key: jax.Array, state: DirectedState, tasks: Task
     ) -> tuple[DirectedState, Info]:
-        key_rule, key_before, key_between = jax.random.split(modifier_key(key), 3)
-        medium_task = rule(key_rule, tasks)
-        gradient, data = direction(key_before, state.params, medium_task)
+        key_task, key_medium, key_between = _keys(key, state)
+        medium_task = medium_task_of(key_task, tasks)
+        gradient, data = medium_gradient(key_medium, state.params, medium_task)
         is_open = gate.is_open(state.gate, gradient)
-        params, optimizer_state = moved(
-            is_open, gradient, state.optimizer, state.params
-        )
-        base_state, info = base.step(key, state.base._replace(params=params), tasks)
+        params, memory = pre_step(is_open, gradient, state.optimizer, state.params)
+        base_state, info = base.step(key, with_params(state.base, params), tasks)
         cost = problem.num_steps(data)
         if placement == "inner-and-outer":
             # The outer update does not look at θ, so this one may come after it.
-            second, between = direction(key_between, params, medium_task)
-            after, optimizer_state = moved(
-                is_open, second, optimizer_state, base_state.params
-            )
-            base_state = base_state._replace(params=after)
-            cost = cost + problem.num_steps(between)
+            again, more = medium_gradient(key_between, params, medium_task)
+            params, memory = pre_step(is_open, again, memory, base_state.params)
+            base_state = with_params(base_state, params)
+            cost = cost + problem.num_steps(more)
         info = info._replace(
             return_medium=problem.performance(data),
             cos_medium_meta=cosine(gradient, info.meta_gradient),
             num_steps=info.num_steps + cost,
         )
-        memory = gate.update(state.gate, info)
-        return DirectedState(base_state, optimizer_state, memory), info
+        return DirectedState(base_state, memory, gate.update(state.gate, info)), info
 
     def adapt(
         key: jax.Array, state: DirectedState, task: Task, num_steps: int
@@ -128,38 +138,15 @@ def directed(
     return MetaLearner(init, step, adapt)
 
 
-def medium_task_exact(problem: Problem) -> TaskRule:
-    """The task at the mean of the distribution, φ_med = E_ρ[φ] (Eq. 3)."""
-    return lambda key, tasks: problem.medium_task()
+def _keys(key: jax.Array, state: DirectedState) -> tuple[jax.Array, ...]:
+    """Keys of the medium task and of two collections.
 
-
-def medium_task_empirical(key: jax.Array, tasks: Task) -> Task:
-    """The task at the mean of those just sampled, φ_med = (1/M) Σ_i φ_i (Eq. 4).
-
-    Parameters that are no floats cannot be averaged and keep the first task's value.
+    They come from the half of a step's key that the base learner leaves alone. A base
+    that is directed itself is handed the same key and takes the first three of them, so
+    this one goes on behind those.
     """
-
-    def mean(leaf: jax.Array) -> jax.Array:
-        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jnp.mean(leaf, axis=0) if floating else leaf[0]
-
-    return jax.tree.map(mean, tasks)
-
-
-def task_of_batch(key: jax.Array, tasks: Task) -> Task:
-    """One of the tasks just sampled, at random: a control without a medium task."""
-    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-    index = jax.random.randint(key, (), 0, num_tasks)
-    return jax.tree.map(lambda leaf: leaf[index], tasks)
-
-
-def fresh_task(problem: Problem) -> TaskRule:
-    """Another task ~ ρ, which the base learner does not see in this epoch."""
-    return lambda key, tasks: jax.tree.map(
-        lambda leaf: leaf[0], problem.sample_tasks(key, 1)
-    )
-
-
-def given_task(task: Task) -> TaskRule:
-    """Always this one."""
-    return lambda key, tasks: task
+    depth, inside = 0, state.base
+    while isinstance(inside, DirectedState):
+        depth, inside = depth + 1, inside.base
+    keys = jax.random.split(modifier_key(key), 3 * (depth + 1))
+    return tuple(keys[3 * depth :])

@@ -29,7 +29,9 @@ class Entry(NamedTuple):
             from the defaults.
         scored: whether it has the score term, so that its outer step may be unbiased.
         min_inner_steps: the least N that makes sense.
-        measures_apart: whether the return after adaptation takes episodes of its own.
+        collections: from N to how often a task is sampled in an epoch for learning; a
+            learner that has no use for the adapted policy's episodes measures the
+            return after adaptation on others, which do not count.
     """
 
     path: str
@@ -41,7 +43,7 @@ class Entry(NamedTuple):
     preset: Mapping[str, Mapping[str, Any]] = _NOTHING
     scored: bool = False
     min_inner_steps: int = 1
-    measures_apart: bool = False
+    collections: Callable[[int], int] = lambda num_inner_steps: num_inner_steps + 1
 
 
 _EXACT_INNER = "(I), adaptation by the exact gradient; biased by few trajectories"
@@ -73,10 +75,12 @@ LEARNERS: dict[str, Entry] = {
     ),
     "maml++": Entry(
         "dmaml_jax.learners.maml_plus_plus:maml_plus_plus",
-        "MAML with step losses, annealing, step sizes",
+        "MAML with step losses, annealed order, learned step sizes",
         "Antoniou et al. 2019",
         2,
         _THROUGH_INNER,
+        preset={"learner": {"num_inner_steps": 2, "outer_schedule": "cosine"}},
+        min_inner_steps=2,
     ),
     "reptile": Entry(
         "dmaml_jax.learners.reptile:reptile",
@@ -86,7 +90,7 @@ LEARNERS: dict[str, Entry] = {
         _NO_SECOND_ORDER,
         preset={"learner": {"num_inner_steps": 2}},
         min_inner_steps=2,
-        measures_apart=True,
+        collections=lambda num_inner_steps: num_inner_steps,
     ),
     "meta-sgd": Entry(
         "dmaml_jax.learners.meta_sgd:meta_sgd",
@@ -122,6 +126,14 @@ LEARNERS: dict[str, Entry] = {
         {"score-function": _SCORED + " a mean over steps instead of a sum: biased"},
         {"score_reduction": "mean"},
         scored=True,
+    ),
+    "joint": Entry(
+        "dmaml_jax.learners.joint:joint",
+        "no meta-objective: all tasks at once, then adapted",
+        "a control",
+        1,
+        {"score-function": "J(θ) of the policy as it is, without adaptation"},
+        collections=lambda num_inner_steps: 1,
     ),
 }
 DIRECTED = "directed-"
@@ -186,7 +198,7 @@ def episodes_per_epoch(
     placement: str = "epoch",
 ) -> int:
     """K trajectories for each collection of each task, and for each pre-step."""
-    collections = num_inner_steps + (not entry(algo).measures_apart)
+    collections = entry(algo).collections(num_inner_steps)
     pre_steps = (1 + (placement != "epoch")) * is_directed(algo)
     return (collections * num_tasks + pre_steps) * num_trajectories
 

@@ -1,26 +1,45 @@
-"""Reptile (Nichol, Achiam and Schulman 2018)."""
+"""Reptile (Nichol, Achiam and Schulman 2018): towards where plain steps lead.
 
-from typing import Any
+θ'_i ← N plain gradient steps on 𝒯_i from θ;   θ ← θ + ε (1/M) Σ_i (θ'_i − θ)
+"""
+
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.learners.base import gradient_learner
-from dmaml_jax.learners.derivatives import inner_steps
-from dmaml_jax.types import Info, MetaLearner, Params, Problem, Task
+from dmaml_jax.errors import UsageError
+from dmaml_jax.learners.base import LearnerState, Seen, epoch_info, outer_loss
+from dmaml_jax.learners.inner_loop import (
+    Rates,
+    adaptation_curve,
+    but_last,
+    inner_loop,
+)
+from dmaml_jax.learners.outer_rules import outer_rule
+from dmaml_jax.learners.task_axis import collection_keys, mean_over_tasks, over_tasks
+from dmaml_jax.types import (
+    Info,
+    MetaLearner,
+    OuterRule,
+    Params,
+    Problem,
+    Source,
+    Task,
+)
 
 
 def reptile(
     problem: Problem,
     *,
-    inner_lr: Any,
-    meta_optimizer: optax.GradientTransformation,
+    inner_lr: Rates,
+    meta_optimizer: optax.GradientTransformation | OuterRule,
     num_inner_steps: int = 2,
 ) -> MetaLearner:
-    r"""Reptile: towards where plain gradient steps lead.
+    r"""A learner without a meta-objective: it follows the mean of plain inner steps.
 
-    The outer optimiser gets the pseudo-gradient (1/M) Σ_i (θ − θ'_i)/(αN), θ'_i after N
+    The outer rule gets the pseudo-gradient (1/M) Σ_i (θ − θ'_i)/(αN), θ'_i after N
     plain steps with fresh data each. Divided by αN it is the mean of the N gradients
     seen, so that β means what it means elsewhere; plain descent with β = ε·α·N is
     the textbook's θ ← θ + ε (1/M) Σ_i (θ'_i − θ). With N = 1 it would be the plain
@@ -31,9 +50,10 @@ def reptile(
 
     Args:
         problem: what is learned.
-        inner_lr: α; a scalar, traced or not.
-        meta_optimizer: takes the pseudo-gradient; an Optax transformation.
-        num_inner_steps: N, 2 or more.
+        inner_lr: α, the step size of the plain steps; a scalar, traced or not.
+        meta_optimizer: takes the pseudo-gradient; an Optax transformation, or another
+            rule of the outer step that does not ask the objective.
+        num_inner_steps: N, the number of plain steps, 2 or more.
 
     Returns:
         The learner.
@@ -41,41 +61,62 @@ def reptile(
     References:
         Nichol, Achiam, Schulman: On First-Order Meta-Learning Algorithms, 2018.
     """
-    return gradient_learner(
-        problem,
-        lambda keys, state, task: task_gradient(
-            problem, keys, state.params, task, inner_lr=inner_lr
-        ),
-        num_collections=num_inner_steps + 1,
-        inner_lr=inner_lr,
-        meta_optimizer=meta_optimizer,
-    )
+    rule = outer_rule(meta_optimizer)
+
+    def init(key: jax.Array) -> LearnerState:
+        params = problem.init(key)
+        return LearnerState(params, rule.init(params), jnp.int32(0))
+
+    def step(
+        key: jax.Array, state: LearnerState, tasks: Task
+    ) -> tuple[LearnerState, Info]:
+        def of_task(keys: Source, task: Task) -> tuple[Params, Seen]:
+            return pseudo_gradient(problem, state.params, keys, task, inner_lr=inner_lr)
+
+        keys = collection_keys(key, tasks, num_inner_steps + 1)
+        gradients, seen = over_tasks(of_task, keys, tasks)
+        gradient = mean_over_tasks(gradients)
+        params, optimizer, extras = rule.apply(
+            gradient, state.optimizer, state.params, _no_objective
+        )
+        info = epoch_info(gradient, seen, extras)
+        return LearnerState(params, optimizer, state.epoch + 1), info
+
+    def adapt(
+        key: jax.Array, state: LearnerState, task: Task, num_steps: int
+    ) -> tuple[Params, jax.Array]:
+        return adaptation_curve(
+            problem, key, state.params, task, num_steps, inner_lr=inner_lr
+        )
+
+    return MetaLearner(init, step, adapt)
 
 
-def task_gradient(
-    problem: Problem, keys: jax.Array, params: Params, task: Task, *, inner_lr: Any
-) -> Info:
-    """One task's pseudo-gradient, (θ − θ')/(αN), as the mean of the gradients seen.
+def pseudo_gradient(
+    problem: Problem, params: Params, keys: Source, task: Task, *, inner_lr: Rates
+) -> tuple[Params, Seen]:
+    """(θ − θ'_i)/(αN), as the mean of the gradients seen, which α = 0 has too.
 
     Args:
         problem: what is learned.
-        keys: one per inner step and one to measure θ' with, `[N + 1]`.
         params: θ.
+        keys: one per inner step and one to measure θ' with, `[N + 1]`.
         task: 𝒯_i.
-        inner_lr: α.
+        inner_lr: α, as `inner_loop` takes it.
 
     Returns:
-        The task's pseudo-gradient, loss, returns and cost.
+        The task's pseudo-gradient, and what was seen.
     """
-    adapted, seen = inner_steps(
-        problem, keys[:-1], params, task, inner_lr=inner_lr, first_order=True
+    path = inner_loop(
+        problem, keys, params, task, inner_lr=inner_lr, second_order=False
     )
-    gradients = [step.gradient for step in seen]
-    data = problem.advantages(adapted, problem.collect(keys[-1], adapted, task))
-    return Info(
-        meta_gradient=jax.tree.map(lambda *g: sum(g) / len(g), *gradients),
-        loss=problem.outer_loss(adapted, data),
-        return_before=seen[0].performance,
-        return_after=problem.performance(data),
-        num_steps=sum((s.num_steps for s in seen), jnp.int32(0)),
+    _, seen = outer_loss(problem, path)
+    steps = jnp.sum(but_last(path.num_steps), dtype=jnp.int32)
+    return mean_over_tasks(but_last(path.gradients)), seen._replace(num_steps=steps)
+
+
+def _no_objective(other: Params) -> NoReturn:
+    raise UsageError(
+        "Reptile has no objective that an outer rule could ask: choose another "
+        "--outer-optimizer, such as adam, or another learner."
     )

@@ -1,34 +1,48 @@
-"""SG-MRL, debiased MAML (Fallah et al. 2021), and E-MAML (Stadie et al. 2018)."""
+"""SG-MRL, debiased MAML (Fallah et al. 2021), and E-MAML (Stadie et al. 2018).
 
-import dataclasses
+∇J(θ) = E[ (∂θ'/∂θ)ᵀ ∇J_i(θ')  +  (J_i(θ') − b) Σ_j Σ_{τ ∈ 𝒟_j} ∇ log q(τ; θ_j(θ)) ]
+MAML's part              what MAML leaves out
+"""
+
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.learners.base import (
-    collection_keys,
-    mean_of_others,
-    optimizer_step,
-    over_all,
-    over_tasks,
-)
-from dmaml_jax.learners.derivatives import (
+from dmaml_jax.learners.base import MetaLoss, Seen, outer_loss, outer_step
+from dmaml_jax.learners.derivatives import value
+from dmaml_jax.learners.inner_loop import (
+    Adaptation,
+    Rates,
     adaptation_curve,
-    inner_steps,
-    value,
-    value_and_gradient,
+    but_last,
+    first,
+    inner_loop,
+    last,
 )
 from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.learners.outer_rules import outer_rule
+from dmaml_jax.learners.task_axis import collection_keys, mean_of_others
 from dmaml_jax.options import option
-from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
+from dmaml_jax.types import (
+    Data,
+    Info,
+    MetaLearner,
+    OuterRule,
+    Params,
+    Problem,
+    Source,
+    Task,
+)
 
 _MEMORY = 0.9
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Options(GradientOptions):
     """The inner loop, the outer step, and the score term's baseline."""
 
@@ -38,7 +52,7 @@ class Options(GradientOptions):
 
 
 class SGMRLState(NamedTuple):
-    """θ, the outer optimiser's state, the epochs done, the mean Ĵ(θ) of late."""
+    """θ, the outer rule's memory, the epochs done, the mean Ĵ(θ) of late."""
 
     params: Params
     optimizer: Any
@@ -49,8 +63,8 @@ class SGMRLState(NamedTuple):
 def sg_mrl(
     problem: Problem,
     *,
-    inner_lr: Any,
-    meta_optimizer: optax.GradientTransformation,
+    inner_lr: Rates,
+    meta_optimizer: optax.GradientTransformation | OuterRule,
     num_inner_steps: int = 1,
     score_baseline: Literal["others", "none"] = "others",
     score_reduction: Literal["sum", "mean"] = "sum",
@@ -67,12 +81,14 @@ def sg_mrl(
 
     Args:
         problem: what is learned, with the score-function surrogate.
-        inner_lr: α; a scalar, traced or not.
-        meta_optimizer: takes the meta-gradient; an Optax transformation.
-        num_inner_steps: N, gradient steps of the inner loop.
+        inner_lr: α, the step size of the inner loop; a scalar, traced or not.
+        meta_optimizer: takes the meta-gradient; an Optax transformation, or another
+            rule of the outer step.
+        num_inner_steps: N, how many gradient steps the inner loop takes.
         score_baseline: b, the mean of Ĵ(θ) over the other tasks' first data (with one
             task over earlier epochs), or none.
-        score_reduction: "mean" over the steps of a collection is E-MAML's scale.
+        score_reduction: "sum" over the steps of a collection is exact; their "mean" is
+            E-MAML's scale.
 
     Returns:
         The learner.
@@ -83,42 +99,41 @@ def sg_mrl(
         Stadie et al.: Some Considerations on Learning to Explore via
         Meta-Reinforcement Learning, NeurIPS 2018.
     """
+    rule = outer_rule(meta_optimizer)
 
     def init(key: jax.Array) -> SGMRLState:
         params = problem.init(key)
-        optimizer = meta_optimizer.init(params)
-        return SGMRLState(params, optimizer, jnp.int32(0), jnp.zeros(()))
+        return SGMRLState(params, rule.init(params), jnp.int32(0), jnp.zeros(()))
+
+    def loss_at(state: SGMRLState, num_tasks: int) -> MetaLoss:
+        def baseline(before: jax.Array) -> jax.Array:
+            if score_baseline == "none":
+                return jnp.zeros_like(before)
+            if num_tasks == 1:
+                return state.mean_objective
+            return mean_of_others(before, num_tasks)
+
+        return partial(
+            meta_loss,
+            inner_lr=inner_lr,
+            baseline=baseline,
+            score_reduction=score_reduction,
+        )
 
     def step(key: jax.Array, state: SGMRLState, tasks: Task) -> tuple[SGMRLState, Info]:
         keys = collection_keys(key, tasks, num_inner_steps + 1)
-        num_tasks = keys.shape[0]
-
-        def baseline(objective: jax.Array) -> jax.Array:
-            if score_baseline == "none":
-                return jnp.zeros(())
-            if num_tasks == 1:
-                return state.mean_objective
-            return mean_of_others(objective, num_tasks)
-
-        infos, objectives = over_tasks(
-            lambda keys, task: task_gradient(
-                problem,
-                keys,
-                state.params,
-                task,
-                inner_lr=inner_lr,
-                baseline=baseline,
-                score_reduction=score_reduction,
-            ),
+        params, optimizer, info, seen = outer_step(
+            problem,
+            loss_at(state, len(keys)),
+            rule,
             keys,
             tasks,
+            state.params,
+            state.optimizer,
         )
-        info = over_all(infos)
-        params, optimizer = optimizer_step(
-            meta_optimizer, info.meta_gradient, state.optimizer, state.params
-        )
-        memory = jnp.where(state.epoch == 0, 0, _MEMORY).astype(objectives.dtype)
-        mean = memory * state.mean_objective + (1 - memory) * jnp.mean(objectives)
+        before = jax.vmap(lambda data: problem.objective(first(data)))(seen.data)
+        memory = jnp.where(state.epoch == 0, 0, _MEMORY).astype(before.dtype)
+        mean = memory * state.mean_objective + (1 - memory) * jnp.mean(before)
         return SGMRLState(params, optimizer, state.epoch + 1, mean), info
 
     def adapt(
@@ -131,60 +146,51 @@ def sg_mrl(
     return MetaLearner(init, step, adapt)
 
 
-def task_gradient(
+def meta_loss(
     problem: Problem,
-    keys: jax.Array,
     params: Params,
+    sources: Source,
     task: Task,
     *,
-    inner_lr: Any,
+    inner_lr: Rates,
     baseline: Callable[[jax.Array], jax.Array],
     score_reduction: Literal["sum", "mean"],
-) -> tuple[Info, jax.Array]:
-    r"""One task's share of the meta-gradient: MAML's and the score term.
+) -> tuple[jax.Array, Seen]:
+    r"""MAML's loss minus sg(Ĵ(θ') − b) Σ_j log q(𝒟_j; θ_j).
 
     Args:
         problem: what is learned.
-        keys: one per collection, `[N + 1]`.
         params: θ.
+        sources: of the collections, N + 1 keys or stored data stacked on axis 0.
         task: 𝒯_i.
-        inner_lr: α.
+        inner_lr: α, as `inner_loop` takes it.
         baseline: from this task's Ĵ(θ) to b, which must not depend on it.
-        score_reduction: "sum" over steps, or "mean".
+        score_reduction: "sum" over the steps of a collection, or "mean".
 
     Returns:
-        The task's gradient, loss, returns and cost, and its Ĵ(θ).
+        The loss, and what was seen; the loss that is shown is MAML's part alone.
     """
+    path = inner_loop(problem, sources, params, task, inner_lr=inner_lr)
+    loss, seen = outer_loss(problem, path)
+    before, after = (
+        problem.objective(end) for end in (first(path.data), last(path.data))
+    )
+    # How well an adaptation went weighs its score; it is not differentiated itself.
+    weight = jax.lax.stop_gradient(after - baseline(jax.lax.stop_gradient(before)))
+    return loss - weight * _score(problem, path, score_reduction), seen
+
+
+def _score(
+    problem: Problem, path: Adaptation, reduction: Literal["sum", "mean"]
+) -> jax.Array:
+    """Σ_j log q(𝒟_j; θ_j) over the collections that inner steps were taken on."""
 
     def log_likelihood(params: Params, data: Data) -> jax.Array:
         return jnp.sum(problem.log_probs(params, data))
 
-    def adapt(params: Params) -> Any:
-        adapted, seen = inner_steps(
-            problem, keys[:-1], params, task, inner_lr=inner_lr, first_order=False
-        )
-        scores = [value(problem, log_likelihood)(s.params, s.data) for s in seen]
-        if score_reduction == "mean":
-            scores = [
-                score / s.num_steps.astype(score.dtype)
-                for score, s in zip(scores, seen, strict=True)
-            ]
-        return (adapted, jnp.stack(scores).sum()), seen
-
-    (adapted, _), pullback, seen = jax.vjp(adapt, params, has_aux=True)
-    data = problem.advantages(adapted, problem.collect(keys[-1], adapted, task))
-    loss, outer_gradient = value_and_gradient(problem, problem.outer_loss)(
-        adapted, data
+    scores = jax.vmap(value(problem, log_likelihood))(
+        but_last(path.params), but_last(path.data)
     )
-    before = problem.objective(seen[0].data)
-    coefficient = problem.objective(data) - baseline(before)
-    # Losses are minimised, so the score of what did well is pulled down in −log q.
-    (meta_gradient,) = pullback((outer_gradient, -coefficient))
-    info = Info(
-        meta_gradient=meta_gradient,
-        loss=loss,
-        return_before=seen[0].performance,
-        return_after=problem.performance(data),
-        num_steps=sum((s.num_steps for s in seen), problem.num_steps(data)),
-    )
-    return info, before
+    if reduction == "mean":
+        scores = scores / but_last(path.num_steps).astype(scores.dtype)
+    return jnp.sum(scores)

@@ -18,7 +18,7 @@ from dmaml_jax.runs.loading import Loaded
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.tasks.written import beyond, parse_vary
 from dmaml_jax.training.adaptation import adaptation
-from dmaml_jax.training.program import evaluation_key, task_key
+from dmaml_jax.training.keys import seed_keys
 
 Returns = dict[tuple[str, str], np.ndarray]
 """By policy and kind of tasks, `[seeds, tasks, steps + 1]`."""
@@ -45,7 +45,7 @@ def task_sets(
     Raises:
         UsageError: the out-of-range tasks cannot be had in this environment.
     """
-    key_inside, key_beyond = jax.random.split(task_key(draw))
+    key_inside, key_beyond = jax.random.split(seed_keys(draw).tasks)
     keys = jax.random.split(key_inside, num_tasks)
     inside = jax.vmap(run.tasks.sample_held_out)(keys)
     sets = {"held-out" if run.config.tasks.held_out else "fresh": inside}
@@ -86,7 +86,7 @@ def measure(
     problem, _ = _built(run, num_episodes)
     of_seed = adaptation(learner, problem, num_steps=num_steps)
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
-    keys = jax.vmap(evaluation_key)(jnp.asarray(run.seeds, jnp.uint32))
+    keys = jax.vmap(seed_keys)(jnp.asarray(run.seeds, jnp.uint32)).evaluation
 
     @jax.jit
     def of_all(states: Any) -> jax.Array:

@@ -10,13 +10,14 @@ from dmaml_jax.learners.base import with_params
 from dmaml_jax.runs.folder import read_params, shown, write_params
 from dmaml_jax.runs.loading import Loaded
 from dmaml_jax.tasks.distributions import TaskDistribution
-from dmaml_jax.training.program import Program, seed_keys, train_step
+from dmaml_jax.training.keys import seed_keys
+from dmaml_jax.training.program import Program, train_step
 
 
 def initial_states(run: Loaded) -> Any:
     """What every seed began with: θ_0, and all else untrained."""
     seeds = jnp.asarray(run.seeds, jnp.uint32)
-    init = jax.jit(jax.vmap(lambda seed: run.learner.init(seed_keys(seed)[0])))
+    init = jax.jit(jax.vmap(lambda seed: run.learner.init(seed_keys(seed).init)))
     return jax.device_get(init(seeds))
 
 

@@ -43,7 +43,7 @@ def categorical() -> Distribution:
         >>> print(categorical().sample(jnp.log(jnp.array([0.25, 0.75])), 0.3))
         1
     """
-    return Distribution(_uniform, _sample, _log_prob, _entropy)
+    return Distribution(_uniform, _sample, _log_prob, _entropy, kl=_kl)
 
 
 def _uniform(key: jax.Array, logits: jax.Array, num: int) -> jax.Array:
@@ -69,6 +69,11 @@ def _entropy(logits: jax.Array) -> jax.Array:
     return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
 
+def _kl(old: jax.Array, new: jax.Array) -> jax.Array:
+    before, after = jax.nn.log_softmax(old), jax.nn.log_softmax(new)
+    return jnp.sum(jnp.exp(before) * (before - after), axis=-1)
+
+
 def diagonal_normal() -> Distribution:
     r"""Independent normal distributions over a vector of A numbers.
 
@@ -85,7 +90,11 @@ def diagonal_normal() -> Distribution:
         -1.8379
     """
     return Distribution(
-        _normal_noise, _normal_sample, _normal_log_prob, _normal_entropy
+        _normal_noise,
+        _normal_sample,
+        _normal_log_prob,
+        _normal_entropy,
+        kl=_normal_kl,
     )
 
 
@@ -158,7 +167,10 @@ def squashed_normal(low: Bound, high: Bound) -> Distribution:
         )
         return _normal_entropy(params) + jnp.sum(total, axis=-1)
 
-    return Distribution(_normal_noise, _normal_sample, log_prob, entropy, action)
+    # Squashing is one to one, and a divergence does not see it.
+    return Distribution(
+        _normal_noise, _normal_sample, log_prob, entropy, action, _normal_kl
+    )
 
 
 def _normal_noise(key: jax.Array, params: Any, num: int) -> jax.Array:
@@ -177,3 +189,11 @@ def _normal_log_prob(params: Normal, sample: jax.Array) -> jax.Array:
 
 def _normal_entropy(params: Normal) -> jax.Array:
     return jnp.sum(params.log_std + 0.5 * math.log(2 * math.pi * math.e), axis=-1)
+
+
+def _normal_kl(old: Normal, new: Normal) -> jax.Array:
+    """Σ_j log(σ'_j/σ_j) + (σ_j² + (μ_j − μ'_j)²)/(2 σ'_j²) − ½."""
+    ratio = jnp.exp(2 * (old.log_std - new.log_std))
+    away = (old.mean - new.mean) * jnp.exp(-new.log_std)
+    terms = new.log_std - old.log_std + (ratio + away**2 - 1) / 2
+    return jnp.sum(terms, axis=-1)

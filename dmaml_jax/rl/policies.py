@@ -224,6 +224,25 @@ def _with_critic(actor: Policy, critic: MLP) -> Policy:
     )
 
 
+def mlp_layers(params: Params, num_outputs: int) -> list[tuple[Any, Any]]:
+    """Weights and biases of an MLP policy's actor, layer by layer.
+
+    Args:
+        params: θ of a policy that this file made, with or without a critic.
+        num_outputs: how many of the last layer's outputs are the actor's; a critic that
+            shares the network has the one after them.
+
+    Returns:
+        Pairs of `[inputs, outputs]` and `[outputs]`, in the order in which they act.
+    """
+    actor = params.get("actor", params)
+    network = actor.get("net", actor)
+    layers = [network[f"Dense_{index}"] for index in range(len(network))]
+    pairs = [(layer["kernel"], layer["bias"]) for layer in layers]
+    kernel, bias = pairs[-1]
+    return [*pairs[:-1], (kernel[:, :num_outputs], bias[:num_outputs])]
+
+
 def _output(network: MLP, params: Params, obs: jax.Array) -> jax.Array:
     output = network.apply({"params": params}, obs)
     assert isinstance(output, jax.Array)

@@ -1,12 +1,13 @@
 """Environment, tasks, policy and objective, put together into a `Problem`."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.rl.objectives import Objective, trajectory_log_probs
+from dmaml_jax.rl.objectives import Objective, mean_kl, trajectory_log_probs
 from dmaml_jax.rl.returns import discount_powers
 from dmaml_jax.rl.rollout import rollout
 from dmaml_jax.tasks.distributions import TaskDistribution
@@ -33,17 +34,17 @@ def make_problem(
 
     Args:
         env: an environment with gymnax's interface.
-        tasks: distribution of its parameters.
-        policy: π_θ.
-        objective: advantages and loss of K trajectories.
-        horizon: H, steps per episode at most.
-        num_trajectories: K, trajectories per task and collection.
+        tasks: the distribution of its parameters.
+        policy: π_θ, which acts in it.
+        objective: how K trajectories become a loss.
+        horizon: H, the number of steps that an episode has at most.
+        num_trajectories: K, how many trajectories a collection of one task has.
         discount: γ of `Problem.objective`; give the objective the same one.
-        gradient_chunk: steps per piece of a gradient; 0 takes the data whole. By
-            default this is the one place where the platform decides: on a CPU tasks
-            and seeds take turns, in pieces that fit its cache and no further than
-            the last living trajectory; elsewhere, and with losses that are no sums
-            over single steps (DiCE), everything is one batch.
+        gradient_chunk: how many steps a piece of a gradient has; 0 takes the data
+            whole. By default the platform decides: on a CPU tasks and seeds take turns,
+            in pieces that fit its cache and no further than the last living trajectory;
+            elsewhere, and with losses that are no sums over single steps (DiCE),
+            everything is one batch.
 
     Returns:
         The problem, for any learner.
@@ -51,14 +52,15 @@ def make_problem(
     Raises:
         UsageError: pieces of a loss that is no sum over single steps.
     """
-    if gradient_chunk is None:
-        on_cpu = jax.default_backend() == "cpu"
-        gradient_chunk = _CHUNK if on_cpu and objective.additive else 0
-    if gradient_chunk and not objective.additive:
-        raise UsageError(
-            f"gradient_chunk is {gradient_chunk}, but this surrogate is no sum over "
-            "single steps: leave gradient_chunk out, or give 0."
-        )
+    chunk = _chunk_of(gradient_chunk, objective)
+
+    def init(key: jax.Array) -> Params:
+        with jax.numpy_dtype_promotion("standard"):
+            obs, _ = jax.eval_shape(env.reset_env, key, tasks.mean())
+            return policy.init(key, jnp.zeros(obs.shape, obs.dtype))
+
+    def sample_tasks(key: jax.Array, num: int) -> Task:
+        return jax.vmap(tasks.sample)(jax.random.split(key, num))
 
     @jax.jit  # traced once for all the collections of an epoch
     def collect(key: jax.Array, params: Params, task: Task) -> Trajectory:
@@ -75,18 +77,6 @@ def make_problem(
 
         return jax.vmap(one)(jax.random.split(key, num_trajectories))
 
-    def init(key: jax.Array) -> Params:
-        with jax.numpy_dtype_promotion("standard"):
-            obs, _ = jax.eval_shape(env.reset_env, key, tasks.mean())
-            return policy.init(key, jnp.zeros(obs.shape, obs.dtype))
-
-    def sample_tasks(key: jax.Array, num: int) -> Task:
-        return jax.vmap(tasks.sample)(jax.random.split(key, num))
-
-    def discounted(data: Trajectory) -> jax.Array:
-        powers = discount_powers(discount, data.rewards.shape[1], data.rewards.dtype)
-        return jnp.mean(jnp.sum(data.rewards * powers, axis=1))
-
     return Problem(
         init=init,
         sample_tasks=sample_tasks,
@@ -95,15 +85,35 @@ def make_problem(
         advantages=objective.advantages,
         inner_loss=objective.inner_loss,
         outer_loss=objective.outer_loss,
-        objective=discounted,
-        log_probs=lambda params, data: trajectory_log_probs(policy, params, data),
+        objective=partial(_discounted_return, discount),
+        log_probs=partial(trajectory_log_probs, policy),
+        kl=partial(mean_kl, policy) if policy.distribution.kl else None,
         performance=lambda data: jnp.mean(jnp.sum(data.rewards, axis=1)),
         num_steps=lambda data: jnp.sum(data.alive, dtype=jnp.int32),
-        pieces=(lambda data: _pieces(data, gradient_chunk)) if gradient_chunk else None,
+        pieces=partial(_pieces, chunk) if chunk else None,
     )
 
 
-def _pieces(data: Trajectory, chunk: int) -> Pieces:
+def _chunk_of(given: int | None, objective: Objective) -> int:
+    """Steps per piece of a gradient; here alone the platform decides."""
+    if given is None:
+        on_cpu = jax.default_backend() == "cpu"
+        return _CHUNK if on_cpu and objective.additive else 0
+    if given and not objective.additive:
+        raise UsageError(
+            f"gradient_chunk is {given}, but this surrogate is no sum over single "
+            "steps: leave gradient_chunk out, or give 0."
+        )
+    return given
+
+
+def _discounted_return(discount: float | jax.Array, data: Trajectory) -> jax.Array:
+    """Ĵ = (1/K) Σ_k Σ_t γ^t r_{k,t}."""
+    powers = discount_powers(discount, data.rewards.shape[1], data.rewards.dtype)
+    return jnp.mean(jnp.sum(data.rewards * powers, axis=1))
+
+
+def _pieces(chunk: int, data: Trajectory) -> Pieces:
     """Cut the time axis into chunks, as far as any trajectory lived.
 
     Right for losses of data that `advantages` has seen: padded steps have weight 0.

@@ -96,6 +96,7 @@ def rollout(
             rewards=jnp.where(alive, reward, 0).astype(log_prob.dtype),
             alive=alive,
             terminated=alive & terminated,
+            action_params=action_params,
         )
         return _Walk(state, last_obs, alive & ~terminated & ~truncated), seen
 

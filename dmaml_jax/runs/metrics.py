@@ -1,8 +1,12 @@
-"""metrics.csv: a row per epoch and seed, appended chunk by chunk, read back."""
+"""metrics.csv: a row per epoch and seed, appended chunk by chunk, read back.
+
+Ten columns come first, in their order; what a learner has to show beside them (the
+extras of its `Info`) follows, by name.
+"""
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,7 @@ COLUMNS = (
     "meta_grad_norm",
     "cos_medium_meta",
 )
+_NO_COLUMNS = ("failed_at",)
 
 
 class MetricsWriter:
@@ -29,6 +34,7 @@ class MetricsWriter:
 
     Attributes:
         path: the file.
+        columns: of its header.
         env_steps: steps of living lanes so far, per seed.
         seconds: of training so far.
     """
@@ -50,9 +56,22 @@ class MetricsWriter:
             lines = self.path.read_text().splitlines()[: 1 + epochs * len(seeds)]
             for lane in range(len(seeds)):
                 self._count(lines[1 + lane :: len(seeds)], lane)
+        self.columns = lines[0].split(",")
+        self._replace(lines)
+
+    def _replace(self, lines: Sequence[str]) -> None:
         aside = self.path.with_name(f".{FILE}")
         aside.write_text("\n".join(lines) + "\n")
         os.replace(aside, self.path)
+
+    def _widen(self, names: Iterable[str]) -> None:
+        """Make a column of every name that has none yet, empty in the rows so far."""
+        new = [name for name in names if name not in (*self.columns, *_NO_COLUMNS)]
+        if not new:
+            return
+        self.columns = [*self.columns, *new]
+        _, *rows = self.path.read_text().splitlines()
+        self._replace([",".join(self.columns), *(row + "," * len(new) for row in rows)])
 
     def _count(self, rows: Sequence[str], lane: int) -> None:
         spent = [row.split(",")[2:4] for row in rows]
@@ -72,6 +91,7 @@ class MetricsWriter:
             started: training seconds before the chunk, compiling excluded.
             ended: after it; the epochs between are interpolated.
         """
+        self._widen(metrics)
         num_epochs = len(metrics["loss"])
         lines = []
         for index in range(num_epochs):
@@ -80,11 +100,11 @@ class MetricsWriter:
             for lane, seed in enumerate(self._seeds):
                 failed_at = metrics["failed_at"][lane]
                 if 0 < failed_at < epoch:
-                    lines.append(f"{epoch},{seed}" + "," * (len(COLUMNS) - 2))
+                    lines.append(f"{epoch},{seed}" + "," * (len(self.columns) - 2))
                     continue
                 self.env_steps[lane] += metrics["env_steps"][index, lane]
                 head = f"{epoch},{seed},{self.env_steps[lane]},{seconds:.3f}"
-                cells = [_cell(metrics.get(c), index, lane) for c in COLUMNS[4:]]
+                cells = [_cell(metrics.get(c), index, lane) for c in self.columns[4:]]
                 lines.append(",".join([head, *cells]))
         with open(self.path, "ab", buffering=0) as file:
             rest = memoryview(("\n".join(lines) + "\n").encode())
@@ -100,15 +120,15 @@ def whole_epochs(folder: Path, seeds: Sequence[int]) -> int:
     except (OSError, UnicodeDecodeError):
         return 0
     header, *lines = text.split("\n")
-    if header != ",".join(COLUMNS):
+    columns = header.split(",")
+    if tuple(columns[: len(COLUMNS)]) != COLUMNS:
         return 0
     lines = lines[:-1]  # what follows the last line's end: nothing, or half a row
     for index, line in enumerate(lines):
         epoch, lane = divmod(index, len(seeds))
         cells = line.split(",")
-        if cells[:2] != [str(epoch + 1), str(seeds[lane])] or len(cells) != len(
-            COLUMNS
-        ):
+        named = cells[:2] == [str(epoch + 1), str(seeds[lane])]
+        if not named or len(cells) != len(columns):
             return epoch
     return len(lines) // len(seeds)
 

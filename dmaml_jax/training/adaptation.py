@@ -32,7 +32,7 @@ def adaptation(
     Returns:
         `(key, state, tasks) -> ` summaries, for a learner's state and tasks stacked on
         axis 0, with leading axes `[tasks, n + 1]`; jit-able, not jitted. The key must
-        be none that training uses (`training.evaluation_key`).
+        be none that training uses (`training.keys`).
     """
     summary = summary or measure.performance
 

@@ -45,3 +45,13 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def devices_per_seed(num_devices: int, num_seeds: int, num_tasks: int) -> int:
+    """How many devices share a seed's tasks: seeds come first, tasks take the rest.
+
+    Example:
+        >>> [devices_per_seed(*case) for case in ((2, 5, 5), (2, 1, 5), (16, 1, 5))]
+        [1, 2, 5]
+    """
+    return min(max(num_devices // num_seeds, 1), num_tasks)

@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from dmaml_jax.learners.base import TASK_AXIS
+from dmaml_jax.learners.task_axis import TASK_AXIS
+from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Info, MetaLearner, Problem
 
 Init = Callable[[jax.Array], Any]
@@ -45,35 +46,6 @@ def train_step(
         return learner.step(key_step, state, problem.sample_tasks(key_tasks, num_tasks))
 
     return learner.init, step
-
-
-def devices_per_seed(num_devices: int, num_seeds: int, num_tasks: int) -> int:
-    """How many devices share a seed's tasks: seeds come first, tasks take the rest.
-
-    Example:
-        >>> [devices_per_seed(*case) for case in ((2, 5, 5), (2, 1, 5), (16, 1, 5))]
-        [1, 2, 5]
-    """
-    return min(max(num_devices // num_seeds, 1), num_tasks)
-
-
-def seed_keys(seed: int | jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A seed's two keys: of `init`, and of which epoch e's is the e-th fold."""
-    key_init, key_epochs = jax.random.split(jax.random.key(seed))
-    return key_init, key_epochs
-
-
-def evaluation_key(seed: int | jax.Array) -> jax.Array:
-    """A key of a seed that its training never uses, for held-out tasks.
-
-    The third of a split whose first two are `seed_keys`.
-    """
-    return jax.random.split(jax.random.key(seed), 3)[2]
-
-
-def task_key(draw: int | jax.Array) -> jax.Array:
-    """A key of test tasks, the same for runs of any seed, so that they compare."""
-    return jax.random.split(jax.random.key(draw), 4)[3]
 
 
 class Program:
@@ -193,8 +165,7 @@ class Program:
 
 
 def _start(init: Init, seed: jax.Array) -> SeedState:
-    key_init, _ = seed_keys(seed)
-    return SeedState(init(key_init), jnp.int32(0))
+    return SeedState(init(seed_keys(seed).init), jnp.int32(0))
 
 
 def _run_chunk(
@@ -233,8 +204,8 @@ def _guarded(
     step: Step, seed: jax.Array, epoch: jax.Array, state: SeedState
 ) -> tuple[SeedState, dict[str, jax.Array]]:
     """One epoch of one seed, undone where it fails; `epoch` counts from 0."""
-    _, key_epochs = seed_keys(seed)
-    learner, info = step(jax.random.fold_in(key_epochs, epoch), state.learner)
+    key = jax.random.fold_in(seed_keys(seed).epochs, epoch)
+    learner, info = step(key, state.learner)
     finite = _all_finite((learner, info.loss, info.meta_gradient))
     running = state.failed_at == 0
     kept = jax.tree.map(
@@ -260,5 +231,6 @@ def _metrics(info: Info) -> dict[str, jax.Array]:
         "loss": info.loss,
         "meta_grad_norm": jnp.sqrt(jnp.stack(squares).sum()),
         "cos_medium_meta": info.cos_medium_meta,
+        **info.extras,
     }
     return {name: value for name, value in scalars.items() if value is not None}

@@ -113,7 +113,8 @@ class OurEpoch(Ours):
         from dmaml_jax.build.learner import build
         from dmaml_jax.envs.lunar_lander import LunarLander
         from dmaml_jax.tasks.distributions import uniform
-        from dmaml_jax.training.program import Program, devices_per_seed, train_step
+        from dmaml_jax.training.devices import devices_per_seed
+        from dmaml_jax.training.program import Program, train_step
 
         class Endless(LunarLander):
             """A lander that flies on after its end."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from figures import Quartiles, plural, quartiles, say
 from flops import matrix_flops
 
 _HERE = Path(__file__).parent
@@ -37,28 +38,6 @@ class Sample(NamedTuple):
     loss: float
 
 
-class Quartiles(NamedTuple):
-    """Median and quartiles of `count` numbers."""
-
-    low: float
-    median: float
-    high: float
-    count: int
-
-    def text(self, scale: float = 1.0) -> str:
-        """`median [low, high]`."""
-        low, median, high = (f"{x * scale:.3g}" for x in self[:3])
-        return f"{median} [{low}, {high}]"
-
-
-def quartiles(values: Sequence[float]) -> Quartiles:
-    """Median and quartiles, interpolated."""
-    padded = values if len(values) > 1 else [*values] * 2
-    return Quartiles(
-        *statistics.quantiles(padded, n=4, method="inclusive"), len(values)
-    )
-
-
 def seconds(samples: Sequence[Sample]) -> Quartiles:
     """Quartiles of the samples' wall times."""
     return quartiles([sample.seconds for sample in samples])
@@ -68,16 +47,6 @@ def ratio(above: Sequence[Sample], below: Sequence[Sample]) -> Quartiles:
     """Quartiles of the ratios of samples taken one after the other."""
     pairs = zip(above, below, strict=True)
     return quartiles([a.seconds / b.seconds for a, b in pairs])
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return f"{count} {noun}{'s' if count > 1 else ''}"
-
-
-def say(message: str) -> None:
-    """Tell the person who waits."""
-    print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
 
 
 def make_program(
@@ -93,7 +62,8 @@ def make_program(
     from dmaml_jax.build import configuration
     from dmaml_jax.build.learner import build
     from dmaml_jax.tasks.distributions import uniform
-    from dmaml_jax.training.program import Program, devices_per_seed, train_step
+    from dmaml_jax.training.devices import devices_per_seed
+    from dmaml_jax.training.program import Program, train_step
 
     config = configuration("cartpole", algo, method=method, seeds=seeds)
     env, ranges = envs.make("cartpole")

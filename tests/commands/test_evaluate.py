@@ -21,7 +21,7 @@ from dmaml_jax.results.references import initial_states, states_of_medium_task
 from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import load
 from dmaml_jax.statistics import crossed_bootstrap
-from dmaml_jax.training.program import evaluation_key, seed_keys
+from dmaml_jax.training.keys import seed_keys
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 CONFIG = configuration(
@@ -82,7 +82,7 @@ def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
         own = jax.tree.map(lambda leaf, i=index: leaf[i], tasks)
         assert float(row["gravity"]) == own.gravity
         assert float(row["length"]) == own.length
-        key = jax.random.split(evaluation_key(int(row["seed"])), 6)[index]
+        key = jax.random.split(seed_keys(int(row["seed"])).evaluation, 6)[index]
         key_adapt, key_measure = jax.random.split(key)
         params = jax.tree.map(lambda leaf, i=lane: leaf[i], loaded.states.params)
         for step, key_step in enumerate(jax.random.split(key_adapt, 3)):
@@ -168,7 +168,7 @@ def test_what_it_is_measured_against(evaluated: Path) -> None:
     loaded = load(evaluated)
     init, _ = build(CONFIG)[1].init, None
     for lane, seed in enumerate(loaded.seeds):
-        first = init(seed_keys(seed)[0]).params
+        first = init(seed_keys(seed).init).params
         ours = jax.tree.map(lambda leaf, i=lane: leaf[i], initial_states(loaded).params)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), ours, first

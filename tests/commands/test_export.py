@@ -22,7 +22,7 @@ from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.tasks.of_environment import task_of
-from dmaml_jax.training.program import evaluation_key
+from dmaml_jax.training.keys import seed_keys
 
 pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 EPISODES = 200
@@ -147,7 +147,7 @@ def test_gymnasiums_cartpole_pays_the_exported_policy_the_same(
 def test_adapted_is_what_evaluation_adapts_to(trained: Path) -> None:
     of = load(trained)
     task = uniform(of.tasks.mean(), gravity=(12.0, 12.0)).mean()
-    key = evaluation_key(1)
+    key = seed_keys(1).evaluation
     path, _ = of.learner.adapt(key, jax.tree.map(lambda x: x[0], of.states), task, 2)
     for name in ("Dense_0", "Dense_1"):
         np.testing.assert_allclose(

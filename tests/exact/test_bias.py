@@ -7,7 +7,8 @@ from problems import TABULAR, small_mdp
 
 from dmaml_jax.exact.bias import ascent, enumerated, sampled
 from dmaml_jax.exact.data_sets import paths
-from dmaml_jax.exact.estimators import ESTIMATORS, Setting, draw
+from dmaml_jax.exact.estimators import ESTIMATORS
+from dmaml_jax.exact.setting import Setting, draw
 from dmaml_jax.learners.registry import LEARNERS
 
 FREE = [e for e in ESTIMATORS if not e.coupled]

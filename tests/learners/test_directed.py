@@ -8,17 +8,18 @@ import pytest
 from problems import HESSIAN, START, noisy, numpy_gradient, quadratic
 
 from dmaml_jax.build.learner import make_train_step
-from dmaml_jax.learners.base import modifier_key
-from dmaml_jax.learners.directed import (
-    directed,
+from dmaml_jax.learners.base import with_params
+from dmaml_jax.learners.directed import directed
+from dmaml_jax.learners.gates import unless_opposed
+from dmaml_jax.learners.maml import maml
+from dmaml_jax.learners.medium_task import (
     fresh_task,
     given_task,
     medium_task_empirical,
     medium_task_exact,
     task_of_batch,
 )
-from dmaml_jax.learners.gates import unless_opposed
-from dmaml_jax.learners.maml import maml
+from dmaml_jax.learners.task_axis import modifier_key
 
 pytestmark = pytest.mark.unoptimised
 
@@ -111,20 +112,48 @@ def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     np.testing.assert_allclose(trained[0], trained[1], rtol=1e-9, atol=1e-12)
 
 
-def test_delta_moves_the_parameters_and_the_medium_task_is_the_one_used() -> None:
-    """A directed epoch with δ > 0 differs, and its pre-step data are of φ_med."""
-    seen = []
+def test_the_pre_step_goes_before_the_base_learner_with_all_of_delta() -> None:
+    """θ − δ∇loss_med(θ) is where the base learner starts, for each of several δ."""
     problem = quadratic()
+    base = maml(problem, inner_lr=ALPHA, meta_optimizer=optax.sgd(BETA))
+    for delta in (0.02, 0.3):
+        algorithm = directed(base, problem, directed_lr=delta)
+        state = algorithm.init(jax.random.key(0))
+        after, _ = algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+        moved = START - delta * numpy_gradient(START, np.zeros(3))
+        start = with_params(state.base, jnp.asarray(moved))
+        expected, _ = base.step(jax.random.key(1), start, jnp.asarray(TARGETS))
+        np.testing.assert_allclose(after.params, expected.params, rtol=1e-12)
+        # Not a step on the medium task after the base learner's, nor a base learner
+        # that starts where the epoch began.
+        bare, _ = base.step(jax.random.key(1), state.base, jnp.asarray(TARGETS))
+        late = bare.params - delta * numpy_gradient(bare.params, np.zeros(3))
+        assert np.abs(after.params - late).max() > 1e-4
+        assert np.abs(after.params - bare.params).max() > 1e-3
 
-    def collect(key, params, task):
-        seen.append(np.asarray(task) if not isinstance(task, jax.core.Tracer) else None)
-        return problem.collect(key, params, task)
 
-    algorithm = learner(problem._replace(collect=collect))
-    state = algorithm.init(jax.random.key(0))
-    after, _ = algorithm.step(jax.random.key(1), state, jnp.asarray(TARGETS))
-    np.testing.assert_array_equal(seen[0], np.zeros(3))
-    assert not np.allclose(after.params, state.params)
+def test_a_directed_learner_can_be_directed_again() -> None:
+    """Two pre-steps, one after the other, each from where the last one led."""
+    problem, tasks = noisy(quadratic()), jnp.asarray(TARGETS)
+    base = maml(problem, inner_lr=ALPHA, meta_optimizer=optax.sgd(BETA))
+    once = directed(base, problem, directed_lr=DELTA)
+    twice = directed(once, problem, directed_lr=2 * DELTA)
+    state = twice.init(jax.random.key(0))
+    after, info = twice.step(jax.random.key(1), state, tasks)
+    keys = jax.random.split(modifier_key(jax.random.key(1)), 6)
+
+    def pre_step(params, key, delta):
+        target = problem.collect(key, None, jnp.zeros(3))["target"]
+        return params - delta * numpy_gradient(params, np.asarray(target))
+
+    # The outer one goes first, with the keys behind those of the inner one.
+    moved = pre_step(pre_step(START, keys[4], 2 * DELTA), keys[1], DELTA)
+    expected, _ = base.step(
+        jax.random.key(1), with_params(state.base.base, jnp.asarray(moved)), tasks
+    )
+    np.testing.assert_allclose(after.params, expected.params, rtol=1e-12)
+    assert int(info.num_steps) == 2 * len(TARGETS) + 2
+    assert int(after.epoch) == 1
 
 
 def test_the_modifiers_key_is_none_of_the_learners() -> None:
@@ -146,10 +175,11 @@ def test_adapt_is_the_base_learners() -> None:
     assert curve.shape == (2,)
 
 
-def test_empirical_rule_keeps_what_cannot_be_averaged() -> None:
-    tasks = {"gravity": jnp.array([5.0, 8.0]), "limit": jnp.array([200, 200])}
+def test_empirical_rule_takes_a_middle_value_of_what_cannot_be_averaged() -> None:
+    tasks = {"gravity": jnp.array([5.0, 8.0, 8.0]), "limit": jnp.array([9, 2, 4])}
     task = medium_task_empirical(jax.random.key(0), tasks)
-    assert float(task["gravity"]) == 6.5
+    assert float(task["gravity"]) == 7.0
+    assert int(task["limit"]) == 4
     assert task["limit"].dtype == tasks["limit"].dtype
 
 

@@ -14,16 +14,14 @@ from problems import (
     quadratic,
 )
 
-from dmaml_jax.build import configuration
-from dmaml_jax.build.learner import build, make_train_step
-from dmaml_jax.learners.base import LearnerState, collection_keys
+from dmaml_jax.build.config import configuration
+from dmaml_jax.build.learner import build
+from dmaml_jax.build.train_step import make_train_step
+from dmaml_jax.learners.base import LearnerState
 from dmaml_jax.learners.derivatives import gradient
-from dmaml_jax.learners.maml import (
-    maml,
-    task_gradient,
-    uniform_to_last,
-    zero_to_one,
-)
+from dmaml_jax.learners.inner_loop import replayed
+from dmaml_jax.learners.maml import maml, meta_loss
+from dmaml_jax.learners.task_axis import collection_keys
 
 pytestmark = pytest.mark.unoptimised
 
@@ -42,6 +40,17 @@ def meta_gradient(first_order: bool, num_inner_steps: int, pieces: bool) -> np.n
     state = learner.init(jax.random.key(0))
     _, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
     return np.asarray(info.meta_gradient)
+
+
+def task_gradient(problem, sources, params, task, alpha, first_order):
+    """One task's share of the meta-gradient."""
+
+    def loss(params):
+        return meta_loss(
+            problem, params, sources, task, inner_lr=alpha, first_order=first_order
+        )[0]
+
+    return jax.grad(loss)(params)
 
 
 @pytest.mark.parametrize("pieces", [False, True])
@@ -117,59 +126,6 @@ def test_adapt_shows_the_return_after_every_step() -> None:
     np.testing.assert_allclose(curve, returns, rtol=1e-12)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_second_order_comes_in_by_its_share(share: float) -> None:
-    """(I − wαH)ⁿ in the pullback; 0 is FOMAML's gradient and 1 MAML's."""
-    learner = maml(
-        quadratic(),
-        inner_lr=ALPHA,
-        meta_optimizer=optax.sgd(0.1),
-        num_inner_steps=2,
-        second_order_share=lambda epoch: jnp.asarray(share),
-    )
-    state = learner.init(jax.random.key(0))
-    _, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
-    forward = np.linalg.matrix_power(np.eye(3) - ALPHA * HESSIAN, 2)
-    back = np.linalg.matrix_power(np.eye(3) - share * ALPHA * HESSIAN, 2)
-    expected = np.mean(
-        [back @ HESSIAN @ forward @ (START - target) for target in TARGETS], axis=0
-    )
-    np.testing.assert_allclose(info.meta_gradient, expected, rtol=1e-10)
-    if share in (0.0, 1.0):
-        np.testing.assert_allclose(
-            info.meta_gradient, meta_gradient(share == 0.0, 2, False), rtol=1e-12
-        )
-
-
-def test_losses_of_every_step_weighed() -> None:
-    """Σ_j w_j (I − αH)ʲ H (I − αH)ʲ (θ − t)."""
-    weights = np.array([0.2, 0.3, 0.5])
-    learner = maml(
-        quadratic(),
-        inner_lr=ALPHA,
-        meta_optimizer=optax.sgd(0.1),
-        num_inner_steps=3,
-        step_weights=lambda epoch: jnp.asarray(weights),
-    )
-    state = learner.init(jax.random.key(0))
-    _, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
-    powers = [np.linalg.matrix_power(np.eye(3) - ALPHA * HESSIAN, j) for j in (1, 2, 3)]
-    matrix = sum(w * p @ HESSIAN @ p for w, p in zip(weights, powers, strict=True))
-    expected = np.mean([matrix @ (START - target) for target in TARGETS], axis=0)
-    np.testing.assert_allclose(info.meta_gradient, expected, rtol=1e-10)
-    assert int(info.num_steps) == 4 * len(TARGETS)
-
-
-def test_annealing_schedules_at_their_ends() -> None:
-    weights, share = uniform_to_last(4, 10), zero_to_one(10)
-    np.testing.assert_allclose(weights(jnp.int32(0)), np.full(4, 0.25))
-    np.testing.assert_allclose(weights(jnp.int32(5)), [0.125, 0.125, 0.125, 0.625])
-    for epoch in (10, 99):
-        np.testing.assert_allclose(weights(jnp.int32(epoch)), [0, 0, 0, 1], atol=1e-15)
-        assert share(jnp.int32(epoch)) == 1
-    assert share(jnp.int32(0)) == 0 and share(jnp.int32(5)) == 0.5
-
-
 # CartPole with a small policy: the same, with everything in it that training has.
 
 
@@ -229,23 +185,14 @@ def test_second_order_term_is_the_predicted_one(cartpole) -> None:
     hessian = jax.jit(jax.hessian(inner_loss))(flat)
     adapted = flat - alpha * jax.grad(inner_loss)(flat)
     outer = jax.grad(lambda x: problem.outer_loss(unflatten(x), outer_data))(adapted)
-    fixed = iter([inner_data, outer_data] * 2)
-    problem = problem._replace(
-        collect=lambda key, params, task: next(fixed),
-        advantages=lambda params, data: data,
-    )
+    stored = jax.tree.map(lambda *x: jnp.stack(x), inner_data, outer_data)
+    # Stored with the advantages that they had at θ.
+    given = replayed(problem)._replace(advantages=lambda params, data: data)
     second, first = (
         jax.flatten_util.ravel_pytree(
-            task_gradient(
-                problem,
-                jax.random.split(jax.random.key(0)),
-                params,
-                problem.medium_task(),
-                inner_lr=alpha,
-                first_order=first_order,
-            ).meta_gradient
+            task_gradient(given, stored, params, problem.medium_task(), alpha, order)
         )[0]
-        for first_order in (False, True)
+        for order in (False, True)
     )
     predicted = -alpha * hessian @ outer
     assert float(jnp.linalg.norm(predicted)) > 1e-2 * float(jnp.linalg.norm(outer))
@@ -262,12 +209,10 @@ def test_permuting_tasks_with_their_keys_changes_nothing() -> None:
 
     @jax.jit
     def mean_gradient(keys, tasks):
-        infos = jax.vmap(
-            lambda k, t: task_gradient(
-                problem, k, params, t, inner_lr=0.1, first_order=False
-            )
+        gradients = jax.vmap(
+            lambda k, t: task_gradient(problem, k, params, t, 0.1, False)
         )(keys, tasks)
-        return jax.tree.map(lambda x: jnp.mean(x, axis=0), infos.meta_gradient)
+        return jax.tree.map(lambda x: jnp.mean(x, axis=0), gradients)
 
     order = jnp.array([2, 0, 3, 1])
     permuted = mean_gradient(keys[order], jax.tree.map(lambda x: x[order], tasks))

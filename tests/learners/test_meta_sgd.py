@@ -58,66 +58,24 @@ def test_two_steps_rate_gradient(first_order: bool) -> None:
 
 @pytest.mark.parametrize("num_inner_steps", [1, 2])
 @pytest.mark.parametrize("first_order", [False, True])
-@pytest.mark.parametrize("rates", ["parameter", "layer-and-step"])
 def test_at_its_start_the_gradient_in_theta_is_maml_s(
-    rates: str, first_order: bool, num_inner_steps: int
+    first_order: bool, num_inner_steps: int
 ) -> None:
     shared = {"first_order": first_order, "num_inner_steps": num_inner_steps}
     base = maml(quadratic(), inner_lr=ALPHA, meta_optimizer=optax.sgd(BETA), **shared)
     _, info = base.step(
         jax.random.key(1), base.init(jax.random.key(0)), jnp.asarray(TARGETS)
     )
-    after, mine, _ = (
-        one_epoch(rates=None, **shared)
-        if rates == "parameter"
-        else (one_epoch_by_layer(**shared))
-    )
+    after, mine, _ = one_epoch(rates=None, **shared)
     np.testing.assert_allclose(mine.meta_gradient, info.meta_gradient, rtol=1e-12)
     np.testing.assert_allclose(mine.loss, info.loss, rtol=1e-12)
     assert int(after.epoch) == 1
 
 
-def one_epoch_by_layer(**options):
-    learner = meta_sgd(
-        quadratic(),
-        inner_lr=ALPHA,
-        meta_optimizer=optax.sgd(BETA),
-        rates="layer-and-step",
-        **options,
-    )
+def test_it_adapts_with_what_it_has_learned() -> None:
+    learner = meta_sgd(quadratic(), inner_lr=ALPHA, meta_optimizer=optax.sgd(BETA))
     state = learner.init(jax.random.key(0))
-    after, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
-    return after, info, (np.asarray(state.rates) - np.asarray(after.rates)) / BETA
-
-
-def test_a_rate_per_layer_and_step() -> None:
-    """One layer, three steps: −⟨g_j, (∂θ_N/∂θ_{j+1})ᵀ ∇loss(θ_N)⟩."""
-    _, _, gradient = one_epoch_by_layer(num_inner_steps=3)
-    contraction = np.eye(3) - ALPHA * HESSIAN
-    expected = []
-    for target in TARGETS:
-        points = [START]
-        for _ in range(3):
-            points.append(points[-1] - ALPHA * numpy_gradient(points[-1], target))
-        last = numpy_gradient(points[3], target)
-        expected.append(
-            [
-                -numpy_gradient(points[j], target)
-                @ np.linalg.matrix_power(contraction, 2 - j)
-                @ last
-                for j in range(3)
-            ]
-        )
-    np.testing.assert_allclose(gradient, np.mean(expected, axis=0), rtol=1e-10)
-
-
-@pytest.mark.parametrize("rates", ["parameter", "layer-and-step"])
-def test_it_adapts_with_what_it_has_learned(rates: str) -> None:
-    learner = meta_sgd(
-        quadratic(), inner_lr=ALPHA, meta_optimizer=optax.sgd(BETA), rates=rates
-    )
-    state = learner.init(jax.random.key(0))
-    learned = np.array([0.5, 0.1, -0.2]) if rates == "parameter" else np.array([0.4])
+    learned = np.array([0.5, 0.1, -0.2])
     state = state._replace(rates=jnp.asarray(learned))
     task = TARGETS[0]
     path, curve = learner.adapt(jax.random.key(1), state, jnp.asarray(task), 3)

@@ -16,16 +16,13 @@ from dmaml_jax.exact.data_sets import (
     sum_over,
     trajectories,
 )
-from dmaml_jax.exact.problem import (
-    enumerated_problem,
-    expected_return,
-    key_of,
-    likelihood,
-)
-from dmaml_jax.learners.maml import task_gradient
-from dmaml_jax.learners.sg_mrl import task_gradient as scored_gradient
-from dmaml_jax.rl.objectives import actor_critic, policy_gradient, trajectory_log_probs
+from dmaml_jax.exact.objectives import expected_return
+from dmaml_jax.exact.problem import enumerated_problem, likelihood, request
+from dmaml_jax.learners import maml, sg_mrl
+from dmaml_jax.rl.actor_critic import actor_critic
+from dmaml_jax.rl.objectives import trajectory_log_probs
 from dmaml_jax.rl.policies import mlp_categorical
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.types import Policy, Trajectory
 
@@ -131,7 +128,7 @@ def test_the_value_head_receives_its_adaptation_gradient(num_inner_steps: int) -
     problem = enumerated_problem(CRITIC, inner, ways, sets, discount=GAMMA, outer=outer)
 
     def summand(numbers, gradient):
-        keys = jnp.stack([*map(key_of, numbers), key_of(0, every=True)])
+        keys = jnp.stack([*map(request, numbers), request(0, every=True)])
         chance = likelihood(problem, keys, theta(), mdp, ALPHA)
         return jax.tree.map(lambda leaf: -chance * leaf, gradient(keys))
 
@@ -139,16 +136,15 @@ def test_the_value_head_receives_its_adaptation_gradient(num_inner_steps: int) -
         numbers = combinations(*[16] * num_inner_steps)
         return jax.jit(lambda: sum_over(partial(summand, gradient=gradient), numbers))()
 
+    def gradient_of(meta_loss, keys, **options):
+        def loss(params):
+            return meta_loss(problem, params, keys, mdp, inner_lr=ALPHA, **options)[0]
+
+        return jax.grad(loss)(theta())
+
     def scored(keys):
-        return scored_gradient(
-            problem,
-            keys,
-            theta(),
-            mdp,
-            inner_lr=ALPHA,
-            baseline=jnp.zeros_like,
-            score_reduction="sum",
-        )[0].meta_gradient
+        options = {"baseline": jnp.zeros_like, "score_reduction": "sum"}
+        return gradient_of(sg_mrl.meta_loss, keys, **options)
 
     def value(params, steps=num_inner_steps):
         if steps == 0:
@@ -174,9 +170,7 @@ def test_the_value_head_receives_its_adaptation_gradient(num_inner_steps: int) -
     assert np.linalg.norm(exact["values"]) > 0.005
 
     def first_order(keys):
-        return task_gradient(
-            problem, keys, theta(), mdp, inner_lr=ALPHA, first_order=True
-        ).meta_gradient
+        return gradient_of(maml.meta_loss, keys, first_order=True)
 
     # FOMAML's outer loss does not look at the value head here.
     np.testing.assert_allclose(expected(first_order)["values"], 0, atol=1e-14)

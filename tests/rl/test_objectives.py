@@ -9,7 +9,8 @@ import pytest
 from problems import TABULAR
 
 from dmaml_jax.rl.baselines import leave_one_out_time_mean
-from dmaml_jax.rl.objectives import normalize, policy_gradient, trajectory_log_probs
+from dmaml_jax.rl.objectives import normalize, trajectory_log_probs
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.types import Trajectory
 

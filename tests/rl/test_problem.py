@@ -9,8 +9,8 @@ import pytest
 
 from dmaml_jax.envs import CartPole
 from dmaml_jax.errors import UsageError
-from dmaml_jax.rl.objectives import policy_gradient
 from dmaml_jax.rl.policies import mlp_categorical
+from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.problem import make_problem
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.tasks.distributions import uniform

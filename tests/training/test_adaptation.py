@@ -8,7 +8,7 @@ import pytest
 from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.training.adaptation import adaptation
-from dmaml_jax.training.program import evaluation_key, seed_keys
+from dmaml_jax.training.keys import seed_keys
 
 pytestmark = pytest.mark.unoptimised
 
@@ -22,7 +22,7 @@ def test_it_is_the_plain_loop_with_common_random_numbers():
     measure, _ = build(config.replace(num_trajectories=6))
     state = learner.init(jax.random.key(0))
     tasks = problem.sample_tasks(jax.random.key(1), 3)
-    key = evaluation_key(7)
+    key = seed_keys(7).evaluation
     run = jax.jit(adaptation(learner, measure, num_steps=STEPS))
     returns = run(key, state, tasks)
     assert returns.shape == (3, STEPS + 1)
@@ -44,7 +44,7 @@ def test_it_is_the_plain_loop_with_common_random_numbers():
 
 
 def test_its_key_is_none_of_training_s():
-    keys = [*seed_keys(3), evaluation_key(3), jax.random.key(3)]
+    keys = [*seed_keys(3), jax.random.key(3)]
     epochs = [jax.random.fold_in(seed_keys(3)[1], epoch) for epoch in range(50)]
     raw = {tuple(np.asarray(jax.random.key_data(key))) for key in keys + epochs}
     assert len(raw) == 54

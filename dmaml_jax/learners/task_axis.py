@@ -1,0 +1,80 @@
+"""The axis of tasks: a function of one task, over all tasks of an epoch."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dmaml_jax.types import PyTree, Source, Task
+
+TASK_AXIS = "task"
+_LANE_AXIS = "lane of the task"
+
+
+def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:
+    """A key per task and collection, `[M, num_collections]`, from a step's key."""
+    key_collections, _ = jax.random.split(key)
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    return jax.random.split(key_collections, (num_tasks, num_collections))
+
+
+def modifier_key(key: jax.Array) -> jax.Array:
+    """The half of a step's key that the learner itself leaves alone."""
+    _, key_modifier = jax.random.split(key)
+    return key_modifier
+
+
+def over_tasks(
+    f: Callable[[Source, Task], PyTree], sources: Source, tasks: Task
+) -> PyTree:
+    """`f(sources_i, task_i)` for every task, stacked on axis 0.
+
+    Where the program spreads tasks over devices (a mesh axis named `TASK_AXIS`), each
+    device does its share and hands it to all; a share that is not full repeats the
+    last task, and what comes of that is dropped.
+
+    Args:
+        f: of one task.
+        sources: of its collections, keys or stored data, stacked on axis 0.
+        tasks: M of them, stacked on axis 0.
+
+    Returns:
+        M values, stacked on axis 0.
+    """
+    mapped = jax.vmap(f, axis_name=_LANE_AXIS)
+    num_shares = _num_shares()
+    if num_shares == 1:
+        return mapped(sources, tasks)
+    num_tasks = jax.tree.leaves(tasks)[0].shape[0]
+    size = -(-num_tasks // num_shares)
+    start = jax.lax.axis_index(TASK_AXIS) * size
+    share = jnp.minimum(start + jnp.arange(size, dtype=jnp.int32), num_tasks - 1)
+    own = jax.tree.map(lambda leaf: leaf[share], (sources, tasks))
+    every = jax.lax.all_gather(mapped(*own), TASK_AXIS, tiled=True)
+    return jax.tree.map(lambda leaf: leaf[:num_tasks], every)
+
+
+def mean_of_others(value: jax.Array, num_tasks: int) -> jax.Array:
+    """Mean of a scalar over the other tasks, for use within the `f` of `over_tasks`.
+
+    Args:
+        value: that of this task.
+        num_tasks: M, 2 or more.
+    """
+    every = jax.lax.all_gather(value, _LANE_AXIS)
+    if _num_shares() > 1:
+        every = jax.lax.all_gather(every, TASK_AXIS, tiled=True)
+    return (jnp.sum(every[:num_tasks]) - value) / (num_tasks - 1)
+
+
+def mean_over_tasks(tree: PyTree) -> PyTree:
+    """The mean over axis 0 of every leaf."""
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), tree)
+
+
+def _num_shares() -> int:
+    """Over how many devices a program spreads the tasks of one seed."""
+    try:
+        return jax.lax.axis_size(TASK_AXIS)
+    except NameError:  # no such axis around us
+        return 1

@@ -1,0 +1,1 @@
+"""The run folder, and the host's side of a run."""
