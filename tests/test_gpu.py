@@ -8,7 +8,8 @@ from learners.test_maml import TARGETS
 from problems import HESSIAN, START, quadratic
 
 from dmaml_jax.build import configuration
-from dmaml_jax.build.learner import build, make_train_step
+from dmaml_jax.build.learner import build
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners.maml import maml
 from dmaml_jax.training.program import Program
 

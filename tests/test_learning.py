@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from dmaml_jax.build import configuration
-from dmaml_jax.build.learner import make_train_step
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.envs import make
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.registry import LEARNERS

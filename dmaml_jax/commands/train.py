@@ -95,6 +95,10 @@ def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
         SystemExit: tyro has printed help, or what cannot be read.
     """
     flags = flags_of(words)
+    if "--resume" in flags and "--config" in flags:
+        raise UsageError(
+            "--resume takes the configuration from the run folder: leave --config out."
+        )
     _set_up_jax(flags)
     stored = _stored(flags)
     base = _chosen(flags, stored)
@@ -154,10 +158,6 @@ def _stored(flags: Mapping[str, list[str]]) -> TrainConfig | None:
     from dmaml_jax.runs.stored import read_config
 
     run, file = _last(flags, "--resume"), _last(flags, "--config")
-    if run and file:
-        raise UsageError(
-            "--resume takes the configuration from the run folder: leave --config out."
-        )
     if run:
         return read_config(run, f"--resume {run}")
     return read_config(file, f"--config {file}") if file else None

@@ -6,7 +6,8 @@ from typing import Any
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
 
-_STEP_LOSSES = {"multi_step_epochs": 0, "second_order_epochs": 0}
+_PLAIN = {"rates": "parameter", "multi_step_epochs": 0, "second_order_epochs": 0}
+"""What MAML's and Meta-SGD's flags of MAML++'s remedies were by default."""
 
 
 def current(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,23 +26,17 @@ def current(values: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: they describe a learner that there is no longer.
     """
     found = dict(values)
-    rates = found.pop("rates", "parameter")
-    losses = {name: found.pop(name, default) for name, default in _STEP_LOSSES.items()}
-    algo = registry.full_name(found.get("algo", "directed-maml"))
-    remedies = {name: value for name, value in losses.items() if value}
-    if rates == "layer-and-step":
-        remedies["rates"] = rates
-    if not remedies:
+    remedies = {name: found.pop(name, plain) for name, plain in _PLAIN.items()}
+    used = [name for name, value in remedies.items() if value != _PLAIN[name]]
+    if not used:
         return found
-    start, base = _parts(algo)
+    algo = registry.full_name(found.get("algo", "directed-maml"))
+    base = algo.removeprefix(registry.DIRECTED)
     if base not in ("maml", "meta-sgd"):
         raise UsageError(
-            f"{algo} with {', '.join(remedies)} is no longer there: --algo maml++ has "
-            "these, differentiating through the inner steps."
+            f"{algo} with {' and '.join(used)} is no longer there: --algo maml++ has "
+            "that, and differentiates through the inner steps."
         )
-    return {**found, **remedies, "algo": f"{start}maml++"}
-
-
-def _parts(algo: str) -> tuple[str, str]:
-    base = algo.removeprefix(registry.DIRECTED)
-    return algo.removesuffix(base), base
+    if remedies["rates"] == "parameter":
+        remedies["rates"] = "fixed"
+    return {**found, **remedies, "algo": algo.removesuffix(base) + "maml++"}

@@ -128,7 +128,7 @@ def _check_learner(config: "TrainConfig") -> None:
     if config.learner.num_inner_steps < least:
         raise UsageError(
             f"--num-inner-steps is {config.learner.num_inner_steps}, but "
-            f"{config.run.algo} needs {least} or more: with one it is no meta-learner."
+            f"{config.run.algo} needs {least} or more."
         )
 
 

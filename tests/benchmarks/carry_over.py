@@ -23,8 +23,8 @@ from scipy import stats
 from dmaml_jax import envs
 from dmaml_jax.build import configuration
 from dmaml_jax.build.environment import named_tasks
-from dmaml_jax.build.learner import make_train_step
 from dmaml_jax.build.policy import default_policy
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.envs.lunar_lander import LunarLander
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
 

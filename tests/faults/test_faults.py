@@ -60,7 +60,7 @@ def assert_same(folder: Path, other: Path) -> None:
         np.testing.assert_array_equal(first[name], second[name])
     states = [Checkpoints(f).latest(like(f)) for f in (folder, other)]
     assert states[0] is not None and states[1] is not None
-    assert states[0][0] == states[1][0] == CONFIG.epochs
+    assert states[0][0] == states[1][0] == CONFIG.run.epochs
     for a, b in zip(*(jax.tree.leaves(state) for _, state in states), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 from problems import HESSIAN, START, noisy, numpy_gradient, quadratic
 
-from dmaml_jax.build.learner import make_train_step
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners.base import with_params
 from dmaml_jax.learners.directed import directed
 from dmaml_jax.learners.gates import unless_opposed

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dmaml_jax.build import configuration
-from dmaml_jax.build.learner import build, make_train_step
+from dmaml_jax.build.learner import build
+from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners import registry
 from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.training.program import Program, _run_chunk, train_step
