@@ -8,8 +8,9 @@ import numpy as np
 
 from dmaml_jax.config.estimators import MOST_TERMS, EstimatorsConfig
 from dmaml_jax.exact import bias
-from dmaml_jax.exact import estimators as compared
 from dmaml_jax.exact.data_sets import num_data_sets
+from dmaml_jax.exact.estimators import ESTIMATORS, Estimator
+from dmaml_jax.exact.setting import Setting, draw, exact_gradient
 
 
 class Row(NamedTuple):
@@ -47,7 +48,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
     Returns:
         A row per estimator and K, and by estimator ‖∇J^II‖ along its ascent.
     """
-    setting = compared.draw(
+    setting = draw(
         config.seed,
         num_states=config.states,
         num_actions=config.actions,
@@ -56,7 +57,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
         inner_lr=config.inner_lr,
         num_inner_steps=config.inner_steps,
     )
-    free = [e for e in compared.ESTIMATORS if not e.coupled]
+    free = [e for e in ESTIMATORS if not e.coupled]
     with ThreadPoolExecutor(2) as pool:  # compiling takes most of the time
         batches = [
             pool.submit(_at, setting, config, num)
@@ -69,9 +70,7 @@ def compare(config: EstimatorsConfig) -> tuple[list[Row], dict[str, np.ndarray]]
     return rows, {e.name: norms[:, i] for i, e in enumerate(free)}
 
 
-def _at(
-    setting: compared.Setting, config: EstimatorsConfig, num_trajectories: int
-) -> list[Row]:
+def _at(setting: Setting, config: EstimatorsConfig, num_trajectories: int) -> list[Row]:
     """The rows of one K."""
     num_paths = len(setting.ways.lengths)
     num_sets = num_data_sets(num_paths, num_trajectories)
@@ -79,7 +78,7 @@ def _at(
 
     def exact(size: int | None) -> np.ndarray:
         gradient = jax.jit(
-            lambda: compared.exact_gradient(setting, setting.params, setting.mdp, size)
+            lambda: exact_gradient(setting, setting.params, setting.mdp, size)
         )
         return np.asarray(gradient()).ravel()
 
@@ -88,7 +87,7 @@ def _at(
         targets["II"] = exact(num_trajectories)
     sums: dict[str, tuple[np.ndarray, float]] = {}
     for coupled in (False, True):
-        group = [e for e in compared.ESTIMATORS if e.coupled == coupled]
+        group = [e for e in ESTIMATORS if e.coupled == coupled]
         if num_sets ** (steps + coupled) * num_paths <= MOST_TERMS:
             means, variances = bias.enumerated(setting, group, num_trajectories)
             for estimator, mean, variance in zip(group, means, variances, strict=True):
@@ -104,12 +103,12 @@ def _at(
             sums.get(estimator.name),
             samples[:, index],
         )
-        for index, estimator in enumerate(compared.ESTIMATORS)
+        for index, estimator in enumerate(ESTIMATORS)
     ]
 
 
 def _row(
-    estimator: compared.Estimator,
+    estimator: Estimator,
     num_trajectories: int,
     target: np.ndarray,
     summed: tuple[np.ndarray, float] | None,
@@ -141,6 +140,6 @@ def _row(
     )
 
 
-def _affordable_iterations(setting: compared.Setting, config: EstimatorsConfig) -> int:
+def _affordable_iterations(setting: Setting, config: EstimatorsConfig) -> int:
     terms = len(setting.ways.lengths) ** (config.inner_steps + 1)
     return max(min(config.iterations, 10 * MOST_TERMS // terms), 1)

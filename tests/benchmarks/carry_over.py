@@ -43,7 +43,7 @@ def say(message: str) -> None:
 
 def trained(epochs: int, seed: int) -> list[tuple[int, Any]]:
     """Epochs along a run and the policy's parameters after them."""
-    init, step = make_train_step("lunarlander", "directed-maml", epochs=epochs)
+    init, step = make_train_step("lunarlander", "directed-maml")
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     state = jax.jit(init)(key_init)
     keys = jax.random.split(key_steps, epochs)

@@ -103,8 +103,8 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     """Through the public train step, over four epochs."""
     trained = []
-    for algo in (base, f"directed-{base}"):
-        init, step = make_train_step("cartpole", algo, directed_lr=0.0, **SMALL)
+    for algo, own in ((base, {}), (f"directed-{base}", {"directed_lr": 0.0})):
+        init, step = make_train_step("cartpole", algo, **own, **SMALL)
         state, step = init(jax.random.key(0)), jax.jit(step)
         for epoch in range(4):
             state, _ = step(jax.random.key(epoch), state)
