@@ -8,6 +8,7 @@ import numpy as np
 
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.folder import resume_command
 from dmaml_jax.runs.metrics import read_metrics
 from dmaml_jax.runs.stored import read_config
 from dmaml_jax.statistics import (
@@ -100,8 +101,8 @@ def _read(folder: Path, label: str) -> Curves:
         columns = {}
     if not len(columns.get("epoch", ())):
         raise UsageError(
-            f"{folder} holds no finished epoch: train it first, with dmaml-jax train "
-            f"--resume {folder}."
+            f"{folder} holds no finished epoch: train it first, with "
+            f"{resume_command(folder)}."
         )
     costs = {
         "epochs": columns["epoch"],

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -167,6 +168,11 @@ def shown(folder: Path) -> str:
         return str(folder.relative_to(Path.cwd()))
     except ValueError:
         return str(folder)
+
+
+def resume_command(folder: Path) -> str:
+    """The command that goes on with a run, quoted for a shell."""
+    return shlex.join(["dmaml-jax", "train", "--resume", shown(folder)])
 
 
 def _version(package: str) -> str | None:

@@ -12,6 +12,7 @@ from dmaml_jax.build.policy import default_policy
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.folder import resume_command
 from dmaml_jax.runs.stored import read_config
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.training.program import SeedState, train_step
@@ -76,7 +77,7 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
     if found is None:
         raise UsageError(
             f"{folder} holds no whole checkpoint to load: finish the run with "
-            f"dmaml-jax train --resume {folder}."
+            f"{resume_command(folder)}."
         )
     epoch, state = found
     return Loaded(

@@ -14,7 +14,7 @@ import numpy as np
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.pictures.plots import draw_curves
 from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.runs.folder import shown, write_params
+from dmaml_jax.runs.folder import resume_command, shown, write_params
 from dmaml_jax.runs.metrics import MetricsWriter, read_metrics, whole_epochs
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import Sink
@@ -215,7 +215,7 @@ class Run:
             self.progress.say(
                 f"{self.stop.received.name}: stopped after epoch {self.epoch} of "
                 f"{self.config.run.epochs}; everything up to there is in the run "
-                f"folder. To go on:\n  dmaml-jax train --resume {shown(self.folder)}"
+                f"folder. To go on:\n  {resume_command(self.folder)}"
             )
             return 128 + self.stop.received
         if self.failed_at.all():

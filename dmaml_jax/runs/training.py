@@ -20,6 +20,7 @@ from dmaml_jax.runs.folder import (
     create_run_folder,
     describe_run,
     json_values,
+    resume_command,
     shown,
     write_json,
 )
@@ -162,8 +163,8 @@ def _run(
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{error.strerror or error}: make room, then go on with dmaml-jax "
-                f"train --resume {shown(folder)}",
+                f"{error.strerror or error}: make room, then go on with "
+                f"{resume_command(folder)}",
             ) from error
 
 

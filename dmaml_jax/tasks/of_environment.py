@@ -255,7 +255,11 @@ def _try(
         return
     with jax.ensure_compile_time_eval():
         params = jax.tree.map(jnp.asarray, params)
-        tasks = [params.replace(**{name: typed(params, name, end)}) for end in ends]
+        try:
+            values = [typed(params, name, end) for end in ends]
+        except ValueError as error:
+            raise _said(f"{flag} {name}", error) from None
+        tasks = [params.replace(**{name: value}) for value in values]
     probed = probe.compare(env, *tasks)
     if not probed.finite:
         raise UsageError(

@@ -198,6 +198,8 @@ def test_a_run_s_record_says_how_true_its_solver_is() -> None:
 def test_absurd_ranges_are_refused_before_anything_is_built():
     with pytest.raises(UsageError, match=r"at 1e.38 or 3e.38, cartpole gives numbers"):
         world("cartpole", vary=("gravity=1e38:3e38",))
+    with pytest.raises(UsageError, match=r"^--vary gravity: .* it would overflow"):
+        world("cartpole", vary=("gravity=1e39:3e39",))
     with pytest.raises(UsageError, match=r"'gravity' cannot be 1e.39: it would over"):
         world("cartpole", set=("gravity=1e39",), vary=("length=0.5:1",))
 

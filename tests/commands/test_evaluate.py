@@ -36,6 +36,7 @@ CONFIG = configuration(
     seed=3,
     cpu_devices=1,
     vary=("gravity=5:15", "length=0.25:1"),
+    set=("masspole=0.2",),
 )
 OPTIONS = {"tasks": 3, "steps": 2, "episodes": 5, "shots": 2}
 
@@ -104,6 +105,8 @@ def test_tasks_are_unseen_shared_by_seeds_and_next_to_the_range(trained: Path) -
     below, above = outside[outside < 5], outside[outside > 15]
     assert len(below) + len(above) == 400 and 150 < len(below) < 250
     assert below.min() >= 2.5 and above.max() <= 17.5
+    for tasks in (*sets.values(), loaded.tasks.mean()):
+        assert np.unique(np.asarray(tasks.masspole)) == np.float32(0.2)
     again = task_sets(loaded, num_tasks=400, draw=1)
     assert not np.isin(np.asarray(again["fresh"].gravity), inside).any()
     trainings = [
