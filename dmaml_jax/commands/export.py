@@ -15,6 +15,7 @@ from dmaml_jax.commands.options import RunFolder, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.config.values import ContinuousPolicy
 from dmaml_jax.errors import UsageError
+from dmaml_jax.rl.policies import mlp_layers
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
 from dmaml_jax.tasks.of_environment import task_of
@@ -132,27 +133,23 @@ def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
     """
     space = run.env.action_space(run.tasks.mean())
     actor = params.get("actor", params)
-    layers = actor.get("net", actor)
     discrete = hasattr(space, "n")
     num_outputs = space.n if discrete else space.shape[0]
+    layers = mlp_layers(params, num_outputs)
     arrays: dict[str, Any] = {"num_layers": len(layers)}
-    for index in range(len(layers)):
-        # A critic that shares the network has the outputs after the actor's.
-        keep = num_outputs if index == len(layers) - 1 else None
-        layer = layers[f"Dense_{index}"]
-        arrays[f"kernel_{index}"] = np.asarray(layer["kernel"])[:, :keep]
-        arrays[f"bias_{index}"] = np.asarray(layer["bias"])[:keep]
+    for index, (kernel, bias) in enumerate(layers):
+        arrays[f"kernel_{index}"] = np.asarray(kernel)
+        arrays[f"bias_{index}"] = np.asarray(bias)
     values = run.config.policy
     arrays |= {"obs_scale": values.obs_scale, "obs_squash": values.obs_squash}
     if discrete:
         return {"kind": "categorical", **arrays}
     assert isinstance(values, ContinuousPolicy)
     low, high = (np.broadcast_to(x, space.shape) for x in (space.low, space.high))
-    bounded = np.isfinite(low).all() and np.isfinite(high).all()
     return {
         "kind": "normal",
         "log_std": np.maximum(actor["log_std"], np.log(values.min_std)),
-        "bounds": values.bounds if bounded else "none",
+        "bounds": values.bounds,
         "low": low,
         "high": high,
         **arrays,
