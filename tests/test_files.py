@@ -1,11 +1,13 @@
 """Files appear whole under their name, or not at all."""
 
+import ast
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 from dmaml_jax import files
 
+PACKAGE = Path(files.__file__).parent
 KINDS = {
     "text": (files.write_text, "θ,1\nβ,2\n", "θ,1\nβ,2\n".encode()),
     "bytes": (files.write_bytes, b"\x00\r\n\xff", b"\x00\r\n\xff"),
@@ -137,3 +140,59 @@ def test_room_is_asked_for_before_anything_is_begun(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         files.require_room(tmp_path, 2**60)
     assert names(tmp_path) == []
+
+
+def writes(tree: ast.AST) -> list[str]:
+    """The calls in a source file that write one: all but those to a path `aside`."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [f"{name} {of}".strip() for call in calls for name, of in _write(call)]
+
+
+def _write(call: ast.Call) -> Iterator[tuple[str, str]]:
+    *of, name = ast.unparse(call.func).split(".")
+    words = [ast.unparse(argument) for argument in call.args]
+    named = {word.arg: ast.unparse(word.value) for word in call.keywords}
+    if name == "open" and of != ["os"]:
+        mode = named.get("mode", "".join(words[0 if of else 1 :][:1]))
+        if mode.startswith("'") and set(mode) & set("wax+"):
+            yield name, mode
+    # Text and dataclasses have such a method too, of two arguments or by names.
+    if name == "replace" and (of == ["os"] or (len(words) == 1 and not named)):
+        yield name, ""
+    if of == ["shutil"] and name in ("copy", "copyfile", "move"):
+        yield name, ""
+    if of and name in ("rename", "renames", "write_text", "write_bytes"):
+        yield name, ""
+    if name in ("savefig", "savez", "copytree") and "aside" not in words:
+        yield name, ""
+
+
+def test_nothing_else_writes_a_file() -> None:
+    """Except the rows that are appended to metrics.csv."""
+    found = {
+        str(path.relative_to(PACKAGE)): writes(ast.parse(path.read_text()))
+        for path in PACKAGE.rglob("*.py")
+        if path != Path(files.__file__)
+    }
+    found = {name: calls for name, calls in found.items() if calls}
+    assert found == {"runs/metrics.py": ["open 'ab'"]}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("os.replace(a, b)", ["replace"]),
+        ("aside.replace(path)", ["replace"]),
+        ("text.replace('a', 'b'); params.replace(x=1)", []),
+        ("aside.rename(path)", ["rename"]),
+        ("open(path, 'w', newline='')", ["open 'w'"]),
+        ("open(path, mode='xb')", ["open 'xb'"]),
+        ("path.open('a')", ["open 'a'"]),
+        ("open(path); open(path, 'rb'); path.open(); Image.open(path)", []),
+        ("path.write_text(text); write_text(path, text)", ["write_text"]),
+        ("shutil.copyfile(a, b)", ["copyfile"]),
+        ("figure.savefig(path); figure.savefig(aside, dpi=9)", ["savefig"]),
+    ],
+)
+def test_that_test_sees_them(code: str, expected: list[str]) -> None:
+    assert writes(ast.parse(code)) == expected
