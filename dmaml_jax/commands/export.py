@@ -1,8 +1,6 @@
 """The export command: one policy as plain arrays, and a NumPy program that runs it."""
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +13,7 @@ from dmaml_jax.commands.options import RunFolder, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.config.values import ContinuousPolicy
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_arrays, write_bytes
 from dmaml_jax.rl.policies import mlp_layers
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
@@ -86,11 +85,8 @@ def export(options: Export) -> int:
     params = adapted(run, lane, options.task, options.steps)
     out = Path(options.out or run.folder).expanduser()
     out.mkdir(parents=True, exist_ok=True)
-    aside = out / ".policy.npz"
-    with open(aside, "wb") as file:
-        np.savez(file, allow_pickle=False, **plain_arrays(run, params))
-    os.replace(aside, out / "policy.npz")
-    shutil.copyfile(numpy_policy.__file__, out / "policy.py")
+    write_arrays(out / "policy.npz", plain_arrays(run, params))
+    write_bytes(out / "policy.py", Path(numpy_policy.__file__).read_bytes())
     steps = f"{options.steps} adaptation step{'' if options.steps == 1 else 's'}"
     print(
         f"the policy of seed {run.seeds[lane]} after {run.epoch} epochs and {steps}\n"
