@@ -1,10 +1,11 @@
-"""What strangers rely on: names, examples, the floors of the house, the wheel."""
+"""What strangers rely on: names, examples, the rooms of the house, the wheel."""
 
 import ast
 import doctest
 import importlib
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 
 import dmaml_jax
 from dmaml_jax.cli import COMMANDS
+from dmaml_jax.commands import train
 from dmaml_jax.learners import registry
 
 ROOT = Path(__file__).parent.parent
@@ -138,31 +140,79 @@ def test_examples_in_docstrings_run(path: Path) -> None:
     assert found.failed == 0
 
 
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [page for page in PAGES if ">>> " in page.read_text()]
+
+
 @pytest.mark.float32
-def test_the_readme_s_example_runs() -> None:
-    found = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
-    assert found.attempted >= 5 and found.failed == 0
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_in_the_pages_run(page: Path) -> None:
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted >= 3 and found.failed == 0
+
+
+def test_the_readme_has_an_example_and_is_short() -> None:
+    assert ROOT / "README.md" in PAGES
+    assert len((ROOT / "README.md").read_text().split()) < 1600
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")],
+    ids=lambda page: page.stem,
+)
+def test_links_of_the_pages_lead_somewhere(page: Path) -> None:
+    """Files that are there; of their parts, headings that are there."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+        name, _, part = target.partition("#")
+        file = page.parent / name if name else page
+        assert file.exists(), target
+        if part:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", head).lower() for head in heads]
+            assert part in [anchor.replace(" ", "-") for anchor in anchors], target
+
+
+def code_in_contributing() -> list[str]:
+    """The Python blocks of CONTRIBUTING.md, in their order."""
+    blocks = (ROOT / "CONTRIBUTING.md").read_text().split("```python\n")[1:]
+    return [block.split("```")[0] for block in blocks]
+
+
+def test_contributing_quotes_the_rooms() -> None:
+    source = Path(__file__).read_text()
+    start = source.index("ROOMS = {")
+    end = source.index("}\n", start)
+    assert code_in_contributing()[0] == source[start:end] + "}\n"
 
 
 def test_the_learner_in_contributing_is_one_file_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As written there: it learns by both methods, directed too."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    code = text.split("```python\n")[1].split("```")[0]
-    assert code.count("\n") <= 32
-    (tmp_path / "joint_learner.py").write_text(code)
+    """As written there: it learns by both methods, directed too, and has its option."""
+    _, file, line = code_in_contributing()
+    assert file.count("\n") <= 36
+    (tmp_path / "joint_learner.py").write_text(file)
     monkeypatch.syspath_prepend(tmp_path)
-    entry = registry.Entry(
-        "joint_learner:joint", "no meta-learning", "here", 1, {"score-function": "J"}
-    )
-    monkeypatch.setitem(registry.LEARNERS, "joint", entry)
+    line = line.replace("dmaml_jax.learners.joint:", "joint_learner:")
+    ((name, entry),) = eval(f"{{{line}}}", vars(registry).copy()).items()
+    monkeypatch.setitem(registry.LEARNERS, name, entry)
+
+    flags = ["--algo=directed-joint", "--measure-adaptation=False"]
+    config, _ = train.arguments(flags)
+    assert type(config.learner).__module__ == "joint_learner"
+    assert config.nested()["learner"]["measure_adaptation"] is False
+    assert train.arguments(flags[:1])[0].flat()["measure_adaptation"] is True
+    with pytest.raises(dmaml_jax.UsageError, match="belongs to --algo joint"):
+        train.arguments(["--algo=maml", flags[1]])
+
     values = {"horizon": 40, "num_tasks": 2, "num_trajectories": 2}
-    trained = []
+    trained, infos = [], []
     for algo, own in (
         ("joint", {}),
         ("directed-joint", {"directed_lr": 0.0}),
         ("joint", {"method": "ac"}),
+        ("joint", {"measure_adaptation": False}),
     ):
         init, step = dmaml_jax.make_train_step(
             "cartpole", algo, hidden_sizes=(4,), **values, **own
@@ -170,8 +220,19 @@ def test_the_learner_in_contributing_is_one_file_and_one_line(
         state = init(jax.random.key(0))
         after, info = jax.jit(step)(jax.random.key(1), state)
         assert int(after.epoch) == 1 and float(info.loss) != 0
-        trained.append(jax.flatten_util.ravel_pytree(after.params)[0])
+        before, flat = (
+            jax.flatten_util.ravel_pytree(each.params)[0] for each in (state, after)
+        )
+        # Adam's first step is β long in every direction that has a gradient.
+        np.testing.assert_allclose(np.max(np.abs(flat - before)), 0.001, rtol=1e-3)
+        trained.append(flat)
+        infos.append(info)
     np.testing.assert_allclose(trained[0], trained[1], rtol=1e-12)
+    # Without the option one collection is left: nothing is seen after adaptation.
+    measured, unmeasured = infos[0], infos[3]
+    assert unmeasured.return_after == unmeasured.return_before
+    assert measured.return_after != measured.return_before
+    assert 0 < unmeasured.num_steps < measured.num_steps
 
 
 def test_version_is_the_changelog_s() -> None:
