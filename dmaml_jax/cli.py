@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from types import FrameType
 
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import surviving_readers
 
 COMMANDS = {
     "train": "Train a learner on an environment and write a run folder.",
@@ -38,15 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 failed while running, 2 wrong input, 130 Ctrl-C,
-        143 SIGTERM.
+        143 SIGTERM, 129 SIGHUP.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     # While Python and JAX import, an exception may land where nobody passes it on;
     # there is nothing to lose yet.
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, _leave_at_once) for number in signals]
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _leave_at_once)
     try:
-        return _run(words)
+        with surviving_readers():
+            return _run(words)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -55,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {what}; what was written before is whole.", file=sys.stderr)
         return 1
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 

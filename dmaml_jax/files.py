@@ -10,10 +10,11 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -121,3 +122,59 @@ def require_room(folder: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
     finally:
         path.unlink(missing_ok=True)
+
+
+class _Patient(io.TextIOBase):
+    """A text stream whose reader may go away: what is written then goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or do not."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand over what is buffered, or do not."""
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BrokenPipeError:
+            # Python flushes once more at its end: let that find a place to write to.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def fileno(self) -> int:
+        """Of the stream itself."""
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        """Whether the stream itself is a terminal."""
+        return self._stream.isatty()
+
+    @property
+    def encoding(self) -> str:
+        """How the stream itself writes characters."""
+        return self._stream.encoding
+
+
+@contextmanager
+def surviving_readers() -> Iterator[None]:
+    """Go on where a reader of standard output or error leaves, as `| head` does.
+
+    What a process is doing, such as training, is worth more than who looks at it.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Patient(before[0]), _Patient(before[1])
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        sys.stdout, sys.stderr = before

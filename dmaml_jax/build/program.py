@@ -6,7 +6,7 @@ import jax
 
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.training.devices import devices_per_seed
+from dmaml_jax.training.devices import devices_per_seed, numbers
 from dmaml_jax.training.program import Program, train_step
 
 
@@ -34,7 +34,7 @@ def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
         "task_devices": program.task_devices,
         "seeds_per_device": program.width,
         "matmul_precision": config.run.matmul_precision,
-        "x64": bool(jax.config.read("jax_enable_x64")),
+        **numbers(),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dmaml_jax.build.environment import solver_of
-from dmaml_jax.commands.options import RunFolder, require_whole
+from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.files import write_json
 from dmaml_jax.options import flag
@@ -78,7 +78,7 @@ def main(words: Sequence[str]) -> int:
     """Evaluate as the words after `evaluate` say; returns the exit code."""
     options = parsed(Evaluate, "evaluate", words)
     options.check()
-    devices.configure(options.device, devices.usable_cores())
+    compute_as(options.run, options.device, devices.usable_cores())
     return evaluate(options)
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from dmaml_jax.commands import numpy_policy
-from dmaml_jax.commands.options import RunFolder, require_whole
+from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.config.values import ContinuousPolicy
 from dmaml_jax.errors import UsageError
@@ -18,7 +18,6 @@ from dmaml_jax.rl.policies import mlp_layers
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
 from dmaml_jax.tasks.of_environment import task_of
-from dmaml_jax.training import devices
 from dmaml_jax.training.keys import seed_keys
 
 
@@ -63,7 +62,7 @@ def main(words: Sequence[str]) -> int:
     """Export as the words after `export` say; returns the exit code."""
     options = parsed(Export, "export", words)
     options.check()
-    devices.configure("cpu", 1)  # one policy keeps no accelerator busy
+    compute_as(options.run, "cpu", 1)  # one policy keeps no accelerator busy
     return export(options)
 
 

@@ -1,6 +1,6 @@
 """What the flags of several commands share."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -33,3 +33,22 @@ def require_whole(name: str, value: int, least: int) -> None:
         raise UsageError(
             f"{flag(name)} is {value}, but it must be a whole number, {least} or more."
         )
+
+
+def compute_as(run: str, device: Literal["auto", "cpu", "gpu"], cores: int) -> None:
+    """Set JAX up for a stored run: devices, and its precision and random numbers.
+
+    Args:
+        run: the run folder.
+        device: where to run.
+        cores: how many devices to make of a CPU's cores.
+
+    Raises:
+        UsageError: it is no run folder, or there is no GPU.
+    """
+    from dmaml_jax.runs.stored import read_record
+    from dmaml_jax.training import devices
+
+    record = read_record(run)
+    devices.configure(device, cores)
+    devices.adopt(record.get("program", {}))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import jax
 
-from dmaml_jax.commands.options import RunFolder, require_whole
+from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
@@ -18,7 +18,6 @@ from dmaml_jax.rl.episodes import recorder
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
 from dmaml_jax.tasks.of_environment import task_of
-from dmaml_jax.training import devices
 from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Params, Task
 
@@ -71,7 +70,7 @@ def main(words: Sequence[str]) -> int:
     """Render as the words after `render` say; returns the exit code."""
     options = parsed(Render, "render", words)
     options.check()
-    devices.configure("cpu", 1)  # one policy keeps no accelerator busy
+    compute_as(options.run, "cpu", 1)  # one policy keeps no accelerator busy
     return render(options)
 
 

@@ -143,8 +143,10 @@ def _set_up_jax(flags: Mapping[str, list[str]]) -> None:
     values: dict[str, Any] = {}
     for name in ("--config", "--resume"):
         if path := _last(flags, name):
-            stored = read_record(path, f"{name} {path}")["values"]
-            values = stored.get("run", stored)
+            record = read_record(path, f"{name} {path}")
+            values = record["values"].get("run", record["values"])
+            # That run again, or on with it: its numbers are part of what it is.
+            devices.adopt(record.get("program", {}))
     device = _last(flags, "--device") or values.get("device")
     number = _last(flags, "--cpu-devices") or str(values.get("cpu_devices"))
     devices.configure(

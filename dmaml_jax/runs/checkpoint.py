@@ -103,9 +103,27 @@ class Checkpoints:
             except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
                 say(
                     f"The checkpoint of epoch {epoch} is damaged "
-                    f"({_in_a_line(error)}): falling back to the one before."
+                    f"({_in_a_line(error)}): looking at the one before."
                 )
         return None
+
+    def set_aside(self, after: int) -> list[str]:
+        """Rename the checkpoints of later epochs, so that they do not count any more.
+
+        Args:
+            after: the epoch from which a run goes on.
+
+        Returns:
+            Their new names, `EPOCH.aside`.
+        """
+        names = []
+        for epoch in self.epochs():
+            if epoch > after:
+                place = self._folder / f"{epoch}.aside"
+                shutil.rmtree(place, ignore_errors=True)
+                (self._folder / str(epoch)).rename(place)
+                names.append(place.name)
+        return names
 
     def _read(self, epoch: int, like: Any) -> Any:
         path = self._folder / str(epoch)

@@ -149,6 +149,12 @@ def shown(folder: Path) -> str:
         return str(folder)
 
 
+def rerun_command(folder: Path) -> str:
+    """The command that does a run again in a new folder, quoted for a shell."""
+    new = f"{shown(folder)}-again"
+    return shlex.join(["dmaml-jax", "train", "--config", shown(folder), "--out", new])
+
+
 def resume_command(folder: Path) -> str:
     """The command that goes on with a run, quoted for a shell."""
     return shlex.join(["dmaml-jax", "train", "--resume", shown(folder)])

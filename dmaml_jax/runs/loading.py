@@ -1,5 +1,6 @@
 """A trained run, read back from its folder: everything that can be done with it."""
 
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,10 @@ from dmaml_jax.build.policy import default_policy
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.runs.folder import resume_command
-from dmaml_jax.runs.stored import read_config
+from dmaml_jax.runs.folder import rerun_command, resume_command
+from dmaml_jax.runs.stored import read_config, read_record
 from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.training.devices import require_same_numbers
 from dmaml_jax.training.program import SeedState, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
 
@@ -61,6 +63,7 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
     """
     folder = Path(folder).expanduser()
     config = read_config(folder)
+    require_same_numbers(read_record(folder).get("program", {}), folder)
     if solver is not None:
         config = read_config(folder, env=with_solver(config.run.env, solver))
     env = named_environment(config.run.env)
@@ -73,13 +76,7 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
         jax.vmap(lambda key: SeedState(init(key), jnp.int32(0))),
         jax.random.split(jax.random.key(0), len(seeds)),
     )
-    found = Checkpoints(folder).latest(like)
-    if found is None:
-        raise UsageError(
-            f"{folder} holds no whole checkpoint to load: finish the run with "
-            f"{resume_command(folder)}."
-        )
-    epoch, state = found
+    epoch, state = _newest(folder, like)
     return Loaded(
         folder,
         config,
@@ -92,6 +89,25 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
         seeds,
         epoch,
     )
+
+
+def _newest(folder: Path, like: Any) -> tuple[int, Any]:
+    """Epoch and state of the newest checkpoint that can be read."""
+    checkpoints, causes = Checkpoints(folder), list[str]()
+    found = checkpoints.latest(like, say=causes.append)
+    if found is None and checkpoints.epochs():
+        raise UsageError(
+            f"{folder} holds no checkpoint that can be read. {' '.join(causes)} To "
+            f"train the same anew: {rerun_command(folder)}"
+        )
+    if found is None:
+        raise UsageError(
+            f"{folder} holds no checkpoint yet: finish the run with "
+            f"{resume_command(folder)}."
+        )
+    for cause in causes:
+        print(cause, file=sys.stderr)
+    return found
 
 
 def lane_of(run: Loaded, seed: int | None) -> int:

@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.pictures.plots import draw_curves
 from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.folder import resume_command, shown, write_params
-from dmaml_jax.runs.metrics import MetricsWriter, read_metrics, whole_epochs
+from dmaml_jax.runs.metrics import MetricsWriter, read_metrics
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import Sink
 from dmaml_jax.statistics import ema, epochs_to_threshold
@@ -26,28 +27,57 @@ _EMA_FACTOR = 0.9
 
 
 class Stop:
-    """Whether a signal asked to stop, and which."""
+    """Whether a signal asked to stop, and which.
 
-    received: signal.Signals | None = None
+    Attributes:
+        received: the first signal, None before there is one.
+        kept: from what a run goes on that is stopped at once, in words.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is received yet, and nothing kept."""
+        self.received: signal.Signals | None = None
+        self.kept: Callable[[], str] = lambda: "from the beginning"
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Remember the first signal; a second one stops at once."""
+        """Remember the first signal and say so; a second one stops at once."""
         if self.received is not None:
-            print("stopped at once; finished chunks are kept", file=sys.stderr)
+            _say_now(f"stopped at once; --resume goes on {self.kept()}")
             os._exit(128 + number)
         self.received = signal.Signals(number)
+        _say_now(
+            f"{self.received.name}: finishing the chunk of epochs and keeping it; "
+            "again to stop at once"
+        )
+
+
+def _say_now(line: str) -> None:
+    """To standard error past Python's buffers, which the signal may have interrupted.
+
+    A reader that has gone away must not keep a run from stopping well.
+    """
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
 
 @contextmanager
 def stopping_gently() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM take effect at the end of a chunk."""
+    """Ctrl-C, SIGTERM and SIGHUP take effect at the end of a chunk.
+
+    One that is ignored, as SIGHUP is under nohup, stays so.
+    """
     stop = Stop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in signals]
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, stop)
     try:
         yield stop
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -79,21 +109,27 @@ class Run:
         self.stop = stop
         self.progress = progress
         self.checkpoints = Checkpoints(folder, config.run.keep_checkpoints)
+        stop.kept = self._kept
         self.smoothed: np.ndarray | None = None
         self.failed_at = np.zeros(len(self.seeds), np.int32)
         self.epoch = 0
         self.compile_seconds = program.compile()
 
-    def restore(self) -> None:
-        """Go back to the newest whole checkpoint that metrics.csv reaches."""
-        rows = whole_epochs(self.folder, self.seeds)
-        found = self.checkpoints.latest(
-            self.program.shapes(), at_most=rows, say=self.progress.warn
-        )
-        if found is not None:
-            self.epoch, state = found
-            self.program.restore(state)
-            self.failed_at = self.program.failed_at()
+    def restore(self, epoch: int, state: Any) -> None:
+        """Go back to a checkpoint; later ones, which cannot be used, are set aside.
+
+        Args:
+            epoch: the epochs done.
+            state: what the checkpoint holds.
+        """
+        self.epoch = epoch
+        self.program.restore(state)
+        self.failed_at = self.program.failed_at()
+        if aside := self.checkpoints.set_aside(epoch):
+            self.progress.warn(
+                f"Later checkpoints are kept as {', '.join(aside)}; remove them once "
+                "they are of no use."
+            )
 
     def train(self, sink: Sink) -> int:
         """Run to the end, or until something stops it.
@@ -121,6 +157,13 @@ class Run:
             return self._say_nan()
         self._keep()
         return self._report()
+
+    def _kept(self) -> str:
+        """From what the run would go on now."""
+        written = self.checkpoints.epochs()
+        if not written:
+            return "from the beginning, as no checkpoint was due yet"
+        return f"after epoch {written[-1]}, the last checkpoint; {self.epoch} were done"
 
     def _goes_on(self) -> bool:
         unfinished = self.epoch < self.config.run.epochs

@@ -20,6 +20,7 @@ from dmaml_jax.runs.folder import (
     create_run_folder,
     describe_run,
     json_values,
+    rerun_command,
     resume_command,
     shown,
 )
@@ -70,7 +71,7 @@ def train(
         ),
     )
     with locked(folder):
-        return _run(config, program, folder, log, verbosity, go_on=False)
+        return _run(config, program, folder, log, verbosity)
 
 
 def resume(
@@ -103,27 +104,59 @@ def resume(
         with locked(folder):
             folder = _copied(folder, Path(out).expanduser().resolve())
     with locked(folder):
-        if _is_finished(config, folder):
+        program = program_of(config)
+        found = going_on_from(folder, config, program.shapes())
+        if found and found[0] >= config.run.epochs:
             print(
                 f"{shown(folder)} is finished: all of its {config.run.epochs} epochs "
                 "are done. A greater --epochs would go on."
             )
             return DONE
-        program = program_of(config)
         record = read_record(folder)
         for note in _differences(record, layout(config, program)):
             print(note, file=sys.stderr)
         again = [*record.get("resumed", []), circumstances()]
         changed = {"values": json_values(config.nested()), "resumed": again}
         write_json(folder / "config.json", {**record, **changed})
-        return _run(config, program, folder, log, verbosity, go_on=True)
+        return _run(config, program, folder, log, verbosity, found=found or (0, None))
 
 
-def _is_finished(config: TrainConfig, folder: Path) -> bool:
-    """Whether the last thing that a run writes is there."""
-    written = Checkpoints(folder).epochs()
-    at_the_end = bool(written) and written[-1] == config.run.epochs
-    return at_the_end and whole_epochs(folder, config.seed_numbers) >= config.run.epochs
+def going_on_from(
+    folder: Path, config: TrainConfig, like: Any
+) -> tuple[int, Any] | None:
+    """The checkpoint from which a run goes on; nothing is changed.
+
+    Args:
+        folder: of the run.
+        config: its values.
+        like: shapes and types of the program's state.
+
+    Returns:
+        Its epoch and its state; None where a run was stopped before its first one.
+
+    Raises:
+        UsageError: there are checkpoints, and none of them can be used: a run does not
+            begin anew over an old one.
+    """
+    checkpoints, causes = Checkpoints(folder), list[str]()
+    rows = whole_epochs(folder, config.seed_numbers)
+    found = checkpoints.latest(like, at_most=rows, say=causes.append)
+    written = checkpoints.epochs()
+    if found is None and written:
+        names = ", ".join(map(str, written))
+        if rows < written[0]:
+            causes.append(
+                f"metrics.csv holds whole rows up to epoch {rows} only (it is missing, "
+                "cut short or edited): put a copy of it back."
+            )
+        raise UsageError(
+            f"{shown(folder)} holds checkpoints of epoch {names}, and none can be gone "
+            f"on from. {' '.join(causes)} To train the same anew: "
+            f"{rerun_command(folder)}"
+        )
+    for cause in causes:
+        print(cause, file=sys.stderr)
+    return found
 
 
 def _run(
@@ -133,7 +166,7 @@ def _run(
     log: Log,
     verbosity: Verbosity,
     *,
-    go_on: bool,
+    found: tuple[int, Any] | None = None,
 ) -> int:
     progress = Progress(config.run.epochs, verbosity)
     seeds = config.seed_numbers
@@ -153,9 +186,11 @@ def _run(
     progress.say(f"run folder: {shown(folder)}\ncompiling ...")
     with stopping_gently() as stop:
         run = Run(config, program, folder, stop=stop, progress=progress)
-        if go_on:
-            run.restore()
-            progress.say(f"going on after epoch {run.epoch} of {config.run.epochs}")
+        if found is not None:
+            epoch, state = found
+            if epoch:
+                run.restore(epoch, state)
+            progress.say(f"going on after epoch {epoch} of {config.run.epochs}")
         sink = open_sink(log, folder, seeds, run.epoch, json_values(config.flat()))
         try:
             return run.train(sink)

@@ -4,8 +4,9 @@ Importing gymnax starts JAX, and what is set here must be set before that.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 
@@ -38,6 +39,51 @@ def configure(device: Literal["auto", "cpu", "gpu"], cpu_devices: int) -> None:
             "--device gpu, but JAX finds no GPU here: use --device cpu, or install the "
             "extra 'cuda' (make setup does where there is an NVIDIA driver)."
         )
+
+
+_NUMBERS = {
+    "x64": "jax_enable_x64",
+    "prng": "jax_default_prng_impl",
+    "threefry_partitionable": "jax_threefry_partitionable",
+    "default_matmul_precision": "jax_default_matmul_precision",
+}
+
+
+def numbers() -> dict[str, Any]:
+    """How this process computes: precision, and what makes its random numbers."""
+    return {name: getattr(jax.config, flag) for name, flag in _NUMBERS.items()}
+
+
+def adopt(program: Mapping[str, Any]) -> None:
+    """Compute as a stored run did, whose numbers would be others elsewise.
+
+    Args:
+        program: what a run's config.json keeps of its program; what older versions did
+            not keep is left as it is.
+    """
+    for name, flag in _NUMBERS.items():
+        if name in program:
+            jax.config.update(flag, program[name])
+
+
+def require_same_numbers(program: Mapping[str, Any], folder: object) -> None:
+    """Refuse a stored run that was computed in another way than this process computes.
+
+    Args:
+        program: what the run's config.json keeps of its program.
+        folder: of the run, for the message.
+
+    Raises:
+        UsageError: precision or random numbers are others.
+    """
+    here = numbers()
+    for name, flag in _NUMBERS.items():
+        if name in program and program[name] != here[name]:
+            raise UsageError(
+                f"{folder} was trained with {flag} = {program[name]}, and here it is "
+                f"{here[name]}: set {flag.upper()}={program[name]}, or call "
+                f'jax.config.update("{flag}", {program[name]!r}) first.'
+            )
 
 
 def compiler_options(platform: str) -> dict[str, bool]:

@@ -233,4 +233,4 @@ def test_a_folder_without_a_run(tmp_path: Path, capsys, monkeypatch) -> None:
     assert "cannot be read (No such file" in capsys.readouterr().err
     (tmp_path / "config.json").write_text('{"values": {}}')
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "holds no whole checkpoint to load" in capsys.readouterr().err
+    assert "holds no checkpoint yet" in capsys.readouterr().err

@@ -162,8 +162,71 @@ def test_a_checkpoint_that_the_metrics_do_not_reach_is_not_used(
     lines = Path("short/metrics.csv").read_text().splitlines(keepends=True)
     Path("short/metrics.csv").write_text("".join(lines[: 1 + 3 * 7 + 2]) + "8,3,12")
     assert resumed("short") == 0
-    assert "going on after epoch 4" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "going on after epoch 4" in printed.out
+    assert "Later checkpoints are kept as 8.aside, 10.aside" in printed.err
+    assert Path("short/checkpoints/8.aside/state").is_dir()
     assert_same_run("short", uninterrupted)
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    """Every file of a run but the lock, which whoever looks at it writes."""
+    files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return {str(path): path.read_bytes() for path in files if path.name != ".lock"}
+
+
+@pytest.mark.parametrize("damage", ["gone", "mark", "header", "checkpoints"])
+def test_a_run_never_begins_anew_over_an_old_one(
+    uninterrupted, capsys, damage: str
+) -> None:
+    """Whole checkpoints without metrics.csv, or the other way round: refused."""
+    shutil.copytree(uninterrupted, "old")
+    metrics = Path("old/metrics.csv")
+    text = metrics.read_text()
+    if damage == "gone":
+        metrics.unlink()
+    elif damage == "mark":
+        metrics.write_text("\ufeff" + text)
+    elif damage == "header":
+        metrics.write_text(text.replace("return_after", "return", 1))
+    else:
+        for path in Path("old/checkpoints").glob("*/sha256.json"):
+            path.write_text("{}")
+    before = contents("old")
+    assert main(["train", "--resume", "old", "--epochs", "12"]) == 2
+    said = capsys.readouterr().err
+    assert "old holds checkpoints of epoch 4, 8, 10, and none can be gone on" in said
+    assert "dmaml-jax train --config old --out old-again" in said
+    assert ("metrics.csv" in said) == (damage != "checkpoints")
+    assert contents("old") == before
+
+
+def test_a_finished_run_whose_last_checkpoint_is_damaged_finishes_again(
+    uninterrupted, capsys
+) -> None:
+    shutil.copytree(uninterrupted, "damaged")
+    Path("damaged/checkpoints/10/sha256.json").write_text("{}")
+    assert resumed("damaged") == 0
+    printed = capsys.readouterr()
+    assert "The checkpoint of epoch 10 is damaged" in printed.err
+    assert "going on after epoch 8 of 10" in printed.out
+    assert_same_run("damaged", uninterrupted)
+
+
+def test_new_checkpoints_are_not_pruned_for_later_ones_that_were_set_aside(
+    uninterrupted,
+) -> None:
+    shutil.copytree(uninterrupted, "pruned")
+    for epoch in (8, 10):
+        Path(f"pruned/checkpoints/{epoch}/sha256.json").write_text("{}")
+    shorter = read_config("pruned").replace(keep_checkpoints=1)
+    assert run.resume(shorter, "pruned", None, verbosity="quiet") == 0
+    assert Checkpoints(Path("pruned")).epochs() == [10]
+    assert Checkpoints(Path("pruned")).latest(shapes_of("pruned"))[0] == 10
+
+
+def shapes_of(folder: str):
+    return program.program_of(read_config(folder)).shapes()
 
 
 def test_more_epochs_go_on_and_count_as_one_run(uninterrupted, capsys) -> None:
