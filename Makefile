@@ -31,7 +31,7 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
-  conformance-closed-loop carry-over bench bench-lander gpu-report gpu-python
+  conformance-closed-loop carry-over bench bench-inner bench-lander gpu-report gpu-python
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -152,6 +152,9 @@ $(BOX2D_READY): pyproject.toml requirements.lock
 
 bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/bench.py
+
+bench-inner: $(READY)  ## what N inner steps cost, write docs/inner-loop.md: AGAINST=folder
+	@$(BIN)/python tests/benchmarks/inner_steps.py $(call flags,$(filter AGAINST,$(GIVEN)))
 
 bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py

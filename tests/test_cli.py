@@ -171,7 +171,9 @@ WRONG = {
         "legal pairs",
         "maml, maml++, meta-sgd with score-function, lvc",
     ],
-    "--algo directed-fomaml --surrogate lvc": ["sg-mrl, e-maml with score-function"],
+    "--algo directed-fomaml --surrogate lvc": [
+        "sg-mrl, e-maml, joint with score-function"
+    ],
     "--algo meta-sgd --surrogate dice --method ac": ["raw rewards", "--method pg"],
     "--algo directed-reptile --num-inner-steps 1": ["reptile needs 2 or more"],
     "--medium-task given": ["--medium-values", "both or neither"],
@@ -188,7 +190,9 @@ WRONG = {
         "--second-order-epochs belongs to --algo maml++ (directed or not): leave it "
         "out, or choose that."
     ],
-    "--algo maml++ --multi-step-epochs 5": ["--num-inner-steps 2 or more"],
+    "--algo maml++ --num-inner-steps 1": [
+        "--num-inner-steps is 1, but maml++ needs 2 or more"
+    ],
     "--directed-schedule cosine --directed-gate until-plateau": [
         "leaves some out: choose one"
     ],

@@ -123,6 +123,24 @@ def tasks_beyond(
     return tasks_of(env, params, items, flag="--out-of-range")
 
 
+def require_plain(env: Any) -> None:
+    """Refuse an environment that does something of its own in `step` or `reset`.
+
+    Rollouts call `step_env` and `reset_env`, so that a wrapper around those would be
+    passed by. What gymnax's own environments override concerns their automatic reset.
+
+    Raises:
+        UsageError: its class, or one that it inherits from, overrides either.
+    """
+    for name in ("step", "reset"):
+        owner = next((c for c in type(env).__mro__ if name in vars(c)), None)
+        if owner and not owner.__module__.startswith("gymnax.environments."):
+            raise UsageError(
+                f"{type(env).__name__} overrides {name}, which no rollout calls: they "
+                "call step_env and reset_env, so put what it does there."
+            )
+
+
 def require_own_tasks(env: Any, tasks: TaskDistribution) -> None:
     """Refuse tasks that are parameters of another environment.
 

@@ -9,6 +9,7 @@ from dmaml_jax.build.environment import (
     named_environment,
     named_tasks,
     require_own_tasks,
+    require_plain,
 )
 from dmaml_jax.build.policy import default_policy
 from dmaml_jax.build.problem import pre_step_of, problem_of
@@ -64,6 +65,7 @@ def build(
             "An environment given as an object needs its task distribution: pass "
             "tasks=uniform(env.default_params, name=(low, high))."
         )
+    require_plain(env)
     require_own_tasks(env, tasks)
     policy = policy or default_policy(env, tasks, config)
     problem = problem_of(config, env, tasks, policy)

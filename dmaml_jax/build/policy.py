@@ -11,7 +11,6 @@ from dmaml_jax.config.values import ActorCritic, ContinuousPolicy
 from dmaml_jax.errors import UsageError
 from dmaml_jax.rl.action_distributions import (
     clipped_normal,
-    diagonal_normal,
     squashed_normal,
 )
 from dmaml_jax.rl.policies import Critic, mlp_categorical, mlp_normal, on_arrays
@@ -75,8 +74,7 @@ def _critic(config: TrainConfig) -> Critic:
 
 
 def _continuous(space: Any, bounds: str) -> Distribution:
+    """A normal that keeps each entry of an action within its own range."""
     low = np.broadcast_to(np.asarray(space.low), space.shape)
     high = np.broadcast_to(np.asarray(space.high), space.shape)
-    if not (np.isfinite(low) & np.isfinite(high)).all():
-        return diagonal_normal()
     return {"squash": squashed_normal, "clip": clipped_normal}[bounds](low, high)

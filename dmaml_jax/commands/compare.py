@@ -1,17 +1,15 @@
 """The compare command: a table and a figure of several runs."""
 
-import csv
 import dataclasses
-import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dmaml_jax.commands.options import RunFolders, require_runs
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_csv
 from dmaml_jax.pictures.plots import draw_comparison
 from dmaml_jax.results.curves import (
     COSTS,
@@ -122,8 +120,6 @@ def _notes(runs: Sequence[Curves]) -> list[str]:
 
 
 def _write_table(path: Path, rows: Sequence[Summary]) -> None:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     ends = ("", "_low", "_high")
     intervals = (
         "final",
@@ -134,13 +130,12 @@ def _write_table(path: Path, rows: Sequence[Summary]) -> None:
     )
     heads = [f"{name}{end}" for name in intervals for end in ends]
     medians = [f"median_{name}_to_threshold" for name in COSTS]
-    writer.writerow(["run", "seeds", "alive", "reached", *medians, "pairs", *heads])
+    lines: list[list[Any]] = [
+        ["run", "seeds", "alive", "reached", *medians, "pairs", *heads]
+    ]
     for row in rows:
         numbers = [x for name in intervals for x in getattr(row, name) or [""] * 3]
         costs = [row.to_threshold.get(name, "") for name in COSTS]
         start = [row.label, row.seeds, row.alive, row.reached, *costs, row.pairs]
-        cells = ["" if x is None or x != x else x for x in (*start, *numbers)]
-        writer.writerow(cells)
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(file.getvalue())
-    os.replace(aside, path)
+        lines.append(["" if x is None or x != x else x for x in (*start, *numbers)])
+    write_csv(path, lines)

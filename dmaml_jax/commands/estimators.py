@@ -1,6 +1,5 @@
 """The estimators command: every estimator held against the exact meta-gradient."""
 
-import csv
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from dmaml_jax.commands.forms import read
 from dmaml_jax.config.estimators import EstimatorsConfig, validated_estimators
+from dmaml_jax.files import write_csv
 from dmaml_jax.pictures.plots import draw_estimators
 from dmaml_jax.runs.folder import create_run_folder, describe_run, json_values, shown
 from dmaml_jax.training import devices
@@ -81,10 +81,7 @@ def estimators(config: EstimatorsConfig, out: str | None) -> int:
     )
     jax.config.update("jax_enable_x64", True)
     rows, norms = compare(config)
-    with open(folder / "estimators.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows(rows)
+    write_csv(folder / "estimators.csv", [_COLUMNS, *rows])
     draw_estimators(rows, norms, folder / "estimators.png", title=_title(config))
     _print(rows, norms)
     names = ", ".join(sorted(path.name for path in Path(folder).iterdir()))

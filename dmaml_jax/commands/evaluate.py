@@ -9,6 +9,7 @@ from typing import Any, Literal
 from dmaml_jax.build.environment import solver_of
 from dmaml_jax.commands.options import RunFolder, require_whole
 from dmaml_jax.commands.words import parsed
+from dmaml_jax.files import write_json
 from dmaml_jax.options import flag
 from dmaml_jax.pictures.plots import draw_evaluation
 from dmaml_jax.results.evaluation import (
@@ -20,7 +21,7 @@ from dmaml_jax.results.evaluation import (
     write_table,
 )
 from dmaml_jax.results.references import initial_states, states_of_medium_task
-from dmaml_jax.runs.folder import circumstances, shown, write_json
+from dmaml_jax.runs.folder import circumstances, shown
 from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.runs.stored import read_config
 from dmaml_jax.training import devices

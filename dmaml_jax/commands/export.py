@@ -1,8 +1,6 @@
 """The export command: one policy as plain arrays, and a NumPy program that runs it."""
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +13,8 @@ from dmaml_jax.commands.options import RunFolder, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.config.values import ContinuousPolicy
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_arrays, write_bytes
+from dmaml_jax.rl.policies import mlp_layers
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load
 from dmaml_jax.tasks.of_environment import task_of
@@ -85,11 +85,8 @@ def export(options: Export) -> int:
     params = adapted(run, lane, options.task, options.steps)
     out = Path(options.out or run.folder).expanduser()
     out.mkdir(parents=True, exist_ok=True)
-    aside = out / ".policy.npz"
-    with open(aside, "wb") as file:
-        np.savez(file, allow_pickle=False, **plain_arrays(run, params))
-    os.replace(aside, out / "policy.npz")
-    shutil.copyfile(numpy_policy.__file__, out / "policy.py")
+    write_arrays(out / "policy.npz", plain_arrays(run, params))
+    write_bytes(out / "policy.py", Path(numpy_policy.__file__).read_bytes())
     steps = f"{options.steps} adaptation step{'' if options.steps == 1 else 's'}"
     print(
         f"the policy of seed {run.seeds[lane]} after {run.epoch} epochs and {steps}\n"
@@ -132,27 +129,23 @@ def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
     """
     space = run.env.action_space(run.tasks.mean())
     actor = params.get("actor", params)
-    layers = actor.get("net", actor)
     discrete = hasattr(space, "n")
     num_outputs = space.n if discrete else space.shape[0]
+    layers = mlp_layers(params, num_outputs)
     arrays: dict[str, Any] = {"num_layers": len(layers)}
-    for index in range(len(layers)):
-        # A critic that shares the network has the outputs after the actor's.
-        keep = num_outputs if index == len(layers) - 1 else None
-        layer = layers[f"Dense_{index}"]
-        arrays[f"kernel_{index}"] = np.asarray(layer["kernel"])[:, :keep]
-        arrays[f"bias_{index}"] = np.asarray(layer["bias"])[:keep]
+    for index, (kernel, bias) in enumerate(layers):
+        arrays[f"kernel_{index}"] = np.asarray(kernel)
+        arrays[f"bias_{index}"] = np.asarray(bias)
     values = run.config.policy
     arrays |= {"obs_scale": values.obs_scale, "obs_squash": values.obs_squash}
     if discrete:
         return {"kind": "categorical", **arrays}
     assert isinstance(values, ContinuousPolicy)
     low, high = (np.broadcast_to(x, space.shape) for x in (space.low, space.high))
-    bounded = np.isfinite(low).all() and np.isfinite(high).all()
     return {
         "kind": "normal",
         "log_std": np.maximum(actor["log_std"], np.log(values.min_std)),
-        "bounds": values.bounds if bounded else "none",
+        "bounds": values.bounds,
         "low": low,
         "high": high,
         **arrays,

@@ -19,7 +19,10 @@ def act(policy, obs, rng):
     if policy["kind"] == "categorical":
         return int(np.argmax(x + rng.gumbel(size=x.shape)))
     sample = x + np.exp(policy["log_std"]) * rng.normal(size=x.shape)
-    if policy["bounds"] == "squash":
-        sample = (np.tanh(sample / 2) + 1) / 2
-        return policy["low"] + (policy["high"] - policy["low"]) * sample
-    return np.clip(sample, policy["low"], policy["high"])
+    low, high = policy["low"], policy["high"]
+    if policy["bounds"] == "clip":
+        return np.clip(sample, low, high)
+    squashed = np.isfinite(low) & np.isfinite(high) & (low < high)
+    least, most = np.where(squashed, low, 0), np.where(squashed, high, 1)
+    inside = least + (most - least) * (np.tanh(sample / 2) + 1) / 2
+    return np.where(squashed, inside, np.where(low == high, low, sample))

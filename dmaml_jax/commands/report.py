@@ -1,13 +1,13 @@
 """The report command."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from dmaml_jax.commands.options import RunFolders, require_runs
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_text
 from dmaml_jax.report.gathered import gather
 from dmaml_jax.report.page import page
 from dmaml_jax.report.verdict import notes
@@ -61,12 +61,7 @@ def report(options: Report) -> int:
     runs = gather(options.runs)
     path = _path(options, runs[0].curves.folder)
     text = page(runs)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(path, text)
     for run in runs:
         for note in notes(run):
             print(f"note: {run.curves.label}: {note}")

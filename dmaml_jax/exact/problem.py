@@ -6,6 +6,7 @@ and what they estimate is summed over all data sets with their probabilities, fr
 sampling noise.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -82,39 +83,12 @@ def enumerated_problem(
         The problem; its tasks are parameters of a `TabularMDP`, and it cannot sample
         them.
     """
-    num_paths, horizon = ways.actions.shape
     of_every = outer or objective
-
-    def collect(source: jax.Array, params: Params, task: Task) -> Batch:
-        number, mode = source.astype(jnp.int32)
-        # The data are given: that their probability depends on θ is what a score term
-        # is for, and none of a learner's derivatives may see it here.
-        params = jax.lax.stop_gradient(params)
-        every, dynamics = trajectories(task, ways)
-        log_probs = trajectory_log_probs(policy, params, every)
-        action_params = policy.apply(params, every.obs[:, :-1])
-        every = every._replace(log_probs=log_probs, action_params=action_params)
-        probabilities = dynamics * jnp.exp(jnp.sum(log_probs, axis=1))
-        picked = jnp.asarray(sets.rows)[number]
-        orders = jnp.asarray(sets.orders, dynamics.dtype)[number]
-        single = jax.nn.one_hot(mode - _FIRST_SINGLE, num_paths, dtype=dynamics.dtype)
-        is_rows, is_every = mode == _ROWS, mode == _EVERY
-        return Batch(
-            rows=jax.tree.map(lambda leaf: leaf[picked], every),
-            every=every,
-            shares=jnp.where(is_every, probabilities, single),
-            sampled=is_rows,
-            chance=jnp.where(
-                is_rows,
-                orders * jnp.prod(probabilities[picked]),
-                jnp.where(is_every, 1, single @ probabilities),
-            ),
-        )
 
     def advantages(params: Params, data: Batch) -> Batch:
         every = of_every.advantages(params, data.every)
         assert every.weights is not None
-        shares = num_paths * data.shares[:, None]
+        shares = len(ways.actions) * data.shares[:, None]
         return data._replace(
             rows=objective.advantages(params, data.rows),
             every=every._replace(weights=every.weights * shares),
@@ -134,27 +108,68 @@ def enumerated_problem(
             of_every.outer_loss(params, data.every),
         )
 
-    def expected(data: Batch) -> jax.Array:
-        powers = discount_powers(discount, horizon, data.rows.rewards.dtype)
-        return jnp.where(
-            data.sampled,
-            jnp.mean(data.rows.rewards @ powers),
-            data.shares @ (data.every.rewards @ powers),
-        )
-
     return Problem(
         init=lambda key: policy.init(key, jnp.zeros(ways.states.max() + 1)),
         sample_tasks=_cannot_sample,
         medium_task=_cannot_sample,
-        collect=collect,
+        collect=partial(_collected, policy, ways, sets),
         advantages=advantages,
         inner_loss=inner_loss,
         outer_loss=outer_loss,
-        objective=expected,
+        objective=partial(_expected_return, discount),
         log_probs=lambda params, data: trajectory_log_probs(policy, params, data.rows),
         kl=lambda params, data: mean_kl(policy, params, data.rows),
         performance=lambda data: jnp.mean(jnp.sum(data.rows.rewards, axis=1)),
         num_steps=lambda data: jnp.sum(data.rows.alive, dtype=jnp.int32),
+    )
+
+
+def _collected(
+    policy: Policy,
+    ways: Paths,
+    sets: DataSets,
+    source: jax.Array,
+    params: Params,
+    task: Task,
+) -> Batch:
+    """The data of a request, and the probability of having collected just them."""
+    number, mode = source.astype(jnp.int32)
+    # The data are given: that their probability depends on θ is what a score term is
+    # for, and none of a learner's derivatives may see it here.
+    params = jax.lax.stop_gradient(params)
+    every, dynamics = trajectories(task, ways)
+    log_probs = trajectory_log_probs(policy, params, every)
+    action_params = policy.apply(params, every.obs[:, :-1])
+    every = every._replace(log_probs=log_probs, action_params=action_params)
+    probabilities = dynamics * jnp.exp(jnp.sum(log_probs, axis=1))
+    picked = jnp.asarray(sets.rows)[number]
+    orders = jnp.asarray(sets.orders, dynamics.dtype)[number]
+    single = jax.nn.one_hot(
+        mode - _FIRST_SINGLE, len(ways.actions), dtype=dynamics.dtype
+    )
+    is_rows, is_every = mode == _ROWS, mode == _EVERY
+    return Batch(
+        rows=jax.tree.map(lambda leaf: leaf[picked], every),
+        every=every,
+        shares=jnp.where(is_every, probabilities, single),
+        sampled=is_rows,
+        chance=jnp.where(
+            is_rows,
+            orders * jnp.prod(probabilities[picked]),
+            jnp.where(is_every, 1, single @ probabilities),
+        ),
+    )
+
+
+def _expected_return(discount: float, data: Batch) -> jax.Array:
+    """The mean return of a data set, or the expected one of every trajectory."""
+    powers = discount_powers(
+        discount, data.rows.rewards.shape[1], data.rows.rewards.dtype
+    )
+    return jnp.where(
+        data.sampled,
+        jnp.mean(data.rows.rewards @ powers),
+        data.shares @ (data.every.rewards @ powers),
     )
 
 

@@ -89,38 +89,24 @@ def directed(
             state, optimizer.init(state.params), gate.init(state.params)
         )
 
-    def medium_gradient(
-        key: jax.Array, params: Params, medium_task: Task
-    ) -> tuple[Params, Data]:
-        """−∇J_med(θ) from K trajectories, and those."""
-        data = problem.advantages(params, problem.collect(key, params, medium_task))
-        _, gradient = value_and_gradient(problem, problem.outer_loss)(params, data)
-        return gradient, data
-
-    def pre_step(
-        is_open: jax.Array, gradient: Params, memory: Any, params: Params
-    ) -> tuple[Params, Any]:
-        """θ + δ ∇J_med, where the gate is open."""
-        moved = optimizer_step(optimizer, gradient, memory, params)
-        # Not a product with 0: what is not finite must not get through a shut gate.
-        return jax.tree.map(
-            lambda new, old: jnp.where(is_open, new, old), moved, (params, memory)
-        )
-
     def step(
         key: jax.Array, state: DirectedState, tasks: Task
     ) -> tuple[DirectedState, Info]:
         key_task, key_medium, key_between = _keys(key, state)
         medium_task = medium_task_of(key_task, tasks)
-        gradient, data = medium_gradient(key_medium, state.params, medium_task)
+        gradient, data = medium_gradient(problem, key_medium, state.params, medium_task)
         is_open = gate.is_open(state.gate, gradient)
-        params, memory = pre_step(is_open, gradient, state.optimizer, state.params)
+        params, memory = pre_step(
+            optimizer, is_open, gradient, state.optimizer, state.params
+        )
         base_state, info = base.step(key, with_params(state.base, params), tasks)
         cost = problem.num_steps(data)
         if placement == "inner-and-outer":
             # The outer update does not look at θ, so this one may come after it.
-            again, more = medium_gradient(key_between, params, medium_task)
-            params, memory = pre_step(is_open, again, memory, base_state.params)
+            again, more = medium_gradient(problem, key_between, params, medium_task)
+            params, memory = pre_step(
+                optimizer, is_open, again, memory, base_state.params
+            )
             base_state = with_params(base_state, params)
             cost = cost + problem.num_steps(more)
         info = info._replace(
@@ -136,6 +122,30 @@ def directed(
         return base.adapt(key, state.base, task, num_steps)
 
     return MetaLearner(init, step, adapt)
+
+
+def medium_gradient(
+    problem: Problem, key: jax.Array, params: Params, medium_task: Task
+) -> tuple[Params, Data]:
+    """−∇J_med(θ), estimated from K trajectories of the medium task, and those."""
+    data = problem.advantages(params, problem.collect(key, params, medium_task))
+    _, gradient = value_and_gradient(problem, problem.outer_loss)(params, data)
+    return gradient, data
+
+
+def pre_step(
+    optimizer: optax.GradientTransformation,
+    is_open: jax.Array,
+    gradient: Params,
+    memory: Any,
+    params: Params,
+) -> tuple[Params, Any]:
+    """θ + δ ∇J_med(θ) and the optimiser's memory, or both as they were."""
+    moved = optimizer_step(optimizer, gradient, memory, params)
+    # Not a product with 0: what is not finite must not get through a shut gate.
+    return jax.tree.map(
+        lambda new, old: jnp.where(is_open, new, old), moved, (params, memory)
+    )
 
 
 def _keys(key: jax.Array, state: DirectedState) -> tuple[jax.Array, ...]:

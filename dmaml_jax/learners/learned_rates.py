@@ -80,7 +80,8 @@ def rates_learner(
             state.optimizer,
         )
         info = info._replace(meta_gradient=info.meta_gradient.params)
-        return RatesState(*learned, optimizer, state.epoch + 1), info
+        params, rates = learned
+        return RatesState(params, rates, optimizer, state.epoch + 1), info
 
     def adapt(
         key: jax.Array, state: RatesState, task: Task, num_steps: int

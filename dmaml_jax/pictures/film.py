@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from dmaml_jax.files import writing
 from dmaml_jax.pictures.scenes.look import (
     AFTER,
     BEFORE,
@@ -172,7 +173,7 @@ def frames(film: Film, fps: float) -> tuple[Iterator[np.ndarray], float]:
 
 
 def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int:
-    """Write an endless GIF, aside and then into place.
+    """Write an endless GIF.
 
     Args:
         path: of the file.
@@ -192,12 +193,11 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
         flat.append(image)
     durations = [max(round(seconds * 100), 2) * 10] * len(flat)  # GIF counts 10 ms
     durations[-1] += round(HOLD * 1000)
-    aside = path.with_name(f".{path.name}")
-    flat[0].save(
-        aside, format="GIF", save_all=True, append_images=flat[1:],
-        duration=durations, loop=0, disposal=1,
-    )  # fmt: skip
-    aside.replace(path)
+    with writing(path) as aside:
+        flat[0].save(
+            aside, format="GIF", save_all=True, append_images=flat[1:],
+            duration=durations, loop=0, disposal=1,
+        )  # fmt: skip
     return len(flat)
 
 
@@ -236,7 +236,7 @@ def _nearest(table: np.ndarray) -> np.ndarray:
 
 
 def write_mp4(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> bool:
-    """Write an MP4 with ffmpeg, aside and then into place.
+    """Write an MP4 with ffmpeg.
 
     Returns:
         Whether there is an ffmpeg here, and it succeeded.
@@ -244,15 +244,30 @@ def write_mp4(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> boo
     program = shutil.which("ffmpeg")
     if program is None:
         return False
+    try:
+        with writing(path) as aside:
+            _encode(program, aside, pictures, seconds)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _encode(
+    program: str, path: Path, pictures: Iterator[np.ndarray], seconds: float
+) -> None:
+    """Feed ffmpeg.
+
+    Raises:
+        CalledProcessError: it failed, or wrote nothing.
+    """
     first = next(pictures)
     height, width = first.shape[:2]
-    aside = path.with_name(f".{path.name}")
     command = [
         program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
         "-s", f"{width}x{height}", "-r", f"{1 / seconds:g}", "-i", "-",
         # The codec takes even sizes only.
         "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p",
-        "-f", "mp4", str(aside),
+        "-f", "mp4", str(path),
     ]  # fmt: skip
     last = first
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
@@ -266,8 +281,5 @@ def write_mp4(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> boo
             process.stdin.close()
         except BrokenPipeError:  # ffmpeg has said why
             pass
-    if process.returncode or not aside.exists():
-        aside.unlink(missing_ok=True)
-        return False
-    aside.replace(path)
-    return True
+    if process.returncode or not path.exists():
+        raise subprocess.CalledProcessError(process.returncode, program)

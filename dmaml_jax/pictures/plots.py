@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from dmaml_jax.files import writing
 from dmaml_jax.statistics import crossed_bootstrap, ema, interquartile_mean
 
 matplotlib.use("Agg")
@@ -245,7 +246,6 @@ def _draw_by_parameter(
 
 
 def _save(figure: Any, path: Path) -> None:
-    aside = path.with_name(f".{path.name}")
-    figure.savefig(aside, format="png")
+    with writing(path) as aside:
+        figure.savefig(aside, format="png")
     plt.close(figure)
-    aside.replace(path)

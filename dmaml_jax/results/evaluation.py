@@ -1,8 +1,5 @@
 """A trained run on tasks that it has not seen: which tasks, and what is earned."""
 
-import csv
-import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from dmaml_jax.build.environment import tasks_beyond
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_csv
 from dmaml_jax.runs.loading import Loaded
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.tasks.written import beyond, parse_vary
@@ -181,17 +179,13 @@ def write_table(
         parameters: that vary from task to task.
     """
     steps = next(iter(returns.values())).shape[2]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = [f"return_{step}" for step in range(steps)]
-    writer.writerow(["policy", "set", "task", "seed", *parameters, *columns])
+    rows: list[list[Any]] = [["policy", "set", "task", "seed", *parameters, *columns]]
     for (policy, name), table in returns.items():
         values = values_of(sets[name], parameters)
         for task in range(table.shape[1]):
             own = [str(values[parameter][task]) for parameter in parameters]
             for lane, seed in enumerate(run.seeds):
                 cells = [str(x) for x in table[lane, task]]
-                writer.writerow([policy, name, task, seed, *own, *cells])
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(text.getvalue())
-    os.replace(aside, path)
+                rows.append([policy, name, task, seed, *own, *cells])
+    write_csv(path, rows)

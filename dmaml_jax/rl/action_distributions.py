@@ -107,8 +107,8 @@ def clipped_normal(low: Bound, high: Bound) -> Distribution:
     action, which has none, its bounds being drawn with positive probability.
 
     Args:
-        low: least action, `[A]` or a number.
-        high: greatest action.
+        low: the least action, `[A]` or a number; it may be infinite.
+        high: the greatest action, `[A]` or a number; it may be infinite.
 
     Returns:
         A `Distribution` whose parameters are a `Normal`.
@@ -129,9 +129,12 @@ def squashed_normal(low: Bound, high: Bound) -> Distribution:
     probabilities are those of z. The entropy has no closed form; its expectation of
     the slope is taken by a Gauss-Hermite rule.
 
+    An entry whose range is not finite is not squashed: its action is z itself, which
+    the environment may clip. One whose range is a single number is always that number.
+
     Args:
-        low: least action, `[A]` or a number.
-        high: greatest action.
+        low: the least action, `[A]` or a number.
+        high: the greatest action, `[A]` or a number.
 
     Returns:
         A `Distribution` whose parameters are a `Normal`, of z.
@@ -143,18 +146,23 @@ def squashed_normal(low: Bound, high: Bound) -> Distribution:
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
+    low, high = np.broadcast_arrays(np.asarray(low), np.asarray(high))
+    squashed = np.isfinite(low) & np.isfinite(high) & (low < high)
+    # Where nothing is squashed, numbers that no logarithm or product trips over.
+    least, most = np.where(squashed, low, 0.0), np.where(squashed, high, 1.0)
 
     def log_slope(sample: jax.Array) -> jax.Array:
-        width = jnp.log(
-            jnp.asarray(high, sample.dtype) - jnp.asarray(low, sample.dtype)
-        )
-        return width + jax.nn.log_sigmoid(sample) + jax.nn.log_sigmoid(-sample)
+        width = jnp.log(jnp.asarray(most - least, sample.dtype))
+        slope = width + jax.nn.log_sigmoid(sample) + jax.nn.log_sigmoid(-sample)
+        return jnp.where(squashed, slope, 0)
 
     def action(sample: jax.Array) -> jax.Array:
-        least = jnp.asarray(low, sample.dtype)
-        most = jnp.asarray(high, sample.dtype)
+        start = jnp.asarray(least, sample.dtype)
+        end = jnp.asarray(most, sample.dtype)
+        inside = start + (end - start) * jax.nn.sigmoid(sample)
+        fixed = jnp.where(low == high, jnp.asarray(low, sample.dtype), sample)
         # The sum may round to a number just beyond.
-        return jnp.clip(least + (most - least) * jax.nn.sigmoid(sample), least, most)
+        return jnp.where(squashed, jnp.clip(inside, start, end), fixed)
 
     def log_prob(params: Normal, sample: jax.Array) -> jax.Array:
         return _normal_log_prob(params, sample) - jnp.sum(log_slope(sample), axis=-1)

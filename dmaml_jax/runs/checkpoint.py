@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dmaml_jax.files import require_room, write_json, writing
+
 FOLDER = "checkpoints"
 _SUMS = "sha256.json"
-_ASIDE = "."
 _SLACK = 64 * 1024  # bytes that a checkpoint takes beside its arrays
 
 
@@ -57,24 +57,24 @@ class Checkpoints:
         """
         self._folder.mkdir(exist_ok=True)
         self._sweep()
-        aside = self._folder / f"{_ASIDE}{epoch}"
+        final = self._folder / str(epoch)
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         try:
-            aside.mkdir()
-            _require_room(aside / "room", state)
-            with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
-                checkpointer.save(aside / "state", state)
-            _write_json(aside / _SUMS, _sums(aside))
+            with writing(final) as aside:
+                aside.mkdir()
+                # Orbax would report a full disk from several threads at once.
+                require_room(aside, size + _SLACK)
+                with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+                    checkpointer.save(aside / "state", state)
+                write_json(aside / _SUMS, _sums(aside))
+                shutil.rmtree(final, ignore_errors=True)  # damaged, of the same epoch
         # TensorStore has exceptions of its own for what the system refuses.
         except (OSError, ValueError, RuntimeError) as error:
-            shutil.rmtree(aside, ignore_errors=True)
             raise OSError(
                 getattr(error, "errno", None),
                 f"the checkpoint of epoch {epoch} cannot be written "
                 f"({_in_a_line(error)})",
             ) from error
-        final = self._folder / str(epoch)
-        shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same epoch
-        os.replace(aside, final)
         for old in self.epochs()[: -self._keep]:
             shutil.rmtree(self._folder / str(old))
 
@@ -127,19 +127,8 @@ class Checkpoints:
 
     def _sweep(self) -> None:
         """Remove what a killed process left unfinished."""
-        for path in self._folder.glob(f"{_ASIDE}[0-9]*"):
+        for path in self._folder.glob(".[0-9]*"):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _require_room(path: Path, state: Any) -> None:
-    """Raise OSError where the disk has no room for the state, before Orbax begins.
-
-    It would report the same from several threads at once, in a hundred lines.
-    """
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    with open(path, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size + _SLACK)
-    path.unlink()
 
 
 @contextmanager
@@ -161,10 +150,6 @@ def _sums(folder: Path) -> dict[str, str]:
         for path in files
         if path.name != _SUMS
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def _in_a_line(error: BaseException) -> str:

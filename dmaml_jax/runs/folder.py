@@ -4,11 +4,9 @@ import datetime
 import errno
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ import jax
 import numpy as np
 
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_arrays, write_json, writing
 
 FILES = (
     "config.json",
@@ -96,19 +95,12 @@ def _create(folder: Path, config: dict[str, Any]) -> Path:
             "--out a new folder, or remove that one."
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = folder.parent / f".{folder.name}.{os.getpid()}"
-    aside.mkdir()
-    try:
+    if folder.is_dir():  # one that holds other things keeps them
+        write_json(folder / "config.json", config)
+        return folder
+    with writing(folder) as aside:
+        aside.mkdir()
         write_json(aside / "config.json", config)
-        try:
-            aside.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-            # A folder that holds other things keeps them.
-            os.replace(aside / "config.json", folder / "config.json")
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
@@ -124,13 +116,7 @@ def write_params(
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in leaves
     }
-    aside = folder / f".{name}"
-    try:
-        with open(aside, "wb") as file:
-            np.savez(file, allow_pickle=False, seed=np.asarray(seeds), **arrays)
-        os.replace(aside, folder / name)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_arrays(folder / name, {"seed": np.asarray(seeds), **arrays})
 
 
 def read_params(file: Path, like: Any) -> Any:
@@ -148,13 +134,6 @@ def read_params(file: Path, like: Any) -> Any:
     names = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in paths]
     with np.load(file, allow_pickle=False) as arrays:
         return structure.unflatten([arrays[name] for name in names])
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file aside and move it into place."""
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(aside, path)
 
 
 def json_values(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ extras of its `Info`) follows, by name.
 """
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dmaml_jax.files import write_text
 from dmaml_jax.training.program import Metrics
 
 FILE = "metrics.csv"
@@ -57,12 +57,10 @@ class MetricsWriter:
             for lane in range(len(seeds)):
                 self._count(lines[1 + lane :: len(seeds)], lane)
         self.columns = lines[0].split(",")
-        self._replace(lines)
+        self._write(lines)
 
-    def _replace(self, lines: Sequence[str]) -> None:
-        aside = self.path.with_name(f".{FILE}")
-        aside.write_text("\n".join(lines) + "\n")
-        os.replace(aside, self.path)
+    def _write(self, lines: Sequence[str]) -> None:
+        write_text(self.path, "\n".join(lines) + "\n")
 
     def _widen(self, names: Iterable[str]) -> None:
         """Make a column of every name that has none yet, empty in the rows so far."""
@@ -71,7 +69,7 @@ class MetricsWriter:
             return
         self.columns = [*self.columns, *new]
         _, *rows = self.path.read_text().splitlines()
-        self._replace([",".join(self.columns), *(row + "," * len(new) for row in rows)])
+        self._write([",".join(self.columns), *(row + "," * len(new) for row in rows)])
 
     def _count(self, rows: Sequence[str], lane: int) -> None:
         spent = [row.split(",")[2:4] for row in rows]

@@ -1,6 +1,5 @@
 """A run from its configuration: it begins in a new folder, or goes on in its own."""
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from dmaml_jax.build.program import layout, program_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.rules import objective
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import write_json, writing
 from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.folder import (
     FILES,
@@ -22,7 +22,6 @@ from dmaml_jax.runs.folder import (
     json_values,
     resume_command,
     shown,
-    write_json,
 )
 from dmaml_jax.runs.locks import locked
 from dmaml_jax.runs.loop import DONE, Run, stopping_gently
@@ -196,10 +195,6 @@ def _copied(folder: Path, out: Path) -> Path:
     if taken or (out.exists() and any(out.iterdir())):
         raise UsageError(f"--out {out} is not empty: give a new folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.parent / f".{out.name}.{os.getpid()}"
-    try:
+    with writing(out) as aside:
         shutil.copytree(folder, aside, ignore=shutil.ignore_patterns(".*"))
-        aside.replace(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return out

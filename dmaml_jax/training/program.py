@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dmaml_jax.learners.task_axis import TASK_AXIS
+from dmaml_jax.training.devices import compiler_options
 from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Info, MetaLearner, Problem
 
@@ -104,6 +105,7 @@ class Program:
                 check_vma=False,
             ),
             donate_argnums=1,
+            compiler_options=compiler_options(devices[0].platform),
         )
         self._compiled: Any = None
         self.state: Any = None

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnax.wrappers.purerl import LogWrapper
 
 from dmaml_jax import make_train_step
 from dmaml_jax.build import configuration
@@ -14,9 +15,14 @@ from dmaml_jax.build.environment import (
     with_solver,
 )
 from dmaml_jax.build.policy import default_policy
+from dmaml_jax.envs import CartPole
 from dmaml_jax.envs.registry import ENVIRONMENTS, GYMNAX
 from dmaml_jax.errors import UsageError
-from dmaml_jax.rl.action_distributions import Normal
+from dmaml_jax.rl.action_distributions import (
+    Normal,
+    diagonal_normal,
+    squashed_normal,
+)
 from dmaml_jax.rl.policies import mlp_categorical
 from dmaml_jax.tasks import probe
 from dmaml_jax.tasks.distributions import uniform
@@ -336,3 +342,39 @@ def test_a_rate_is_a_plain_number_or_an_array_of_jax(value, said):
 def test_what_decides_a_program_s_shape_is_not_traced():
     with pytest.raises(UsageError, match=r"--num-tasks is a jax\.Array, but"):
         make_train_step("cartpole", "maml", num_tasks=jnp.int32(3))
+
+
+class Slowed(CartPole):
+    """Does something of its own where no rollout looks."""
+
+    def step(self, key, state, action, params=None):
+        return super().step(key, state, 0 * action, params)
+
+
+@pytest.mark.parametrize(
+    ("env", "word"),
+    [
+        (Slowed(), "Slowed overrides step"),
+        (LogWrapper(CartPole()), "LogWrapper overrides step"),
+    ],
+)
+def test_an_environment_that_would_be_passed_by_is_refused(env, word):
+    tasks = uniform(CartPole().default_params, gravity=(5.0, 15.0))
+    with pytest.raises(UsageError, match=word):
+        make_train_step(env, "maml", tasks=tasks)
+
+
+def test_each_entry_of_an_action_has_its_own_bounds():
+    """One entry within 0 and 2, one without a bound, one that is always 3."""
+    distribution = squashed_normal(
+        np.array([0.0, -np.inf, 3.0]), np.array([2.0, np.inf, 3.0])
+    )
+    sample = jnp.array([0.0, 7.0, -4.0])
+    np.testing.assert_allclose(distribution.action(sample), [1.0, 7.0, 3.0])
+    params = Normal(jnp.zeros(3), jnp.zeros(3))
+    plain = diagonal_normal().log_prob(params, sample)
+    # log(2 s(0) s(0)) of the first entry alone.
+    np.testing.assert_allclose(
+        distribution.log_prob(params, sample), plain - np.log(0.5), rtol=1e-6
+    )
+    assert np.isfinite(distribution.entropy(params))

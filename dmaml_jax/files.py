@@ -1,0 +1,123 @@
+"""How every file is written: aside in the same folder, then moved into place.
+
+A file or folder appears under its name only when it is whole, so a process that is
+killed at any moment leaves whole files behind. The one exception is metrics.csv, which
+grows by appending.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give the name to write at; what is there at the end is moved to `path`.
+
+    The name begins with a dot and ends with the process's number, so that two processes
+    that write the same file do not meet: the last one to finish wins. After an error
+    nothing is left aside, and what was at `path` before is still there.
+
+    Args:
+        path: of a file, or of a folder that does not exist or is empty.
+
+    Yields:
+        Path in the same folder, at which nothing is yet; it may be made a folder.
+
+    Raises:
+        OSError: it cannot be written there.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with writing(folder / "a.txt") as aside:
+        ...     _ = aside.write_text("one")
+        >>> [file.name for file in folder.iterdir()]
+        ['a.txt']
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file of these bytes.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    with writing(path) as aside:
+        aside.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Write a file of this text, in UTF-8 with its line ends as they are (`\n`).
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON.
+
+    Raises:
+        OSError: it cannot be written there.
+        TypeError: JSON has no such value.
+    """
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows, the head among them, as comma-separated text.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write named arrays as NumPy's `.npz`, without pickles.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    # Into an open file, as NumPy would add a suffix to a name.
+    with writing(path) as aside, open(aside, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def require_room(folder: Path, size: int) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        folder: where something is to be written.
+        size: of it, in bytes.
+
+    Raises:
+        OSError: there is less room.
+    """
+    path = folder / f".room.{os.getpid()}"
+    try:
+        with open(path, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    finally:
+        path.unlink(missing_ok=True)
