@@ -17,8 +17,8 @@ class Solver(NamedTuple):
     """One of several ways to step an environment.
 
     Attributes:
-        name: under which the environment with this solver is registered.
-        conformance: what it is true to, for people.
+        name: the name under which the environment with this solver is registered.
+        conformance: what the solver is true to, as a text for people.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
         """What `step_env` returns; an episode that is over stays as it ended.
 
         Args:
-            state: before the step.
-            moved: after it, had the episode not been over before.
-            reward: of the step, likewise.
-            params: of the task.
+            state: the state before the step.
+            moved: the state after the step, had the episode not been over before it.
+            reward: the reward of the step, had the episode not been over before it.
+            params: the parameters of the task.
 
         Returns:
             Observation, state, reward (0 from the end on), terminated, an empty dict.

@@ -36,17 +36,17 @@ class Render:
     run: RunFolder
     """The run folder."""
     task: tuple[str, ...] = ()
-    """NAME=VALUE ... of the task; others as in the medium task."""
+    """NAME=VALUE ... of the task; the rest is as in the medium task."""
     seed: int | None = None
-    """Which of its seeds; the first if None."""
+    """Which of the run's seeds; None takes the first."""
     steps: int = 1
-    """Adaptation steps, on episodes of their own."""
+    """Steps of adaptation, on episodes that are not shown."""
     episode: int = 1
-    """Which random numbers of that seed, counted from 1."""
+    """Number of the episode, from 1; another number gives another start."""
     solver: Literal["default", "exact", "fast"] = "default"
-    """Of the lander; the one it trained with by default."""
+    """Solver of the lander; by default the one it trained with."""
     fps: float = 25.0
-    """Frames a second at most, 1 to 50."""
+    """Most frames a second, 1 to 50."""
     out: str = ""
     """A .gif or .mp4 file, or another folder; the run folder if empty."""
 
@@ -81,7 +81,7 @@ def render(command: Render) -> int:
     Both sides start alike and have the same random numbers throughout.
 
     Args:
-        command: run folder, task and the other flags.
+        command: the command's flags; `check` has been called.
 
     Returns:
         The exit code, 0.

@@ -66,11 +66,12 @@ class Run:
         """Take a program that is not yet compiled, and a folder that holds config.json.
 
         Args:
-            config: validated values.
-            program: of the configuration.
-            folder: of the run, locked by the caller.
-            stop: tells when to end early.
-            progress: what a person sees.
+            config: the values of the run, which make sense together.
+            program: the program that `build.program_of` made of them.
+            folder: the run folder, which the caller has locked.
+            stop: what remembers a signal; training ends after the chunk in which
+                one came.
+            progress: what tells a person where training stands.
         """
         self.config = config
         self.program = program
@@ -99,7 +100,7 @@ class Run:
         """Run to the end, or until something stops it.
 
         Args:
-            sink: gets what metrics.csv gets.
+            sink: a second place for everything that metrics.csv gets.
 
         Returns:
             The exit code.
