@@ -40,7 +40,7 @@ def reconfigured(kept: Mapping[str, Any], **values: Any) -> TrainConfig:
         **values: the given values by name; each of them must apply.
 
     Raises:
-        UsageError: as `configuration`.
+        UsageError: a value is wrong in one of the ways that `configuration` tells.
     """
     env = values.get("env", kept.get("env", Run.env))
     given = {name: value for name, value in values.items() if name != "env"}

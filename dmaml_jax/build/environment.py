@@ -14,7 +14,7 @@ from dmaml_jax.tasks.of_environment import common_params, tasks_of
 
 
 def named_environment(name: str) -> Any:
-    """The environment of a name.
+    """Build the environment that a name stands for.
 
     Raises:
         UsageError: there is none, or gymnax cannot make it here.
@@ -117,7 +117,7 @@ def tasks_beyond(
         items: `NAME=…` items, as `--out-of-range` takes them.
 
     Raises:
-        UsageError: as `named_tasks`.
+        UsageError: the items are wrong in one of the ways that `named_tasks` tells.
     """
     params = common_params(env, config.tasks.set, config.sampling.horizon)
     return tasks_of(env, params, items, flag="--out-of-range")

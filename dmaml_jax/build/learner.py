@@ -52,7 +52,7 @@ def build(
         policy: the policy to use in place of the default MLP.
 
     Returns:
-        Problem and learner.
+        The problem, and the learner that learns it.
 
     Raises:
         UsageError: the environment and the values do not fit each other.
@@ -161,7 +161,7 @@ def _task_rule(own: Directed, problem: Problem, medium_task: Task | None) -> Tas
 
 
 def _medium_task(own: Directed, env: Any, tasks: TaskDistribution) -> Task | None:
-    """The given medium task; None of another kind.
+    """The task of `--medium-task given`; None with any other medium task.
 
     Raises:
         UsageError: a given value is wrong, or the mean of a batch is no task.

@@ -144,7 +144,7 @@ def evaluate(options: Evaluate) -> int:
 
 
 def _solver(options: Evaluate) -> str | None:
-    """Of an environment that has several: what is measured is measured exactly."""
+    """The solver to measure with: where there are several, the exact one by default."""
     if options.solver != "default":
         return options.solver
     return "exact" if solver_of(read_config(options.run).run.env) else None

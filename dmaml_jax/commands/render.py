@@ -148,7 +148,7 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
 
 
 def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
-    """Where to write: both kinds into a folder, or the one file that is named."""
+    """The files to write: both kinds in a folder, or the one file that is named."""
     place = Path(command.out).expanduser() if command.out else folder
     if place.suffix.lower() in SUFFIXES and not place.is_dir():
         files, parent = [place], place.parent
@@ -166,7 +166,7 @@ def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
 
 
 def _name(command: Render, seed: int | None) -> str:
-    """Of the file: the task, and every choice that is not the default."""
+    """The file's name: the task, and every choice that is not the default."""
     parts = [*command.task] or ["medium"]
     parts += [f"seed{seed}"] if seed is not None else []
     parts += [f"steps{command.steps}"] if command.steps > 1 else []

@@ -70,7 +70,7 @@ def report(options: Report) -> int:
 
 
 def _path(options: Report, folder: Path) -> Path:
-    """Where to write: of one run into its folder, of several into the current one."""
+    """The file to write: in a single run's folder, or in the current one."""
     place = Path(options.out).expanduser() if options.out else Path(".")
     if not options.out and len(options.runs) == 1:
         place = folder

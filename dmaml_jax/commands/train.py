@@ -136,7 +136,7 @@ def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
 
 
 def _set_up_jax(flags: Mapping[str, list[str]]) -> None:
-    """Devices as flags or the stored run say, before an environment starts JAX."""
+    """Choose devices as flags or the stored run say, before JAX starts."""
     from dmaml_jax.runs.stored import read_record
     from dmaml_jax.training import devices
 
@@ -164,7 +164,7 @@ def _stored(flags: Mapping[str, list[str]]) -> TrainConfig | None:
 
 
 def _chosen(flags: Mapping[str, list[str]], stored: TrainConfig | None) -> TrainConfig:
-    """What flags override: a stored run or the presets, with the choices taken."""
+    """What the flags start from: a stored run or presets, with the choices taken."""
     from dmaml_jax.build.environment import world_of
 
     kept = {} if stored is None else stored.flat()

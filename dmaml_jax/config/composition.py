@@ -91,7 +91,7 @@ class TrainConfig:
             **values: the new values by name; the environment cannot be among them.
 
         Raises:
-            UsageError: as `compose`.
+            UsageError: a value is wrong in one of the ways that `compose` tells.
         """
         return compose(self.world, values, kept=self.flat())
 

@@ -118,7 +118,7 @@ def _read(folder: Path, label: str) -> Curves:
 
 
 def _labels(paths: list[Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
+    """The last parts of the paths, as many as it takes to tell them apart."""
     whole = [path.resolve().parts for path in paths]
     labels: list[str] = []
     for count in range(1, max(map(len, whole)) + 1):

@@ -85,7 +85,7 @@ class Checkpoints:
         at_most: int | None = None,
         say: Callable[[str], None] = print,
     ) -> tuple[int, Any] | None:
-        """The newest whole checkpoint.
+        """Read the newest whole checkpoint.
 
         Args:
             like: a pytree of arrays or of their shapes, with the structure and types
@@ -134,7 +134,7 @@ class Checkpoints:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Errors come as exceptions; Orbax would log them too."""
+    """Keep Orbax from logging errors, which come as exceptions anyway."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -95,7 +95,7 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
 
 
 def lane_of(run: Loaded, seed: int | None) -> int:
-    """Where a seed's state stands in `run.states`; the first one's for None.
+    """The place of a seed's state in `run.states`; None stands for the first seed.
 
     Raises:
         UsageError: the run has no such seed.

@@ -26,7 +26,7 @@ _EMA_FACTOR = 0.9
 
 
 class Stop:
-    """Whether a signal asked to stop, and which."""
+    """What remembers whether a signal asked to stop, and which."""
 
     received: signal.Signals | None = None
 
@@ -40,7 +40,7 @@ class Stop:
 
 @contextmanager
 def stopping_gently() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM take effect at the end of a chunk."""
+    """Let Ctrl-C and SIGTERM take effect at the end of a chunk only."""
     stop = Stop()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, stop) for number in signals]
@@ -155,7 +155,7 @@ class Run:
         self.progress.detail(self.epoch, metrics)
 
     def _to_next_checkpoint(self) -> int:
-        """Epochs until the next one is due; a period, right after one."""
+        """Epochs until the next checkpoint is due; a whole period right after one."""
         every = self.config.run.checkpoint_every
         return every - self.epoch % every if every else self.config.run.epochs
 
@@ -179,9 +179,9 @@ class Run:
         self.smoothed = np.where(self.failed_at > 0, np.nan, latest)
 
     def _keep(self) -> None:
-        """Write what is written at the end, also of a run that was stopped.
+        """Write the files of the end, also where the run was stopped before.
 
-        The checkpoint comes last: where it is, the run is whole.
+        The checkpoint comes last: where it is, everything else is there too.
         """
         write_params(self.folder, self.program.params(), self.seeds)
         if self.epoch:

@@ -164,10 +164,10 @@ def one_of(values: Sequence[float], *, held_out: float = 0.0, seed: int = 0) -> 
 
 
 def any_of(laws: Sequence[Law], weights: Sequence[float] | None = None) -> Law:
-    """A mixture. Its mean may be far from every value, so the medium is a medoid.
+    """A mixture of laws, whose medium value is a medoid.
 
-    Of the parts' own medium values it is the weighted lower median: no other of them
-    is nearer to all on average.
+    The mean of a mixture may be far from every value. The medium value is the weighted
+    lower median of the parts' own: none of them is nearer to all on average.
 
     Args:
         laws: the laws that are mixed.

@@ -211,7 +211,7 @@ def _require_order(env: Any, params: Task, ends: Ends, flag: str) -> None:
 
 
 def _number(source: Any, name: str) -> float:
-    """A number, or that parameter of a task."""
+    """The source itself if it is a number, else that parameter of a task."""
     return source if isinstance(source, float) else float(getattr(source, name))
 
 

@@ -53,7 +53,7 @@ def type_that_varies(env_params: Any, name: str, *, whole: bool) -> Any:
         whole: whether all of the values that it takes are whole numbers.
 
     Raises:
-        ValueError: as `type_of`, or the field does not take such values.
+        ValueError: `type_of` refuses the field, or it does not take such values.
     """
     dtype = type_of(env_params, name)
     if jnp.issubdtype(dtype, jnp.floating):
@@ -78,7 +78,7 @@ def typed(env_params: Any, name: str, value: float | bool) -> Any:
         An array without axes.
 
     Raises:
-        ValueError: as `type_of`, or the parameter does not take that value.
+        ValueError: `type_of` refuses the field, or it does not take that value.
     """
     dtype = type_of(env_params, name)
     if jnp.issubdtype(dtype, jnp.bool_) or isinstance(value, bool):
