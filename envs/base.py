@@ -17,8 +17,8 @@ class Solver(NamedTuple):
     """One of several ways to step an environment.
 
     Attributes:
-        name: under which the environment with this solver is registered.
-        conformance: what it is true to, for people.
+        name: the name under which the environment with this solver is registered.
+        conformance: what the solver is true to, as a text for people.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
             100}}`, in which the environment differs from the defaults.
         positive: parameters whose values must be above 0.
         ordered: pairs of parameters of which the first must stay below the second.
-        needs: by parameter, the switch among the parameters without which nothing
-            depends on it.
-        greatest: of an environment that takes long to compile, the greatest size of a
-            parameter at which its numbers are finite; None: it is tried out.
+        needs: the switch that a parameter needs, by the parameter's name: nothing
+            depends on the parameter while the switch is off.
+        greatest: the greatest size of a parameter at which the numbers stay finite, for
+            an environment that takes long to compile; None lets it be tried out.
         scene: the module of `dmaml_jax.pictures.scenes` that draws it.
-        solvers: by a solver's name, what goes with it; empty if there is one way to
-            step.
+        solvers: what goes with each solver, by its name; empty if there is one way to
+            step only.
     """
 
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -63,10 +63,10 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
         """What `step_env` returns; an episode that is over stays as it ended.
 
         Args:
-            state: before the step.
-            moved: after it, had the episode not been over before.
-            reward: of the step, likewise.
-            params: of the task.
+            state: the state before the step.
+            moved: the state after the step, had the episode not been over before it.
+            reward: the reward of the step, had the episode not been over before it.
+            params: the parameters of the task.
 
         Returns:
             Observation, state, reward (0 from the end on), terminated, an empty dict.

@@ -29,15 +29,16 @@ class EnvParams(environment.EnvParams):
     """Physical constants; every one may vary from task to task.
 
     Attributes:
-        gravity: m/s², downwards.
-        masscart: kg.
-        masspole: kg.
+        gravity: the acceleration downwards, m/s².
+        masscart: the mass of the cart, kg.
+        masspole: the mass of the pole, kg.
         length: half of the pole's length, m.
-        force_mag: push on the cart, N.
-        tau: time step, s.
-        theta_threshold: the pole falls beyond this angle, rad.
-        x_threshold: the track ends at this distance, m.
-        max_steps_in_episode: time limit; 200 in the paper, 500 in CartPole-v1.
+        force_mag: the force by which the cart is pushed, N.
+        tau: the time step, s.
+        theta_threshold: the angle beyond which the pole has fallen, rad.
+        x_threshold: the distance at which the track ends, m.
+        max_steps_in_episode: the time limit in steps; 200 in the paper, 500 in
+            CartPole-v1.
     """
 
     gravity: Number = 9.8

@@ -28,18 +28,20 @@ class EnvParams(environment.EnvParams):
     """Constants of a crossing; every one may vary from task to task.
 
     Attributes:
-        u: speed of vehicle 2, m/s, which vehicle 1 does not see; U[5, 15] in the paper.
-        max_speed: of vehicle 1, m/s; its least speed is 0.
-        desired_speed: at which vehicle 1 earns most, m/s.
-        speed_tolerance: a speed off by this much earns 1/e of that, m/s.
-        collision_distance: between the vehicles' centres, m; about a car's length.
-        safe_distance: from which on distance earns all it can, m.
-        min_start_1: least distance of vehicle 1 before the crossing at the start, m.
-        max_start_1: greatest distance, m.
-        min_start_2: the same of vehicle 2, m.
-        max_start_2: the same of vehicle 2, m.
-        dt: time step, s.
-        max_steps_in_episode: time limit.
+        u: the speed of vehicle 2, m/s, which vehicle 1 does not see; U[5, 15] in the
+            paper.
+        max_speed: the greatest speed of vehicle 1, m/s; its least is 0.
+        desired_speed: the speed at which vehicle 1 earns most, m/s.
+        speed_tolerance: how far off the desired speed it earns 1/e of that, m/s.
+        collision_distance: the distance between the vehicles' centres below which they
+            collide, m; about a car's length.
+        safe_distance: the distance from which on it earns all that it can, m.
+        min_start_1: the least distance of vehicle 1 to the crossing at the start, m.
+        max_start_1: the greatest distance of vehicle 1 at the start, m.
+        min_start_2: the least distance of vehicle 2 at the start, m.
+        max_start_2: the greatest distance of vehicle 2 at the start, m.
+        dt: the time step, s.
+        max_steps_in_episode: the time limit in steps.
     """
 
     u: Number = 10.0
@@ -62,9 +64,9 @@ def reward(speed: Number, distance: Number, params: EnvParams) -> jax.Array:
     ½ exp(−((a − a*)/w)²) + ½ s((d − d_c)/(d_s − d_c)), s(x) = 3x² − 2x³ on [0, 1].
 
     Args:
-        speed: a of vehicle 1, m/s.
-        distance: d between the vehicles after the step, m.
-        params: a*, w, d_c, d_s.
+        speed: a, the speed of vehicle 1, m/s.
+        distance: d, the distance between the vehicles after the step, m.
+        params: the task, which has a*, w, d_c and d_s.
     """
     off = (speed - params.desired_speed) / params.speed_tolerance
     gap = params.safe_distance - params.collision_distance

@@ -16,11 +16,11 @@ class Optimum(NamedTuple):
     """The programme's solution for one u; positions and speeds are on lattices.
 
     Attributes:
-        delta_x: Δx, ascending, m, `[X]`.
-        delta_y: Δy, ascending, m, `[Y]`.
-        speeds: what vehicle 1 chooses from, m/s, `[A]`.
-        returns: best return of an episode that begins there, `[Y, X]`.
-        first_speed: and its first speed, m/s, `[Y, X]`.
+        delta_x: the lattice of Δx in ascending order, m, `[X]`.
+        delta_y: the values of Δy in ascending order, m, `[Y]`.
+        speeds: the speeds that vehicle 1 chooses from, m/s, `[A]`.
+        returns: the best return of an episode that begins there, `[Y, X]`.
+        first_speed: the first speed of that episode, m/s, `[Y, X]`.
     """
 
     delta_x: np.ndarray
@@ -52,11 +52,11 @@ def solve(
     the crossing than the safe distance, all that is left earns what free driving does.
 
     Args:
-        params: the task; numbers, not arrays.
-        delta_y: where vehicle 2 may start, ascending, m; 61 even steps from its
-            farthest to its nearest start by default.
-        num_speeds: A.
-        horizon: H, steps.
+        params: the parameters of the task, as numbers and not arrays.
+        delta_y: where vehicle 2 may start, in ascending order, m; by default 61 even
+            steps from its farthest to its nearest start.
+        num_speeds: A, the number of speeds to choose from.
+        horizon: H, the number of steps of an episode.
 
     Returns:
         The solution: what an agent with these speeds can earn at best, a lower bound
@@ -137,11 +137,11 @@ def drive(
     """Episodes of a fixed way of driving, from many starts at once.
 
     Args:
-        params: the task; numbers, not arrays.
-        delta_x: of the starts, m, `[N]`.
-        delta_y: likewise.
-        speed_of: `(Δx, Δy) -> speed`, m/s.
-        horizon: H, steps.
+        params: the parameters of the task, as numbers and not arrays.
+        delta_x: Δx of the starts, m, `[N]`.
+        delta_y: Δy of the starts, m, `[N]`.
+        speed_of: the way of driving, `(Δx, Δy) -> speed` in m/s.
+        horizon: H, the number of steps of an episode.
 
     Returns:
         Return, and whether it ended in a collision, `[N]`.

@@ -28,12 +28,12 @@ class EnvParams(environment.EnvParams):
     """A goal and the size of a step; every one may vary from task to task.
 
     Attributes:
-        goal_x: first coordinate of the goal.
-        goal_y: second coordinate.
-        max_step: longest move per step and axis.
-        goal_radius: an episode ends this close to the goal.
-        sparse_radius: how close the sparse reward looks.
-        max_steps_in_episode: time limit.
+        goal_x: the first coordinate of the goal.
+        goal_y: the second coordinate of the goal.
+        max_step: the longest move per step along an axis.
+        goal_radius: the distance to the goal within which an episode ends.
+        sparse_radius: the distance to the goal within which the sparse reward pays.
+        max_steps_in_episode: the time limit in steps.
     """
 
     goal_x: Number = 0.0

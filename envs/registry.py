@@ -14,10 +14,10 @@ class Entry(NamedTuple):
     """Where an environment is defined, and its tasks.
 
     Attributes:
-        path: `module:Class`.
-        summary: one line for people.
+        path: where the class is, as `module:Class`.
+        summary: one line on what it is, for people.
         vary: what varies from task to task by default, as `--vary` takes it.
-        arguments: of the class.
+        arguments: the arguments with which the class is called.
     """
 
     path: str

@@ -144,9 +144,9 @@ def random_mdp(key: jax.Array, num_states: int, num_actions: int) -> EnvParams:
     Probabilities are uniform on their simplex, rewards standard normal.
 
     Args:
-        key: consumed.
-        num_states: S.
-        num_actions: A.
+        key: the key that the tables are drawn with.
+        num_states: S, the number of states.
+        num_actions: A, the number of actions.
 
     Returns:
         Parameters of a `TabularMDP`.

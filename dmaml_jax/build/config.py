@@ -14,10 +14,10 @@ def configuration(
     """The values of a run: presets of environment and learner, and given ones.
 
     Args:
-        env: a name, or an environment with gymnax's interface.
-        algo: a learner's name; `directed` is short for `directed-maml`.
-        **values: by name, whoever owns them; those that `dmaml-jax train --help` shows
-            for this choice.
+        env: the name of an environment, or an object with gymnax's interface.
+        algo: the name of a learner; `directed` is short for `directed-maml`.
+        **values: values by name, whoever owns them; `dmaml-jax train --help` shows
+            which there are for this choice.
 
     Raises:
         UsageError: an unknown name, a value that belongs to another choice or is not
@@ -32,14 +32,15 @@ def configuration(
 
 
 def reconfigured(kept: Mapping[str, Any], **values: Any) -> TrainConfig:
-    """A configuration from values of another one and given ones.
+    """A configuration that keeps another one's values where none are given.
 
     Args:
-        kept: values by name; those that do not apply are left out.
-        **values: by name; each must apply.
+        kept: values by name of the other configuration; those that do not apply here
+            are left out.
+        **values: the given values by name; each of them must apply.
 
     Raises:
-        UsageError: as `configuration`.
+        UsageError: a value is wrong in one of the ways that `configuration` tells.
     """
     env = values.get("env", kept.get("env", Run.env))
     given = {name: value for name, value in values.items() if name != "env"}

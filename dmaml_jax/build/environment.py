@@ -14,7 +14,7 @@ from dmaml_jax.tasks.of_environment import common_params, tasks_of
 
 
 def named_environment(name: str) -> Any:
-    """The environment of a name.
+    """Build the environment that a name stands for.
 
     Raises:
         UsageError: there is none, or gymnax cannot make it here.
@@ -70,8 +70,8 @@ def with_solver(name: str, solver: str | None) -> str:
     """The name under which an environment's other solver goes.
 
     Args:
-        name: of an environment.
-        solver: "exact" or "fast"; None for the environment's own.
+        name: the name of an environment, such as "lunarlander".
+        solver: "exact" or "fast", or None for the environment's own solver.
 
     Raises:
         UsageError: the environment has no solvers to choose from.
@@ -88,7 +88,7 @@ def with_solver(name: str, solver: str | None) -> str:
 
 
 def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
-    """What the owner `tasks` of a configuration says, on an environment.
+    """The distribution that a configuration's `tasks` describe, on an environment.
 
     Raises:
         UsageError: a parameter that is unknown, cannot vary, has no effect or would
@@ -112,12 +112,12 @@ def tasks_beyond(
     """Tasks that a configuration does not vary, with what it sets for all of them.
 
     Args:
-        env: the environment.
-        config: of the run.
-        items: as `--out-of-range` takes them.
+        env: the environment that the run was trained on.
+        config: the run's values; what it sets for all tasks holds here too.
+        items: `NAME=…` items, as `--out-of-range` takes them.
 
     Raises:
-        UsageError: as `named_tasks`.
+        UsageError: the items are wrong in one of the ways that `named_tasks` tells.
     """
     params = common_params(env, config.tasks.set, config.sampling.horizon)
     return tasks_of(env, params, items, flag="--out-of-range")

@@ -46,13 +46,13 @@ def build(
     """The problem and the learner of a configuration.
 
     Args:
-        config: the values.
-        env: an environment in place of the one that `config.run.env` names.
-        tasks: in place of what the owner `tasks` says.
-        policy: in place of the default MLP.
+        config: the values of the run, as `configuration` returns them.
+        env: an environment to use in place of the one that `config.run.env` names.
+        tasks: the tasks to use in place of those that `config.tasks` describes.
+        policy: the policy to use in place of the default MLP.
 
     Returns:
-        Problem and learner.
+        The problem, and the learner that learns it.
 
     Raises:
         UsageError: the environment and the values do not fit each other.
@@ -89,10 +89,11 @@ def learner_of(
     """The learner that a configuration names, on any problem.
 
     Args:
-        config: the values.
-        problem: what it learns.
-        pre_step: the same problem with another loss for the directed pre-step.
-        medium_task: the task of `--medium-task given`.
+        config: the values of the run; the problem decides what they cannot.
+        problem: the problem that the learner is to learn.
+        pre_step: the same problem with the loss of the directed pre-step, where that
+            is another.
+        medium_task: the task of the pre-step, with `--medium-task given` only.
     """
     learner = _base_learner(config, problem)
     own = config.directed
@@ -160,7 +161,7 @@ def _task_rule(own: Directed, problem: Problem, medium_task: Task | None) -> Tas
 
 
 def _medium_task(own: Directed, env: Any, tasks: TaskDistribution) -> Task | None:
-    """The given medium task; None of another kind.
+    """The task of `--medium-task given`; None with any other medium task.
 
     Raises:
         UsageError: a given value is wrong, or the mean of a batch is no task.

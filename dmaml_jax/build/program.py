@@ -25,7 +25,7 @@ def program_of(config: TrainConfig) -> Program:
 
 
 def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
-    """What, beside its values, decides the bits of a run."""
+    """What decides the bits of a run beside its values: devices and precision."""
     device = jax.devices()[0]
     return {
         "platform": device.platform,
@@ -39,7 +39,7 @@ def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
 
 
 def _devices(config: TrainConfig) -> list[Any]:
-    """All devices; of a CPU's no more than the configuration asks for."""
+    """All devices; on a CPU no more of them than the configuration asks for."""
     devices = jax.devices()
     if devices[0].platform == "cpu" and config.run.cpu_devices:
         return devices[: config.run.cpu_devices]

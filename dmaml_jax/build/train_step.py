@@ -24,16 +24,16 @@ def make_train_step(
     """A learner's train step on an environment, for a training loop of one's own.
 
     Args:
-        env: a name, or any environment with gymnax's interface (then give `tasks`).
-        algo: a learner's name; `directed` is short for `directed-maml`.
-        tasks: distribution of the environment's parameters, in place of `vary`, `set`
-            and `held_out`.
-        policy: π_θ, in place of the MLP and its values.
-        **values: by name, such as `inner_lr` or `num_tasks`; those that
-            `dmaml-jax train --help` shows for this choice, but for what is the
-            training loop's business. The step sizes, the discount and other factors
-            may be traced, so that a caller can vmap over them; cosine schedules end
-            after `epochs`.
+        env: the name of an environment, or an object with gymnax's interface, which
+            needs `tasks` beside it.
+        algo: the name of a learner; `directed` is short for `directed-maml`.
+        tasks: a distribution of the environment's parameters, in place of the values
+            `vary`, `set` and `held_out`.
+        policy: a policy π_θ, in place of the default MLP and its values.
+        **values: values by name, such as `inner_lr` or `num_tasks`. They are those that
+            `dmaml-jax train --help` shows for this choice, except what is the training
+            loop's business. Step sizes, the discount and other factors may be traced,
+            so that a caller can vmap over them; cosine schedules end after `epochs`.
 
     Returns:
         `init(key) -> state` and `step(key, state) -> (state, info)`; `step` samples

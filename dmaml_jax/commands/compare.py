@@ -33,13 +33,13 @@ class Compare:
     """
 
     runs: RunFolders
-    """Run folders; differences are to the first."""
+    """Run folders; every difference is to the first of them."""
     x: Literal["epochs", "steps", "seconds"] = "epochs"
-    """The figure's horizontal axis."""
+    """What the figure's horizontal axis counts."""
     threshold: float | None = None
-    """Return that counts as solved; that of the runs, where they agree, if None."""
+    """Return that counts as solved; None takes the runs' own, where they agree."""
     out: str = "."
-    """Folder for the files."""
+    """Folder to write the table and the figure into."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -65,7 +65,7 @@ def compare(options: Compare) -> int:
     """Print a table of runs, and write it and a figure of their curves.
 
     Args:
-        options: of the command.
+        options: the command's flags; `check` has been called.
 
     Returns:
         The exit code, 0.

@@ -78,7 +78,7 @@ def details(names: Sequence[str]) -> str:
 
 
 def _described(name: str, *, skip: bool) -> list[str]:
-    """Lines of one environment; in a long list, why there are none."""
+    """The lines of one environment; in a long list, the reason why it has none."""
     from dmaml_jax.build.environment import named_environment
 
     try:
@@ -110,7 +110,7 @@ def _described(name: str, *, skip: bool) -> list[str]:
 
 
 def _parameter(name: str, value: Any) -> str:
-    """Its name and default, if it is one number or switch."""
+    """A parameter's name and default, if it is one number or switch."""
     import jax.numpy as jnp
 
     dtype = jnp.result_type(value)

@@ -57,8 +57,8 @@ def estimators(config: EstimatorsConfig, out: str | None) -> int:
     """Compare, print a table, write it and a picture.
 
     Args:
-        config: validated values.
-        out: the folder, or None for a new one under `runs/`.
+        config: the values, which `validated_estimators` has accepted.
+        out: the folder to write into, or None for a new one under `runs/`.
 
     Returns:
         The exit code, 0.

@@ -40,23 +40,23 @@ class Evaluate:
     tasks: int = 100
     """Tasks of each kind, all from one draw that every run and seed shares."""
     steps: int = 5
-    """Adaptation steps at most."""
+    """Steps of adaptation; the return is measured after 0, 1, ... of them."""
     shots: int = 0
-    """Trajectories per adaptation step; 0: as many as in training."""
+    """Trajectories per adaptation step; 0 takes as many as in training."""
     episodes: int = 20
     """Episodes that measure each policy, the same random numbers before and after."""
     out_of_range: tuple[str, ...] = ("auto",)
-    """NAME=LOW:HIGH ... of tasks beyond training's; auto: next to its ranges; none."""
+    """NAME=LOW:HIGH ... beyond training's; auto: next to its ranges, or none."""
     task_seed: int = 0
-    """Which draw of tasks."""
+    """Number of the draw of tasks; another number gives other tasks."""
     baselines: bool = False
-    """Beside it: a random start, and a policy trained on the medium task alone."""
+    """Measure a random start and a policy trained on the medium task alone too."""
     solver: Literal["default", "exact", "fast"] = "default"
-    """Of the lander: exact by default, whichever it trained with."""
+    """Solver of the lander; by default the exact one, whichever it trained with."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where to run."""
+    """Where to run; auto takes a GPU where JAX finds one."""
     out: str = ""
-    """Folder for the files; the run folder if empty."""
+    """Folder to write into; the run folder if empty."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -86,7 +86,7 @@ def evaluate(options: Evaluate) -> int:
     """Adapt to unseen tasks, measure, and write table, summary and picture.
 
     Args:
-        options: of the command.
+        options: the command's flags; `check` has been called.
 
     Returns:
         The exit code, 0.
@@ -144,7 +144,7 @@ def evaluate(options: Evaluate) -> int:
 
 
 def _solver(options: Evaluate) -> str | None:
-    """Of an environment that has several: what is measured is measured exactly."""
+    """The solver to measure with: where there are several, the exact one by default."""
     if options.solver != "default":
         return options.solver
     return "exact" if solver_of(read_config(options.run).run.env) else None

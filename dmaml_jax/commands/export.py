@@ -32,15 +32,15 @@ class Export:
     run: RunFolder
     """The run folder."""
     seed: int | None = None
-    """Which of its seeds; the first if None."""
+    """Which of the run's seeds; None takes the first."""
     task: tuple[str, ...] = ()
-    """NAME=VALUE ... of the task to adapt to; others as in the medium task."""
+    """NAME=VALUE ... of the task to adapt to; the rest is as in the medium task."""
     steps: int = 0
-    """Adaptation steps; 0: the meta-policy itself."""
+    """Steps of adaptation; 0 exports the meta-learned policy itself."""
     solver: Literal["default", "exact", "fast"] = "default"
-    """Of the lander, to adapt with; the one it trained with by default."""
+    """Solver of the lander to adapt with; by default the one it trained with."""
     out: str = ""
-    """Folder for the files; the run folder if empty."""
+    """Folder to write into; the run folder if empty."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -70,7 +70,7 @@ def export(options: Export) -> int:
     """Write policy.npz and policy.py.
 
     Args:
-        options: of the command.
+        options: the command's flags; `check` has been called.
 
     Returns:
         The exit code, 0.
@@ -98,10 +98,10 @@ def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
     """θ of one seed after some steps of adaptation to a task.
 
     Args:
-        run: a run.
-        lane: where the seed's state stands.
-        task: `NAME=VALUE` of what differs from the medium task.
-        steps: of adaptation.
+        run: the run that the policy is taken from.
+        lane: the place of the seed's state in `run.states`.
+        task: `NAME=VALUE` items of what differs from the medium task.
+        steps: the number of adaptation steps; 0 leaves θ as it is.
 
     Returns:
         Parameters of the policy.
@@ -123,8 +123,8 @@ def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
     """What `numpy_policy.act` needs: layers in order, scales, and the action's bounds.
 
     Args:
-        run: of the default MLP policy.
-        params: θ.
+        run: a run whose policy is the default MLP.
+        params: the parameters θ to write, adapted or not.
     """
     space = run.env.action_space(run.tasks.mean())
     actor = params.get("actor", params)

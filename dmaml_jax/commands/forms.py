@@ -17,12 +17,12 @@ def read(
     """A command's own flags and the values of owners, read from words.
 
     Args:
-        command: a dataclass of the flags that no owner has; its name in lower case is
+        command: a dataclass of the flags that no owner has. Its name in lower case is
             the command's.
-        owners: by an attribute's name, an owner with the defaults; `--help` shows each
-            as a group.
-        words: after the command.
-        about: more for `--help`.
+        owners: the owners with their defaults, by the attribute that each becomes;
+            `--help` shows each as a group.
+        words: the words of the command line after the command's name.
+        about: a text that `--help` shows below the command's own.
 
     Returns:
         A `command` that has an attribute for each owner, with those of its values that

@@ -1,4 +1,4 @@
-"""What the flags of several commands share."""
+"""Types and checks of flags that several commands have."""
 
 from typing import Annotated, Literal
 

@@ -35,17 +35,17 @@ class Render:
     run: RunFolder
     """The run folder."""
     task: tuple[str, ...] = ()
-    """NAME=VALUE ... of the task; others as in the medium task."""
+    """NAME=VALUE ... of the task; the rest is as in the medium task."""
     seed: int | None = None
-    """Which of its seeds; the first if None."""
+    """Which of the run's seeds; None takes the first."""
     steps: int = 1
-    """Adaptation steps, on episodes of their own."""
+    """Steps of adaptation, on episodes that are not shown."""
     episode: int = 1
-    """Which random numbers of that seed, counted from 1."""
+    """Number of the episode, from 1; another number gives another start."""
     solver: Literal["default", "exact", "fast"] = "default"
-    """Of the lander; the one it trained with by default."""
+    """Solver of the lander; by default the one it trained with."""
     fps: float = 25.0
-    """Frames a second at most, 1 to 50."""
+    """Most frames a second, 1 to 50."""
     out: str = ""
     """A .gif or .mp4 file, or another folder; the run folder if empty."""
 
@@ -80,7 +80,7 @@ def render(command: Render) -> int:
     Both sides start alike and have the same random numbers throughout.
 
     Args:
-        command: run folder, task and the other flags.
+        command: the command's flags; `check` has been called.
 
     Returns:
         The exit code, 0.
@@ -147,7 +147,7 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
 
 
 def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
-    """Where to write: both kinds into a folder, or the one file that is named."""
+    """The files to write: both kinds in a folder, or the one file that is named."""
     place = Path(command.out).expanduser() if command.out else folder
     if place.suffix.lower() in SUFFIXES and not place.is_dir():
         files, parent = [place], place.parent
@@ -165,7 +165,7 @@ def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
 
 
 def _name(command: Render, seed: int | None) -> str:
-    """Of the file: the task, and every choice that is not the default."""
+    """The file's name: the task, and every choice that is not the default."""
     parts = [*command.task] or ["medium"]
     parts += [f"seed{seed}"] if seed is not None else []
     parts += [f"steps{command.steps}"] if command.steps > 1 else []

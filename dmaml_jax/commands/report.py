@@ -1,4 +1,4 @@
-"""The report command."""
+"""The report command: one page of a run or of several, in one file."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class Report:
     """
 
     runs: RunFolders
-    """Run folders; differences are to the first."""
+    """Run folders; every difference is to the first of them."""
     out: str = ""
-    """Another .html file, or another folder."""
+    """An .html file to write, or a folder to write report.html into."""
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -49,7 +49,7 @@ def report(options: Report) -> int:
     """Write one page of one run or more.
 
     Args:
-        options: of the command.
+        options: the command's flags; `check` has been called.
 
     Returns:
         The exit code, 0.
@@ -70,7 +70,7 @@ def report(options: Report) -> int:
 
 
 def _path(options: Report, folder: Path) -> Path:
-    """Where to write: of one run into its folder, of several into the current one."""
+    """The file to write: in a single run's folder, or in the current one."""
     place = Path(options.out).expanduser() if options.out else Path(".")
     if not options.out and len(options.runs) == 1:
         place = folder

@@ -48,11 +48,11 @@ class Train:
     """
 
     out: str = ""
-    """The run folder itself; runs/ENV-ALGO-TIME if empty."""
+    """The run folder to make; runs/ENV-ALGO-TIME if empty."""
     config: str = ""
-    """A run's config.json: that run again; other flags override it."""
+    """A run's config.json to train again; other flags override its values."""
     resume: str = ""
-    """A run folder: go on where its last checkpoint left it, bit for bit."""
+    """A run folder to go on with where its last checkpoint left it, bit for bit."""
     log: Literal["none", "tensorboard", "wandb"] = "none"
     """Where metrics go beside metrics.csv; wandb writes offline runs."""
     verbosity: Literal["quiet", "normal", "verbose"] = "normal"
@@ -136,7 +136,7 @@ def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
 
 
 def _set_up_jax(flags: Mapping[str, list[str]]) -> None:
-    """Devices as flags or the stored run say, before an environment starts JAX."""
+    """Choose devices as flags or the stored run say, before JAX starts."""
     from dmaml_jax.runs.stored import read_record
     from dmaml_jax.training import devices
 
@@ -166,7 +166,7 @@ def _stored(flags: Mapping[str, list[str]]) -> TrainConfig | None:
 
 
 def _chosen(flags: Mapping[str, list[str]], stored: TrainConfig | None) -> TrainConfig:
-    """What flags override: a stored run or the presets, with the choices taken."""
+    """What the flags start from: a stored run or presets, with the choices taken."""
     from dmaml_jax.build.environment import world_of
 
     kept = {} if stored is None else stored.flat()

@@ -60,9 +60,9 @@ def parsed(kind: type[Flags], name: str, words: Sequence[str]) -> Flags:
     """The flags of a command, as its dataclass.
 
     Args:
-        kind: the dataclass.
-        name: of the command.
-        words: after it.
+        kind: the dataclass of the command's flags.
+        name: the command's name, which `--help` shows.
+        words: the words of the command line after that name.
 
     Raises:
         UsageError: a flag that takes one value is given twice.

@@ -1,4 +1,4 @@
-"""The command that runs the same again."""
+"""How a configuration is written as a command line that runs the same again."""
 
 import shlex
 from typing import Any
@@ -11,7 +11,7 @@ def rerun(config: TrainConfig) -> str:
     """`dmaml-jax train …` with every value that is not the preset's.
 
     Args:
-        config: of a run.
+        config: the configuration of a run.
 
     Returns:
         The command, quoted for a shell.
@@ -24,14 +24,14 @@ def rerun(config: TrainConfig) -> str:
 
 
 def changed(config: TrainConfig) -> list[str]:
-    """Names of the values that are not the preset's, environment and learner apart."""
+    """Names of the values that differ from the preset's, except `env` and `algo`."""
     usual = _usual(config)
     names = [name for name, value in config.flat().items() if value != usual[name]]
     return [name for name in names if name not in ("env", "algo")]
 
 
 def _usual(config: TrainConfig) -> dict[str, Any]:
-    """What a configuration of that environment, learner and method usually holds."""
+    """The values by name that the same choice has where no flag is given."""
     defaults = {
         name: option.default
         for owner in config.nested()

@@ -29,9 +29,9 @@ class World(NamedTuple):
     """What an environment brings to a configuration.
 
     Attributes:
-        name: of the environment.
+        name: the environment's name, as `--env` takes it.
         continuous: whether its actions are numbers instead of choices.
-        preset: what differs there from the owners' defaults.
+        preset: the values that differ there from the owners' defaults.
     """
 
     name: str
@@ -48,13 +48,13 @@ class TrainConfig:
 
     Attributes:
         run: what is trained, for how long, and where.
-        sampling: how much is collected.
-        tasks: what varies from task to task.
-        policy: the network; a `ContinuousPolicy` where actions are numbers.
-        method: `PolicyGradient` or `ActorCritic`.
+        sampling: how many tasks, trajectories and steps an epoch collects.
+        tasks: what varies from task to task, and what is fixed in all of them.
+        policy: the network's values; a `ContinuousPolicy` where actions are numbers.
+        method: a `PolicyGradient` or an `ActorCritic`, as `run.method` says.
         learner: the inner loop, the outer step and the learner's own options.
-        directed: the pre-step on the medium task; None of a learner that has none.
-        world: what the environment brought.
+        directed: the pre-step on the medium task; None where the learner has none.
+        world: what the environment brought, so that `replace` can compose again.
     """
 
     run: Run
@@ -88,10 +88,10 @@ class TrainConfig:
         """The same with other values; what then no longer applies is left out.
 
         Args:
-            **values: by name, the environment excepted.
+            **values: the new values by name; the environment cannot be among them.
 
         Raises:
-            UsageError: as `compose`.
+            UsageError: a value is wrong in one of the ways that `compose` tells.
         """
         return compose(self.world, values, kept=self.flat())
 
@@ -105,13 +105,13 @@ def compose(
     """The configuration of an environment with given values, which make sense together.
 
     Args:
-        world: the environment.
-        given: values by name; each must apply.
-        kept: values by name, of another configuration perhaps; what does not apply is
-            left out.
+        world: the environment's name, its kind of actions and its preset.
+        given: the given values by name; each of them must apply.
+        kept: values by name that hold where none are given, such as those of a run
+            that is changed. What does not apply is left out.
 
     Raises:
-        UsageError: as `assembled`, or values that make no sense together.
+        UsageError: `assembled` refuses a value, or they make no sense together.
     """
     config = assembled(world, given, kept=kept)
     rules.require_sense(config)
@@ -127,9 +127,9 @@ def assembled(
     environment's, else the owner's default.
 
     Args:
-        world: the environment.
-        given: as for `compose`.
-        kept: likewise.
+        world: the environment's name, its kind of actions and its preset.
+        given: the given values by name; each of them must apply.
+        kept: values by name that hold where none are given.
 
     Raises:
         UsageError: a name that does not exist or belongs to another choice, or a value
@@ -152,9 +152,9 @@ def owners_of(world: World, algo: str, method: str) -> dict[str, type]:
     """The owners of the values that apply, by their place in a configuration.
 
     Args:
-        world: the environment.
-        algo: a learner's full name.
-        method: "pg" or "ac".
+        world: the environment's name, its kind of actions and its preset.
+        algo: the full name of a learner, such as "directed-maml".
+        method: the method's name, "pg" or "ac".
     """
     owners: dict[str, type] = {
         "run": Run,
@@ -171,9 +171,9 @@ def refusal(name: str, owners: Iterable[type]) -> UsageError:
     """Why a value cannot be given: it belongs to another choice, or there is none.
 
     Args:
-        name: of the value.
-        owners: of the values that apply; one of them may have it beside another choice
-            of its own.
+        name: the name of the value that was given.
+        owners: the owners of the values that apply. One of them may have that value
+            beside another choice of its own.
     """
     options = {n: o for owner in owners for n, o in options_of(owner).items()}
     choice = _choice_of(name)
@@ -221,7 +221,7 @@ def _method(values: Mapping[str, Any]) -> str:
 
 
 def _made(owner: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """An owner with those of the values that are its own and have an effect."""
+    """An owner made of those values that are its own; the rest are its defaults."""
     options = options_of(owner)
     found = {
         name: checked(option, values[name])

@@ -1,4 +1,4 @@
-"""The values of a comparison of estimators."""
+"""The values of `dmaml-jax estimators`, and which of them make sense."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from dmaml_jax.options import (
 )
 
 MOST_TERMS = 1_000_000
-"""Of a sum over all data sets."""
+"""How many data sets a sum over all of them may have at most."""
 _SAMPLES = Rule(lambda number: number >= 2, "a whole number, 2 or more")
 _SEED = Rule(lambda number: 0 <= number < 2**32 - 1, "a whole number from 0 below 2^32")
 

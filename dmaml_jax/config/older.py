@@ -1,4 +1,4 @@
-"""What older versions wrote into config.json, under today's names."""
+"""How a config.json that an older version wrote is read, under today's names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ def current(values: Mapping[str, Any]) -> dict[str, Any]:
     flags of those learners; they are MAML++'s.
 
     Args:
-        values: by name, as the file has them.
+        values: the file's values by name, whatever choice they belong to.
 
     Returns:
         Values by name; some may not apply to the choice that they describe.

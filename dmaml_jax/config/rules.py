@@ -1,7 +1,7 @@
-"""What values make sense together, each refusal in one sentence.
+"""Which values make sense together, with one sentence for each refusal.
 
-What a value may be by itself stands beside its declaration. Traced values (a library
-user may vmap over rates) are not looked at.
+What a value may be by itself is declared beside it, by `option`. Values that are traced
+are not looked at here: a library user may vmap over rates.
 """
 
 from typing import TYPE_CHECKING
@@ -30,10 +30,10 @@ def require_sense(config: "TrainConfig") -> None:
 
 
 def check_unchanged(before: "TrainConfig", after: "TrainConfig") -> None:
-    """Refuse to go on with a run as another one; only its epochs may grow.
+    """Refuse to resume a run with other values; only its epochs may grow.
 
     Raises:
-        UsageError: a value differs, or the epochs cannot change.
+        UsageError: another value differs, or the epochs cannot grow.
     """
     old, new = before.flat(), after.flat()
     names = dict.fromkeys([*old, *new])
@@ -60,7 +60,7 @@ def check_unchanged(before: "TrainConfig", after: "TrainConfig") -> None:
 
 
 def objective(config: "TrainConfig") -> str:
-    """What the meta-gradient of a configuration estimates, for people."""
+    """What the meta-gradient of a configuration estimates, as a text for people."""
     text = registry.objective(config.run.algo, config.learner.surrogate)
     method = config.method
     fitted = isinstance(method, PolicyGradient) and method.baseline == "linear"

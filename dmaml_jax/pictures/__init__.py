@@ -1,1 +1,1 @@
-"""Curves, films and scenes."""
+"""What is drawn: curves of runs, films of episodes, and the scenes in them."""

@@ -47,9 +47,9 @@ class Film:
         """Lay the picture out.
 
         Args:
-            title: of the whole.
-            panels: left and right.
-            stage: as `scenes.stage.stage_of` returns it.
+            title: the line above the whole picture.
+            panels: the episodes to show, from left to right.
+            stage: how to draw them, as `scenes.stage.stage_of` returns it.
         """
         width = (WIDTH - (len(panels) + 1) * MARGIN) / len(panels)
         scene = round(width * stage.aspect)
@@ -167,7 +167,7 @@ def _rounded(value: float) -> str:
 
 
 def frames(film: Film, fps: float) -> tuple[Iterator[np.ndarray], float]:
-    """All pictures of a film at a rate, and the seconds that each is shown."""
+    """A film's pictures at so many a second at most, and how long each is shown."""
     steps, seconds = film.steps(fps)
     return (film.frame(step) for step in steps), seconds
 
@@ -176,9 +176,9 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
     """Write an endless GIF.
 
     Args:
-        path: of the file.
-        pictures: RGB, uint8, `[height, width, 3]` each.
-        seconds: that each is shown; the last one stays longer.
+        path: the GIF file to write.
+        pictures: the frames, each RGB in uint8 of shape `[height, width, 3]`.
+        seconds: how long each frame is shown; the last one stays longer.
 
     Returns:
         Number of frames.

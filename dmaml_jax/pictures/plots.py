@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""The pictures of runs: learning curves, comparisons, evaluations, estimators."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ def draw_curves(
     threshold a dashed one.
 
     Args:
-        metrics: as `metrics.read_metrics` returns them.
-        path: of the PNG.
-        title: what was run.
-        threshold: in units of return, if there is one.
+        metrics: the columns by name, as `runs.metrics.read_metrics` returns them.
+        path: the PNG file to write.
+        title: the picture's title, such as the learner and the environment.
+        threshold: the return that counts as solved, or None to draw no line.
     """
     smoothed = ema(metrics["return_after"])
     epochs = np.arange(1, len(smoothed) + 1)
@@ -71,10 +71,10 @@ def draw_estimators(
     Lines are sums over all data sets, points with standard errors are samples.
 
     Args:
-        rows: an `estimators.Row` per estimator and K.
-        norms: by estimator, ‖∇J^II‖ along the ascent by its expectation.
-        path: of the PNG.
-        title: what was compared.
+        rows: one `exact.comparison.Row` for each estimator and K.
+        norms: for each estimator, ‖∇J^II‖ along the ascent by its expectation.
+        path: the PNG file to write.
+        title: the picture's title, which says what was compared.
     """
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(14, 5.2), dpi=130, layout="constrained"
@@ -135,10 +135,10 @@ def draw_comparison(
     """Draw the learning curves of several runs with their intervals.
 
     Args:
-        curves: by label `(x, mean, low, high)`.
-        path: of the PNG.
-        x: what the horizontal axis is.
-        threshold: in units of return, if there is one.
+        curves: for each run's label `(x, mean, low, high)`.
+        path: the PNG file to write.
+        x: the label of the horizontal axis.
+        threshold: the return that counts as solved, or None to draw no line.
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.4), dpi=150, layout="constrained")
     for index, (label, (grid, mean, low, high)) in enumerate(curves.items()):
@@ -166,10 +166,10 @@ def draw_evaluation(
     """Draw returns against adaptation steps, and before and after by parameter.
 
     Args:
-        returns: by policy and kind of tasks, `[seeds, tasks, steps + 1]`.
-        values: by kind of tasks, each varied parameter's values `[tasks]`.
-        path: of the PNG.
-        title: what was evaluated.
+        returns: for each policy and kind of tasks, `[seeds, tasks, steps + 1]`.
+        values: for each kind of tasks, every varied parameter's values `[tasks]`.
+        path: the PNG file to write.
+        title: the picture's title, which says what was evaluated.
     """
     parameters = list(next(iter(values.values())))[:3]
     figure, panels = plt.subplots(

@@ -1,4 +1,4 @@
-"""What lies in a run folder, for a report; what does not lie there is None."""
+"""Reading what a report shows from a run folder; what is not there becomes None."""
 
 import csv
 import json
@@ -18,13 +18,13 @@ class Gathered(NamedTuple):
     """A run with everything that a report shows of it.
 
     Attributes:
-        curves: its learning curves and configuration.
-        record: its config.json.
-        evaluation: its evaluation.json, if it is there and whole.
-        tasks: of the meta-learned start, by kind of tasks and column (the parameters
-            and `return_0` …) the mean over the seeds, `[tasks]`.
-        episodes: its GIFs, the newest first, `MOST_EPISODES` at most.
-        left_out: how many GIFs there are beyond.
+        curves: the run's learning curves and its configuration.
+        record: what the run's config.json holds.
+        evaluation: what its evaluation.json holds; None if it is missing or broken.
+        tasks: means over the seeds of the meta-learned start, `[tasks]`, by kind of
+            tasks and by column: the parameters, and `return_0` and on.
+        episodes: the rendered GIFs, the newest first, `MOST_EPISODES` at most.
+        left_out: the number of older GIFs that the page does not show.
     """
 
     curves: Curves
@@ -36,14 +36,14 @@ class Gathered(NamedTuple):
 
     @property
     def step(self) -> int:
-        """After how many adaptation steps to look: as many as training took."""
+        """The number of adaptation steps that the page looks at: as in training."""
         assert self.evaluation is not None
         most = max(len(row["returns"]) for row in self.evaluation["rows"]) - 1
         return min(self.curves.config.learner.num_inner_steps, most)
 
     @property
     def frozen(self) -> dict[int, int]:
-        """By seed, the epoch from which on it has no numbers."""
+        """The epoch from which on each frozen seed has no numbers, by seed."""
         finite = np.isfinite(self.curves.smoothed)
         return {
             seed: int(np.argmin(alive)) + 1
@@ -53,7 +53,7 @@ class Gathered(NamedTuple):
 
 
 def gather(folders: Sequence[str]) -> list[Gathered]:
-    """Read run folders.
+    """Read everything that a report shows from run folders.
 
     Raises:
         UsageError: one of them holds no run, or no finished epoch.

@@ -1,4 +1,4 @@
-"""HTML whose text is escaped unless it is known to be HTML already."""
+"""HTML in which text is escaped unless it is known to be HTML already."""
 
 import html
 import json
@@ -10,13 +10,15 @@ class Markup(str):
 
 
 def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
-    """An element.
+    """An element with its attributes and children.
 
     Args:
-        name: of the element.
-        *children: `Markup` as it is, None left out, anything else escaped as text.
-        **attributes: escaped; a trailing underscore is dropped, inner ones become
-            hyphens; True is an attribute without a value, None or False none at all.
+        name: the element's name, such as "p".
+        *children: what is in it: `Markup` stays as it is, None is left out, and
+            anything else is escaped as text.
+        **attributes: the attributes, which are escaped. A trailing underscore of a
+            name is dropped, and inner ones become hyphens. True makes an attribute
+            without a value, None or False makes none.
 
     Example:
         >>> print(tag("p", "1 < 2", tag("br"), class_="a&b", hidden=True))
@@ -38,7 +40,7 @@ _EMPTY = {"br", "img", "input", "meta", "hr"}
 
 
 def joined(*children: Any) -> Markup:
-    """Children one after another."""
+    """The children one after another, with text escaped."""
     return Markup(
         "".join(
             child if isinstance(child, Markup) else html.escape(str(child))

@@ -1,4 +1,4 @@
-"""The page itself."""
+"""The report's page, put together from its sections, data, style and scripts."""
 
 import datetime
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 
 
 def page(runs: Sequence[Gathered]) -> str:
-    """The whole file.
+    """The HTML of the whole page.
 
     Args:
-        runs: what was gathered of one run or more; differences are to the first.
+        runs: one run or more, as `gather` returns them; differences are to the first.
     """
     threshold = common_threshold([run.curves for run in runs])
     rows = summarise([run.curves for run in runs], threshold)

@@ -16,8 +16,8 @@ def payload(runs: Sequence[Gathered], threshold: float | None) -> dict[str, Any]
     """Everything that the script draws, as JSON has it; None for a missing number.
 
     Args:
-        runs: what was gathered.
-        threshold: return that counts as solved.
+        runs: the runs, as `gather` returns them.
+        threshold: the return that counts as solved, if the runs have one.
     """
     return {"threshold": threshold, "runs": [_run(run) for run in runs]}
 
@@ -83,7 +83,7 @@ def _evaluation(run: Gathered) -> dict[str, Any] | None:
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    """With eight digits: more than any picture shows, and half the size."""
+    """Numbers of eight digits, which is more than a picture shows and half the size."""
     return [_rounded(float(value)) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""The tables of a report: they sort by a click on a head."""
+"""The tables of a report, which a click on a head sorts."""
 
 import math
 from collections.abc import Sequence
@@ -154,7 +154,7 @@ STARTS = {
 
 
 def after(step: int) -> str:
-    """How a number of adaptation steps is called."""
+    """The name of a number of adaptation steps in a table's head."""
     return "before" if step == 0 else f"{step} step{'s' if step > 1 else ''}"
 
 

@@ -17,9 +17,9 @@ def verdicts(
     """What the runs show, the most important first.
 
     Args:
-        runs: what was gathered.
-        rows: their summaries.
-        threshold: return that counts as solved.
+        runs: the runs, as `gather` returns them.
+        rows: the runs' summaries, in the same order.
+        threshold: the return that counts as solved, if the runs have one.
     """
     if len(runs) == 1:
         said = [alone(runs[0], rows[0], threshold)]

@@ -28,13 +28,14 @@ class Curves(NamedTuple):
     """A run's learning curves.
 
     Attributes:
-        label: its folder, as short as it tells the runs apart.
-        folder: where it is.
-        config: its values.
-        seeds: their numbers.
-        smoothed: return after adaptation (EMA 0.9), `[epochs, seeds]`, NaN once frozen.
-        costs: by "epochs", "steps" and "seconds" what each seed had spent at the end of
-            each epoch, `[epochs, seeds]`.
+        label: the folder's name, as short as it tells the runs apart.
+        folder: the path of the run folder.
+        config: the configuration of the run.
+        seeds: the numbers of the run's seeds.
+        smoothed: the return after adaptation (EMA 0.9), `[epochs, seeds]`; it is NaN
+            from the epoch on at which a seed froze.
+        costs: what each seed had spent at the end of each epoch, `[epochs, seeds]`, by
+            "epochs", "steps" and "seconds".
     """
 
     label: str
@@ -49,20 +50,23 @@ class Summary(NamedTuple):
     """What is said of a run, alone and against the first one.
 
     Attributes:
-        label: of the run.
-        final: smoothed return at its end, interquartile mean over the seeds.
-        average: the same of the smoothed return's mean over the epochs, which is higher
-            the sooner a curve rises.
-        alive: seeds that are not frozen.
-        seeds: all of them.
-        reached: seeds whose curve reached the threshold; None without one.
-        to_threshold: by "epochs", "steps" and "seconds" the median over all seeds, inf
-            where half of them never got there.
-        final_difference: to the first run; paired where two seeds or more match, else
-            its interval is empty.
-        average_difference: likewise.
-        pairs: matching seeds.
-        improvement: probability that a seed of this run ends above one of the first.
+        label: the label of the run's curves.
+        final: the smoothed return at the end, as an interquartile mean over the seeds.
+        average: the smoothed return's mean over the epochs, as an interquartile mean
+            over the seeds. It is higher the sooner a curve rises.
+        alive: the number of seeds that are not frozen.
+        seeds: the number of all seeds, frozen ones included.
+        reached: the number of seeds whose curve reached the threshold; None without
+            a threshold.
+        to_threshold: the median cost over all seeds until the threshold, by "epochs",
+            "steps" and "seconds"; infinite where half of them never got there.
+        final_difference: the difference of `final` to the first run, paired over the
+            seeds that match; with fewer than two its interval is empty.
+        average_difference: the difference of `average` to the first run, in the same
+            way.
+        pairs: the number of seeds that match the first run's.
+        improvement: the probability that a seed of this run ends above one of the
+            first run.
     """
 
     label: str
@@ -114,7 +118,7 @@ def _read(folder: Path, label: str) -> Curves:
 
 
 def _labels(paths: list[Path]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
+    """The last parts of the paths, as many as it takes to tell them apart."""
     whole = [path.resolve().parts for path in paths]
     labels: list[str] = []
     for count in range(1, max(map(len, whole)) + 1):
@@ -137,8 +141,8 @@ def summarise(runs: Sequence[Curves], threshold: float | None) -> list[Summary]:
     """A row per run; differences are to the first.
 
     Args:
-        runs: as `read_runs` returns them.
-        threshold: return that counts as solved.
+        runs: the runs' curves, as `read_runs` returns them.
+        threshold: the return that counts as solved; None leaves the costs out.
     """
     return [_summary(run, runs[0], threshold) for run in runs]
 

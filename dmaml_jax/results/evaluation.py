@@ -34,11 +34,11 @@ def task_sets(
     Of a list the held-out part, of anything else fresh draws; and out-of-range ones.
 
     Args:
-        run: whose tasks they are like.
-        num_tasks: of each kind.
-        draw: which draw of tasks.
-        out_of_range: items `NAME=…`; ("auto",) for those next to training's ranges,
-            ("none",) for no such tasks.
+        run: the run whose kind of tasks is drawn.
+        num_tasks: the number of tasks of each kind.
+        draw: the number of the draw; another number gives other tasks.
+        out_of_range: `NAME=…` items of tasks beyond training's; ("auto",) takes those
+            next to its ranges, ("none",) takes no such tasks.
 
     Raises:
         UsageError: the out-of-range tasks cannot be had in this environment.
@@ -73,12 +73,12 @@ def measure(
     """Returns after 0 … n steps, of all seeds and tasks in one compiled call.
 
     Args:
-        run: whose learner adapts.
-        states: of its seeds, by the name of a policy.
-        sets: tasks, as `task_sets` returns them.
-        num_steps: n, adaptation steps.
-        num_trajectories: of each adaptation step.
-        num_episodes: that measure each policy.
+        run: the run whose learner adapts.
+        states: the states to adapt, stacked over the run's seeds, by policy.
+        sets: the tasks by their kind, as `task_sets` returns them.
+        num_steps: n, the number of adaptation steps.
+        num_trajectories: the number of trajectories that each step learns from.
+        num_episodes: the number of other episodes that measure each policy.
     """
     _, learner = _built(run, num_trajectories)
     problem, _ = _built(run, num_episodes)
@@ -172,11 +172,11 @@ def write_table(
     """Write a row per policy, task and seed.
 
     Args:
-        path: of the CSV file.
-        run: whose seeds they are.
-        returns: as `measure` returns them.
-        sets: the tasks.
-        parameters: that vary from task to task.
+        path: the CSV file to write.
+        run: the run whose seeds were measured.
+        returns: the returns, as `measure` returns them.
+        sets: the tasks by their kind, as `task_sets` returns them.
+        parameters: the names of the parameters that get a column.
     """
     steps = next(iter(returns.values())).shape[2]
     columns = [f"return_{step}" for step in range(steps)]

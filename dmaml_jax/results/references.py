@@ -1,4 +1,4 @@
-"""What a trained run is measured against: a random start, the medium task alone."""
+"""What a run is measured against: a random start, and training without other tasks."""
 
 from typing import Any
 
@@ -15,18 +15,19 @@ from dmaml_jax.training.program import Program, train_step
 
 
 def initial_states(run: Loaded) -> Any:
-    """What every seed began with: θ_0, and all else untrained."""
+    """The states that every seed began with, in which nothing is trained yet."""
     seeds = jnp.asarray(run.seeds, jnp.uint32)
     init = jax.jit(jax.vmap(lambda seed: run.learner.init(seed_keys(seed).init)))
     return jax.device_get(init(seeds))
 
 
 def states_of_medium_task(run: Loaded) -> Any:
-    """States whose θ was trained on the medium task alone; trained once, then kept.
+    """States whose θ was trained on the medium task alone.
 
-    As many epochs, tasks' worth of trajectories and the same outer optimiser: FOMAML
-    whose inner step is 0 long is policy gradient on M · K trajectories. (It collects
-    the trajectories of that step too, and learns nothing from them.)
+    It is trained once, for as many epochs as the run and with its outer optimiser, and
+    kept in the run folder. The learner is FOMAML with α = 0, which is policy gradient
+    on M · K trajectories an epoch. It also collects the trajectories of that inner
+    step, and learns nothing from them.
     """
     initial = initial_states(run)
     file = run.folder / _name(run)
@@ -64,5 +65,5 @@ _OF_FOMAML = {"num_inner_steps": 1, "surrogate": "score-function"}
 
 
 def _name(run: Loaded) -> str:
-    """The file's name says for how many epochs: a run may go on."""
+    """The file's name, which says the epoch: a run may go on after this."""
     return f"medium-{run.epoch}.npz"

@@ -32,14 +32,14 @@ class Checkpoints:
         """Look at a run folder; nothing is written yet.
 
         Args:
-            folder: of the run.
-            keep: k, how many to keep.
+            folder: the run folder, in which `checkpoints/` is.
+            keep: k, the number of checkpoints to keep.
         """
         self._folder = (folder / FOLDER).absolute()
         self._keep = keep
 
     def epochs(self) -> list[int]:
-        """Epochs of which there is a checkpoint, rising; damaged ones count."""
+        """The epochs that have a checkpoint, whole or damaged, in rising order."""
         if not self._folder.is_dir():
             return []
         names = [path.name for path in self._folder.iterdir()]
@@ -49,8 +49,8 @@ class Checkpoints:
         """Write a checkpoint, then remove those that are too old.
 
         Args:
-            epoch: epochs done.
-            state: a pytree of arrays, on the host.
+            epoch: the number of epochs done, which names the checkpoint.
+            state: the state, a pytree of arrays on the host.
 
         Raises:
             OSError: the disk is full; the checkpoints before are whole.
@@ -85,12 +85,13 @@ class Checkpoints:
         at_most: int | None = None,
         say: Callable[[str], None] = print,
     ) -> tuple[int, Any] | None:
-        """The newest whole checkpoint.
+        """Read the newest whole checkpoint.
 
         Args:
-            like: a pytree of arrays or of their shapes, for structure and types.
+            like: a pytree of arrays or of their shapes, with the structure and types
+                that the state must have.
             at_most: the greatest epoch that counts; any by default.
-            say: is told of each damaged one that is passed over.
+            say: a function that is told of each damaged checkpoint passed over.
 
         Returns:
             Its epoch and its state, on the host; None if there is none.
@@ -151,7 +152,7 @@ class Checkpoints:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Errors come as exceptions; Orbax would log them too."""
+    """Keep Orbax from logging errors, which come as exceptions anyway."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

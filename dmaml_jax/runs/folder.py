@@ -33,14 +33,14 @@ def describe_run(values: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """What config.json keeps: all that is needed to run the same again.
 
     Args:
-        values: of the configuration, by owner or by name.
+        values: the configuration's values, by owner or by name.
         **parts: what else belongs there, such as the layout of the compiled program.
     """
     return {"values": values, **parts, **circumstances()}
 
 
 def circumstances() -> dict[str, Any]:
-    """With what, and when, something runs: versions, commit, time."""
+    """The versions, commit and time with which something runs."""
     packages = ("dmaml-jax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
     return {
         "versions": {
@@ -56,10 +56,10 @@ def create_run_folder(out: str | None, name: str, config: dict[str, Any]) -> Pat
     """Make the folder of a run; it appears with its config.json in it.
 
     Args:
-        out: the folder itself, or None for `runs/NAME-TIME`, with a counter where
+        out: the folder to make, or None for `runs/NAME-TIME`, with a counter where
             that is taken.
-        name: of the run; characters unfit for a file name become hyphens.
-        config: what `describe_run` returns.
+        name: the run's name; characters unfit for a file name become hyphens.
+        config: what goes into config.json, as `describe_run` returns it.
 
     Returns:
         The folder.
@@ -123,8 +123,8 @@ def read_params(file: Path, like: Any) -> Any:
     """The parameters of a file that `write_params` wrote.
 
     Args:
-        file: the npz.
-        like: a pytree of their structure.
+        file: the .npz file to read.
+        like: a pytree with the structure that the parameters have.
 
     Raises:
         OSError: it cannot be read.

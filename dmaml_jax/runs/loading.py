@@ -25,16 +25,16 @@ class Loaded(NamedTuple):
     """A run at its newest whole checkpoint.
 
     Attributes:
-        folder: of the run.
-        config: its values; `config.run.env` names the solver that was asked for.
-        env: the environment.
-        tasks: the distribution that it trained on.
-        policy: π_θ.
-        problem: what it trained on.
-        learner: what trained.
+        folder: the path of the run folder.
+        config: the run's values; `config.run.env` names the solver that was asked for.
+        env: the environment that it was trained on.
+        tasks: the distribution of its tasks.
+        policy: the policy π_θ, as pure functions.
+        problem: the problem that the learner learned.
+        learner: the learner, whose `adapt` takes one of the states.
         states: the learner's states of all seeds, stacked on axis 0.
-        seeds: their numbers.
-        epoch: epochs done.
+        seeds: the numbers of the seeds, in the order of the states.
+        epoch: the number of epochs that the checkpoint had done.
     """
 
     folder: Path
@@ -53,9 +53,9 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
     """Read a run back.
 
     Args:
-        folder: of the run.
-        solver: of an environment that has several, "exact" or "fast"; the one that it
-            trained with by default.
+        folder: the path of the run folder.
+        solver: "exact" or "fast", for an environment that has several solvers; by
+            default the one that it was trained with.
 
     Raises:
         UsageError: it is no run folder, it holds no whole checkpoint, or the
@@ -111,7 +111,7 @@ def _newest(folder: Path, like: Any) -> tuple[int, Any]:
 
 
 def lane_of(run: Loaded, seed: int | None) -> int:
-    """Where a seed's state stands in `run.states`; the first one's for None.
+    """The place of a seed's state in `run.states`; None stands for the first seed.
 
     Raises:
         UsageError: the run has no such seed.

@@ -96,11 +96,12 @@ class Run:
         """Take a program that is not yet compiled, and a folder that holds config.json.
 
         Args:
-            config: validated values.
-            program: of the configuration.
-            folder: of the run, locked by the caller.
-            stop: tells when to end early.
-            progress: what a person sees.
+            config: the values of the run, which make sense together.
+            program: the program that `build.program_of` made of them.
+            folder: the run folder, which the caller has locked.
+            stop: what remembers a signal; training ends after the chunk in which
+                one came.
+            progress: what tells a person where training stands.
         """
         self.config = config
         self.program = program
@@ -135,7 +136,7 @@ class Run:
         """Run to the end, or until something stops it.
 
         Args:
-            sink: gets what metrics.csv gets.
+            sink: a second place for everything that metrics.csv gets.
 
         Returns:
             The exit code.
@@ -197,7 +198,7 @@ class Run:
         self.progress.detail(self.epoch, metrics)
 
     def _to_next_checkpoint(self) -> int:
-        """Epochs until the next one is due; a period, right after one."""
+        """Epochs until the next checkpoint is due; a whole period right after one."""
         every = self.config.run.checkpoint_every
         return every - self.epoch % every if every else self.config.run.epochs
 
@@ -221,9 +222,9 @@ class Run:
         self.smoothed = np.where(self.failed_at > 0, np.nan, latest)
 
     def _keep(self) -> None:
-        """Write what is written at the end, also of a run that was stopped.
+        """Write the files of the end, also where the run was stopped before.
 
-        The checkpoint comes last: where it is, the run is whole.
+        The checkpoint comes last: where it is, everything else is there too.
         """
         write_params(self.folder, self.program.params(), self.seeds)
         if self.epoch:

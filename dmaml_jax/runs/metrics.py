@@ -33,18 +33,18 @@ class MetricsWriter:
     """Appends finished chunks to metrics.csv.
 
     Attributes:
-        path: the file.
-        columns: of its header.
-        env_steps: steps of living lanes so far, per seed.
-        seconds: of training so far.
+        path: the path of the file in the run folder.
+        columns: the names in its header, in their order.
+        env_steps: the environment steps of living lanes so far, per seed.
+        seconds: the seconds of training so far, compiling excluded.
     """
 
     def __init__(self, folder: Path, seeds: Sequence[int], epochs: int = 0) -> None:
         """Begin the file with its header, or cut it back to where a run goes on.
 
         Args:
-            folder: the run folder.
-            seeds: of the run.
+            folder: the run folder that holds the file.
+            seeds: the numbers of the run's seeds.
             epochs: how many of the file's epochs to keep, at most `whole_epochs`.
         """
         self.path = folder / FILE
@@ -84,10 +84,10 @@ class MetricsWriter:
         """Write a chunk: one row per epoch and seed, both counted from 1.
 
         Args:
-            first_epoch: epochs before the chunk.
-            metrics: as `Program.run` returns them.
-            started: training seconds before the chunk, compiling excluded.
-            ended: after it; the epochs between are interpolated.
+            first_epoch: the number of epochs before the chunk.
+            metrics: the chunk's metrics, as `Program.run` returns them.
+            started: the seconds of training before the chunk, compiling excluded.
+            ended: the seconds of training after it; each epoch's are interpolated.
         """
         self._widen(metrics)
         num_epochs = len(metrics["loss"])
@@ -135,7 +135,7 @@ def read_metrics(folder: Path | str) -> dict[str, np.ndarray]:
     """Read metrics.csv back.
 
     Args:
-        folder: the run folder.
+        folder: the run folder that holds the file.
 
     Returns:
         Column name to `[epochs, seeds]`, NaN where empty; a last row that was cut

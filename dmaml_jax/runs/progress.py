@@ -19,11 +19,12 @@ class Progress:
         num_epochs: int,
         verbosity: Literal["quiet", "normal", "verbose"] = "normal",
     ) -> None:
-        """Say nothing yet.
+        """Prepare, and print nothing yet.
 
         Args:
-            num_epochs: of the whole run.
-            verbosity: quiet prints warnings only, verbose more about each chunk.
+            num_epochs: the number of epochs of the whole run.
+            verbosity: how much is printed: quiet has warnings only, verbose tells
+                more about each chunk.
         """
         self._num_epochs = num_epochs
         self._verbosity = verbosity
@@ -34,8 +35,8 @@ class Progress:
         """Begin where a run begins or goes on.
 
         Args:
-            done: epochs that earlier processes did.
-            seconds: of training that they took.
+            done: the number of epochs that earlier processes did.
+            seconds: the seconds of training that they took.
         """
         self._last_line = time.perf_counter()
         self._first = (done, seconds)
@@ -57,10 +58,10 @@ class Progress:
         """Show where training stands.
 
         Args:
-            done: epochs so far.
-            seconds: of training so far.
-            env_steps: of all seeds so far.
-            smoothed: current smoothed return after adaptation, `[seeds]`.
+            done: the number of epochs done so far.
+            seconds: the seconds of training so far.
+            env_steps: the environment steps of all seeds so far.
+            smoothed: the current smoothed return after adaptation, `[seeds]`.
         """
         speed = f"{env_steps / seconds / 1e6:.2f}M steps/s"
         alive = smoothed[np.isfinite(smoothed)]
@@ -91,8 +92,8 @@ class Progress:
         """With `verbose`: the last epoch's medians over the seeds.
 
         Args:
-            done: epochs so far.
-            metrics: of the chunk, as `Program.run` returns them.
+            done: the number of epochs done so far.
+            metrics: the chunk's metrics, as `Program.run` returns them.
         """
         medians = [
             f"{name} {np.nanmedian(table[-1]):.4g}"
@@ -105,8 +106,8 @@ class Progress:
         """Print a line without tearing the bar, unless asked to be quiet.
 
         Args:
-            message: the line.
-            detail: whether only `verbose` wants it.
+            message: the line to print, without its end.
+            detail: whether it is printed with `verbose` only.
         """
         if self._verbosity == "verbose" or (self._verbosity == "normal" and not detail):
             tqdm.write(message, file=sys.stdout)
@@ -117,7 +118,7 @@ class Progress:
         tqdm.write(message, file=sys.stderr)
 
     def close(self) -> None:
-        """Leave the last state standing."""
+        """Close the bar, which leaves its last state on the terminal."""
         if self._bar is not None:
             self._bar.close()
 

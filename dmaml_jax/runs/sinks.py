@@ -1,4 +1,4 @@
-"""Where metrics go beside metrics.csv: TensorBoard, Weights & Biases."""
+"""Where metrics go beside metrics.csv: to TensorBoard, or to Weights & Biases."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from dmaml_jax.training.program import Metrics
 
 
 class Sink(Protocol):
-    """Takes chunks of metrics, one series per seed."""
+    """A place that takes chunks of metrics, with one series per seed."""
 
     def write(self, first_epoch: int, metrics: Metrics) -> None:
         """Take a chunk; `metrics` as `Program.run` returns them."""
@@ -25,13 +25,13 @@ class Sink(Protocol):
 
 
 class Nowhere:
-    """metrics.csv is enough."""
+    """The sink of runs whose metrics go to metrics.csv only."""
 
     def write(self, first_epoch: int, metrics: Metrics) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class TensorBoard:
@@ -50,7 +50,7 @@ class TensorBoard:
         ]
 
     def write(self, first_epoch: int, metrics: Metrics) -> None:
-        """One scalar per metric, seed and epoch, epochs counted from 1."""
+        """Write one scalar per metric, seed and epoch; epochs count from 1."""
         for lane, writer in enumerate(self._writers):
             for epoch, values in _of_lane(first_epoch, metrics, lane):
                 for name, value in values.items():
@@ -83,7 +83,7 @@ class WeightsAndBiases:
         )
 
     def write(self, first_epoch: int, metrics: Metrics) -> None:
-        """One row per epoch, with all seeds."""
+        """Write one row per epoch, with all seeds in it."""
         lanes = [
             list(_of_lane(first_epoch, metrics, lane))
             for lane in range(len(self._seeds))
@@ -114,14 +114,14 @@ def require_sink(log: str) -> None:
 def open_sink(
     log: str, folder: Path, seeds: Sequence[int], first_epoch: int, values: Any
 ) -> Sink:
-    """The sink of a name.
+    """Open the sink that `--log` names.
 
     Args:
-        log: "none", "tensorboard" or "wandb".
-        folder: of the run.
-        seeds: one series each.
-        first_epoch: epochs that are there already.
-        values: of the configuration.
+        log: the name: "none", "tensorboard" or "wandb".
+        folder: the run folder, into which it writes.
+        seeds: the numbers of the run's seeds, each of which gets a series.
+        first_epoch: the number of epochs that were written before.
+        values: the configuration's values by name, for people to filter by.
     """
     if log == "tensorboard":
         return TensorBoard(folder, seeds, first_epoch)
@@ -133,7 +133,7 @@ def open_sink(
 def _of_lane(
     first_epoch: int, metrics: Metrics, lane: int
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Epoch and finite metrics of one seed, until it freezes."""
+    """Each epoch of one seed with its finite metrics, until the seed freezes."""
     failed_at = metrics["failed_at"][lane]
     for index in range(len(metrics["loss"])):
         epoch = first_epoch + index + 1

@@ -14,8 +14,9 @@ def read_record(path: str | Path, named: str = "") -> dict[str, Any]:
     """What a run's config.json holds.
 
     Args:
-        path: the file, or the run folder.
-        named: how the user named it, such as `--config FILE`; the path by default.
+        path: the path of the file, or of the run folder.
+        named: how the user named it, such as `--config FILE`, for errors; the path by
+            default.
 
     Raises:
         UsageError: there is no such file, or it is not of a run.
@@ -41,13 +42,13 @@ def read_record(path: str | Path, named: str = "") -> dict[str, Any]:
 
 
 def read_config(path: str | Path, named: str = "", **values: Any) -> TrainConfig:
-    """The configuration of a run, perhaps changed.
+    """The configuration of a run, with other values where they are given.
 
     Args:
-        path: of the run folder or its config.json.
-        named: as for `read_record`.
-        **values: by name, in place of the run's own; what then no longer applies is
-            left out.
+        path: the path of the run folder, or of its config.json.
+        named: how the user named it, for errors; the path by default.
+        **values: values by name, in place of the run's own; what then no longer
+            applies is left out.
 
     Raises:
         UsageError: the file cannot be read, or a value is unknown or wrong.

@@ -46,10 +46,10 @@ def train(
     """Train, and write the run folder as it goes.
 
     Args:
-        config: validated values, the number of CPU devices settled.
-        out: the run folder, or None for a new one under `runs/`.
+        config: the values of the run, with the number of CPU devices settled.
+        out: the run folder to make, or None for a new one under `runs/`.
         log: where metrics go beside metrics.csv.
-        verbosity: how much is printed.
+        verbosity: how much is printed, as `Progress` takes it.
 
     Returns:
         The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
@@ -85,11 +85,12 @@ def resume(
     """Go on with a run where its last checkpoint left it, or from its start.
 
     Args:
-        config: that of the run, perhaps with more epochs.
-        run: the run folder.
-        out: a new folder to go on in, in which the run is copied; None: in its own.
+        config: the configuration of the run, perhaps with more epochs.
+        run: the path of the run folder.
+        out: a new folder, into which the run is copied to go on there; None goes on
+            in its own.
         log: where metrics go beside metrics.csv.
-        verbosity: how much is printed.
+        verbosity: how much is printed, as `Progress` takes it.
 
     Returns:
         The exit code, as `train`; 0 also where there is nothing left to do.
@@ -203,7 +204,7 @@ def _run(
 
 
 def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What may make the bits of a resumed run others than those of one in a piece."""
+    """Notes on what may change the last bits of a run that is resumed here."""
     notes = []
     versions = [record, *record.get("resumed", [])][-1].get("versions", {})
     for package in ("jax", "jaxlib"):

@@ -1,1 +1,1 @@
-"""What varies from task to task."""
+"""What varies from task to task: how it is written, drawn, checked and tried out."""

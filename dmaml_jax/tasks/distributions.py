@@ -145,10 +145,10 @@ def on_circle(
     """`tasks`, with two parameters on a circle around the origin.
 
     Args:
-        tasks: of the other parameters.
-        first: field of the first coordinate.
-        second: field of the second.
-        radius: of the circle.
+        tasks: the distribution of the other parameters.
+        first: the field that takes the first coordinate.
+        second: the field that takes the second coordinate.
+        radius: the circle's radius, in the fields' unit.
 
     Returns:
         The distribution; the medium task is at the circle's centre, its mean.
@@ -196,8 +196,8 @@ def finite(
     Args:
         env_params: the environment's parameters; fields not named keep their values.
         tasks: field name to value, the same fields in each.
-        held_out: share of the list kept for `TaskDistribution.held_out`.
-        seed: of the split, which depends on nothing else.
+        held_out: the share of the list that is kept for `TaskDistribution.held_out`.
+        seed: the seed of the split, which depends on nothing else.
 
     Returns:
         The distribution.

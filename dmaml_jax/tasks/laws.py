@@ -17,13 +17,13 @@ class Law(NamedTuple):
     Attributes:
         quantile: `(u) -> value`, of which a share u of all draws is no greater (of a
             mixture: part by part); at u uniform in [0, 1) it is a draw.
-        mean: its expectation.
-        medium: the value that the medium task takes: the mean, or where there may be
-            no value near the mean, a medoid.
-        low: least value.
-        high: greatest value.
-        held_out: the same as `quantile` for testing: of a finite list the part that
-            training never sees, else all.
+        mean: the expectation of the parameter.
+        medium: the value that the medium task takes: the mean, or a medoid where there
+            may be no value near the mean.
+        low: the least value that it takes.
+        high: the greatest value that it takes.
+        held_out: the quantile function for testing: of a finite list that of the part
+            which training never sees, else `quantile` itself.
         whole: whether all values are whole numbers.
     """
 
@@ -80,9 +80,9 @@ def normal_between(mean: float, deviation: float, low: float, high: float) -> La
 
     Args:
         mean: μ of the normal before it is truncated.
-        deviation: σ before it is truncated.
-        low: least value.
-        high: greatest value.
+        deviation: σ of the normal before it is truncated.
+        low: the least value, at which it is cut off.
+        high: the greatest value, at which it is cut off.
 
     Raises:
         ValueError: the range is reversed or not finite, the deviation is not above 0,
@@ -130,10 +130,10 @@ def one_of(values: Sequence[float], *, held_out: float = 0.0, seed: int = 0) -> 
     nearer to all on average.
 
     Args:
-        values: the list, no two alike.
-        held_out: share of the list that `sample` never draws, for `Law.held_out`; the
-            same part for the same list, in whatever order, and seed.
-        seed: of the split.
+        values: the values of the list, no two alike.
+        held_out: the share of the list that is kept for `Law.held_out` and never drawn
+            else. It is the same part for the same values, in whatever order, and seed.
+        seed: the seed of the split, which depends on nothing else.
 
     Raises:
         ValueError: the list is empty or has a value twice, one is not finite, or the
@@ -164,14 +164,14 @@ def one_of(values: Sequence[float], *, held_out: float = 0.0, seed: int = 0) -> 
 
 
 def any_of(laws: Sequence[Law], weights: Sequence[float] | None = None) -> Law:
-    """A mixture. Its mean may be far from every value, so the medium is a medoid.
+    """A mixture of laws, whose medium value is a medoid.
 
-    Of the parts' own medium values it is the weighted lower median: no other of them
-    is nearer to all on average.
+    The mean of a mixture may be far from every value. The medium value is the weighted
+    lower median of the parts' own: none of them is nearer to all on average.
 
     Args:
-        laws: the parts.
-        weights: their probabilities, up to a factor; equal by default.
+        laws: the laws that are mixed.
+        weights: the probabilities of the parts, up to a factor; equal by default.
 
     Raises:
         ValueError: no parts, or weights that are not one positive number for each.

@@ -29,8 +29,8 @@ def common_params(env: Any, items: tuple[str, ...], horizon: int) -> Task:
 
     Args:
         env: an environment with gymnax's interface.
-        items: `NAME=VALUE`, as `--set` takes them.
-        horizon: H; the environment's own limit gives way where this is longer.
+        items: `NAME=VALUE` items, as `--set` takes them.
+        horizon: H, in steps; the environment's own limit gives way to a longer one.
 
     Raises:
         UsageError: an item is wrong.
@@ -47,9 +47,9 @@ def task_of(env: Any, task: Task, items: tuple[str, ...], flag: str) -> Task:
 
     Args:
         env: an environment with gymnax's interface.
-        task: the other parameters.
-        items: `NAME=VALUE`.
-        flag: that they were given by, for errors.
+        task: the task whose other parameters are kept.
+        items: `NAME=VALUE` items, as people write them.
+        flag: the flag by which they were given, for errors.
 
     Raises:
         UsageError: an item is no such thing, the environment has no such parameter,
@@ -79,15 +79,15 @@ def tasks_of(
     flag: str = "--vary",
     known: tuple[str, ...] = (),
 ) -> TaskDistribution:
-    """A distribution of tasks.
+    """The distribution of tasks that `NAME=…` items describe.
 
     Args:
         env: an environment with gymnax's interface.
-        params: what all tasks have in common.
-        vary: items `NAME=…`.
-        held_out: share of a list that is kept for evaluation.
-        flag: that they were given by, for errors.
-        known: items whose values need not be tried out.
+        params: the parameters that all tasks have in common.
+        vary: `NAME=…` items, as `--vary` takes them.
+        held_out: the share of a list that is kept for evaluation.
+        flag: the flag by which they were given, for errors.
+        known: items whose values need not be tried out, such as an environment's own.
 
     Raises:
         UsageError: a parameter that is unknown, cannot vary, has no effect or would
@@ -211,7 +211,7 @@ def _require_order(env: Any, params: Task, ends: Ends, flag: str) -> None:
 
 
 def _number(source: Any, name: str) -> float:
-    """A number, or that parameter of a task."""
+    """The source itself if it is a number, else that parameter of a task."""
     return source if isinstance(source, float) else float(getattr(source, name))
 
 

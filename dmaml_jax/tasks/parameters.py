@@ -18,7 +18,7 @@ def type_of(env_params: Any, name: str) -> Any:
 
     Args:
         env_params: the environment's parameters, a flax dataclass.
-        name: of a field.
+        name: the name of one of their fields.
 
     Raises:
         ValueError: there is no such field, it is the time limit or an array, or its
@@ -48,12 +48,12 @@ def type_that_varies(env_params: Any, name: str, *, whole: bool) -> Any:
     """The dtype of a parameter's values, if it may vary from task to task.
 
     Args:
-        env_params: the environment's parameters.
-        name: of a field.
-        whole: whether all of the values are whole numbers.
+        env_params: the environment's parameters, a flax dataclass.
+        name: the name of one of their fields.
+        whole: whether all of the values that it takes are whole numbers.
 
     Raises:
-        ValueError: as `type_of`, or the field does not take such values.
+        ValueError: `type_of` refuses the field, or it does not take such values.
     """
     dtype = type_of(env_params, name)
     if jnp.issubdtype(dtype, jnp.floating):
@@ -70,15 +70,15 @@ def typed(env_params: Any, name: str, value: float | bool) -> Any:
     """A value as the parameter's own type.
 
     Args:
-        env_params: the environment's parameters.
-        name: of a field.
+        env_params: the environment's parameters, a flax dataclass.
+        name: the name of one of their fields.
         value: a number, or True or False for a switch.
 
     Returns:
         An array without axes.
 
     Raises:
-        ValueError: as `type_of`, or the parameter does not take that value.
+        ValueError: `type_of` refuses the field, or it does not take that value.
     """
     dtype = type_of(env_params, name)
     if jnp.issubdtype(dtype, jnp.bool_) or isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Whether an environment's parameter is felt by an agent at all."""
+"""Finding out whether an agent feels an environment's parameter at all."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,8 +14,8 @@ class Probed(NamedTuple):
     """What was seen of two tasks under the same random actions.
 
     Attributes:
-        differ: whether an observation, a reward or an end was another.
-        finite: whether all numbers were finite.
+        differ: whether an observation, a reward or an end differed between the two.
+        finite: whether all numbers of both were finite.
     """
 
     differ: bool
@@ -30,8 +30,8 @@ def reaches(env: Any, env_params: Task, name: str) -> bool:
 
     Args:
         env: an environment with gymnax's interface.
-        env_params: its parameters.
-        name: of a field that is one number.
+        env_params: the environment's parameters, a flax dataclass.
+        name: the name of a field that holds one number.
     """
     episode = _episode(env, num_steps=2)
     values = jnp.stack([jnp.asarray(getattr(env_params, name))] * 2)
@@ -63,10 +63,10 @@ def compare(
 
     Args:
         env: an environment with gymnax's interface.
-        first: a task.
-        second: another.
-        num_steps: of an episode.
-        num_episodes: with different keys.
+        first: the task that is compared.
+        second: the task that it is compared with.
+        num_steps: the number of steps of each episode.
+        num_episodes: the number of episodes, each with a key of its own.
     """
     episodes = jax.vmap(_episode(env, num_steps), in_axes=(0, None))
     run = jax.jit(jax.vmap(episodes, in_axes=(None, 0)))

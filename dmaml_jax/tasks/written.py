@@ -18,12 +18,12 @@ _LENGTHS = {"uniform": 2, "log": 2, "normal": 4, "circle": 1}
 
 
 class Varied(NamedTuple):
-    """How one parameter varies (of a circle: two).
+    """How one parameter varies; of a circle, two parameters.
 
     Attributes:
-        kind: uniform, log, normal, list, mixture or circle.
-        numbers: bounds, moments or values; of a mixture the weights.
-        parts: of a mixture.
+        kind: one of uniform, log, normal, list, mixture and circle.
+        numbers: the bounds, moments or values; of a mixture the weights.
+        parts: the parts of a mixture; empty for any other kind.
     """
 
     kind: str
@@ -110,8 +110,8 @@ def beyond(vary: tuple[str, ...], positive: tuple[str, ...] = ()) -> tuple[str, 
     """Ranges next to those of training: a quarter of its width further, both ways.
 
     Args:
-        vary: what training varied.
-        positive: parameters whose values must stay above 0.
+        vary: the `NAME=…` items that training varied.
+        positive: the parameters whose values must stay above 0.
 
     Returns:
         Items of the same form; of ranges and circles only, as what is beyond a list is
@@ -143,8 +143,8 @@ def _law(said: str, text: str) -> tuple[Varied, float]:
     """One part of a mixture and its weight; the whole of anything else.
 
     Args:
-        said: flag and item, for errors.
-        text: of the part.
+        said: the flag and the item, for errors.
+        text: the part as it is written, without the `|`.
     """
     weight, star, text = text.rpartition("*")
     words = text.split(":")

@@ -27,8 +27,8 @@ def draw_ground(axes: Any, terrain: np.ndarray) -> None:
     """Sky, terrain, and the pad between its flags.
 
     Args:
-        axes: of matplotlib.
-        terrain: heights of the ground's vertices, m, `[11]`.
+        axes: the matplotlib axes to draw into.
+        terrain: the heights of the ground's vertices, m, `[11]`.
     """
     bare(axes, (0, c.WIDTH), (0, c.WIDTH * ASPECT))
     axes.set_facecolor(_SKY)
@@ -74,9 +74,11 @@ class Lander:
         """Move to where the bodies were, the engines at these powers.
 
         Args:
-            bodies: as the environment's state has them, leaves `[T + 1, 3]`.
-            step: of those.
-            powers: of the main engine, and signed of the side engines.
+            bodies: the bodies of all steps, as the environment's states have them,
+                with leaves of shape `[T + 1, 3]`.
+            step: the step to show, from 0 to T.
+            powers: the power of the main engine, and the signed one of the side
+                engines, as `thrust` returns them.
         """
         centres = np.stack([bodies.centre.x[step], bodies.centre.y[step]], axis=-1)
         angles = np.asarray(bodies.angle[step])

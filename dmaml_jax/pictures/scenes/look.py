@@ -17,9 +17,10 @@ class Scene(Protocol):
     """An episode drawn into axes; what moves is drawn anew for every frame.
 
     Attributes:
-        moving: artists that `show` changes, in the order in which to draw them.
+        moving: the artists that `show` changes, in the order in which to draw them.
         outcome: how the episode ended, in a word or two.
-        last: the last step with anything to be seen; later ones need no frames.
+        last: the last step at which there is anything to see; later ones need no
+            frames.
     """
 
     moving: list[Any]
