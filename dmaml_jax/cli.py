@@ -6,10 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from types import FrameType
 
-from dmaml_jax.errors import UsageError
+from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.files import surviving_readers
 
 COMMANDS = {
@@ -105,6 +104,5 @@ def _no_command(words: list[str]) -> str:
     known = ", ".join(COMMANDS)
     if not words:
         return f"There is no command: give one of {known}, or --help."
-    close = get_close_matches(words[0], COMMANDS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(words[0], COMMANDS)
     return f"There is no command {words[0]!r}: choose one of {known}.{hint}"

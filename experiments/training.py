@@ -34,23 +34,13 @@ def trained(config: TrainConfig) -> dict[str, Any]:
     )
     program.compile()
     start = time.perf_counter()
-    chunks = [
-        program.run(first, min(config.run.chunk_epochs, config.run.epochs - first))
-        for first in range(0, config.run.epochs, config.run.chunk_epochs)
-    ]
-    seconds = (time.perf_counter() - start) / config.run.epochs
-    names = ("return_before", "return_after")
-    returns = {
-        name: np.concatenate([chunk[name] for chunk in chunks]) for name in names
-    }
-    states = jax.device_get(program.state.learner)
-    states = jax.tree.map(lambda leaf: leaf[: config.run.seeds], states)
+    metrics = program.run_all(config.run.epochs)
     return {
-        **returns,
-        "seconds": seconds,
+        **{name: metrics[name] for name in ("return_before", "return_after")},
+        "seconds": (time.perf_counter() - start) / config.run.epochs,
         "problem": problem,
         "learner": learner,
-        "states": states,
+        "states": program.seeds_state().learner,
     }
 
 

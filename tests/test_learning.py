@@ -26,7 +26,7 @@ def curves(step, seeds, epochs: int) -> dict[str, np.ndarray]:
     """Metrics of a whole training run by name, `[epochs, seeds]`."""
     program = Program(*step, seeds=seeds, chunk_epochs=epochs, devices=jax.devices())
     program.compile()
-    return program.run(0, epochs)
+    return program.run_all(epochs)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from dmaml_jax.results.evaluation import (
     write_table,
 )
 from dmaml_jax.results.references import initial_states, states_of_medium_task
+from dmaml_jax.results.wording import STARTS, interval_of, text
 from dmaml_jax.runs.folder import circumstances, shown
 from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.runs.stored import read_config
@@ -136,6 +137,7 @@ def evaluate(options: Evaluate) -> int:
         returns,
         {name: values_of(tasks, parameters) for name, tasks in sets.items()},
         out / "evaluation.png",
+        labels=STARTS,
         title=f"{run.config.run.algo} on {run.config.run.env}",
     )
     _print(summary, run, options)
@@ -175,22 +177,10 @@ def _print(summary: dict[str, Any], run: Loaded, options: Evaluate) -> None:
         "and tasks]"
     )
     for row in summary["rows"]:
-        print(f"\n{_POLICIES[row['policy']]}, {row['set']} tasks")
+        print(f"\n{STARTS[row['policy']]}, {row['set']} tasks")
         print(f"{'steps':>7}  {'return':>26}  {'gain':>26}  {'worse than before':>18}")
         for step, value in enumerate(row["returns"]):
-            gain = _text(row["gains"][step]) if step else ""
+            gain = text(interval_of(row["gains"][step])) if step else ""
             worse = f"{row['negative_shares'][step]:.0%} of tasks" if step else ""
-            print(f"{step:>7}  {_text(value):>26}  {gain:>26}  {worse:>18}")
-
-
-_POLICIES = {
-    "meta": "meta-learned start",
-    "random": "random start",
-    "medium": "trained on the medium task alone",
-}
-
-
-def _text(interval: dict[str, float | None]) -> str:
-    if interval["low"] is None:
-        return f"{interval['mean']:.1f}"
-    return f"{interval['mean']:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
+            found = text(interval_of(value))
+            print(f"{step:>7}  {found:>26}  {gain:>26}  {worse:>18}")

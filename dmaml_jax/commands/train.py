@@ -6,7 +6,6 @@ JAX is imported once it is known how it has to be set up, and not at all for the
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from dmaml_jax.commands.forms import read
@@ -27,7 +26,7 @@ from dmaml_jax.config.values import (
     Tasks,
 )
 from dmaml_jax.envs import registry as environments
-from dmaml_jax.errors import UsageError
+from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import flag
 
@@ -127,8 +126,7 @@ def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
     """Why a flag cannot be given: it belongs to another choice, or there is none."""
     if is_known(name):
         return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
-    close = get_close_matches(name, sorted(offered), n=1)
-    hint = f" Did you mean {flag(close[0])}?" if close else ""
+    hint = did_you_mean(name, offered, flag)
     return UsageError(
         f"There is no flag {flag(name)}: dmaml-jax train --help lists those that there "
         f"are.{hint}"

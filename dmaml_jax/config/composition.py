@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from dmaml_jax.config import rules
@@ -16,7 +15,7 @@ from dmaml_jax.config.values import (
     Sampling,
     Tasks,
 )
-from dmaml_jax.errors import UsageError
+from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.learners import registry
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import applies, checked, flag, options_of
@@ -185,8 +184,7 @@ def refusal(name: str, owners: Iterable[type]) -> UsageError:
             f"{flag(name)} belongs to {choice}: leave it out, or choose that."
         )
     offered = [n for n, option in options.items() if option.where is None]
-    close = get_close_matches(name, sorted(offered), n=1)
-    hint = f" Did you mean {flag(close[0])}?" if close else ""
+    hint = did_you_mean(name, offered, flag)
     known = ", ".join(sorted(offered))
     return UsageError(f"There is no value {name!r}: choose from {known}.{hint}")
 

@@ -2,11 +2,10 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dmaml_jax.errors import UsageError
+from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.learners.options import GradientOptions
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -155,8 +154,7 @@ def full_name(algo: str) -> str:
         raise UsageError(f"--algo is {algo!r}, but it must be a learner's name.")
     algo = SHORT.get(algo, algo)
     if algo not in names():
-        close = get_close_matches(algo, (*names(), *SHORT), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(algo, (*names(), *SHORT))
         raise UsageError(
             f"Unknown learner {algo!r}: choose one of {', '.join(names())}.{hint}"
         )

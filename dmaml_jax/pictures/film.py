@@ -183,14 +183,7 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
     Returns:
         Number of frames.
     """
-    shown = list(pictures)
-    table = _palette(shown)
-    nearest = _nearest(table)
-    flat = []
-    for picture in shown:
-        image = Image.fromarray(nearest[_cells(picture)])
-        image.putpalette(table.tobytes())
-        flat.append(image)
+    flat = _in_one_palette(list(pictures))
     durations = [max(round(seconds * 100), 2) * 10] * len(flat)  # GIF counts 10 ms
     durations[-1] += round(HOLD * 1000)
     with writing(path) as aside:
@@ -201,38 +194,29 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
     return len(flat)
 
 
-def _palette(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """The most frequent colours of a few frames: one palette, so nothing flickers.
+def _in_one_palette(pictures: Sequence[np.ndarray]) -> list[Image.Image]:
+    """Pictures in the 256 most frequent colours of a few of them, so nothing flickers.
 
-    Returns:
-        RGB, uint8, `[256, 3]` or fewer rows; no two of them in one cell.
+    Pillow looks for the palette's nearest colour once per cell of 4 shades a channel,
+    from the cell's lowest corner. So the palette that it sees holds corners, no two
+    alike, and the colours that they stand for come after: areas keep theirs exactly.
     """
     few = np.linspace(0, len(pictures) - 1, 8).astype(int)
-    pixels = np.concatenate([pictures[i].reshape(-1, 3) for i in few])
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    colours, counts = np.unique(packed, return_counts=True)
-    most = colours[np.argsort(-counts, kind="stable")]
-    _, first = np.unique(most & 0xFCFCFC, return_index=True)
-    most = most[np.sort(first)[:256]]
-    return np.stack([most >> 16, most >> 8 & 255, most & 255], axis=1).astype(np.uint8)
-
-
-def _cells(colours: np.ndarray) -> np.ndarray:
-    """Numbers of the cells, 4 shades wide, that colours `[…, 3]` lie in."""
-    red, green, blue = np.moveaxis(colours.astype(np.uint32) >> 2, -1, 0)
-    return (red << 12) | (green << 6) | blue
-
-
-def _nearest(table: np.ndarray) -> np.ndarray:
-    """For each cell the palette's nearest colour; of its own cell exactly that one."""
-    cells = np.arange(1 << 18)
-    centres = np.stack([cells >> 12, cells >> 6 & 63, cells & 63], axis=1) * 4 + 2
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(table.tobytes())
-    grid = Image.fromarray(centres.astype(np.uint8).reshape(512, 512, 3))
-    near = np.array(grid.quantize(palette=palette, dither=Image.Dither.NONE)).ravel()
-    near[_cells(table)] = np.arange(len(table))
-    return near
+    together = Image.fromarray(np.concatenate([pictures[i] for i in few]))
+    counted: Any = together.getcolors(together.width * together.height)
+    of_corner: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for _, colour in sorted(counted, reverse=True):
+        of_corner.setdefault(tuple(shade & 0xFC for shade in colour), colour)
+    corners = Image.new("P", (1, 1))
+    corners.putpalette([shade for corner in list(of_corner)[:256] for shade in corner])
+    colours = [shade for c in list(of_corner.values())[:256] for shade in c]
+    flat = []
+    for picture in pictures:
+        image = Image.fromarray(picture)
+        image = image.quantize(palette=corners, dither=Image.Dither.NONE)
+        image.putpalette(colours)
+        flat.append(image)
+    return flat
 
 
 def write_mp4(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> bool:

@@ -161,6 +161,7 @@ def draw_evaluation(
     values: dict[str, dict[str, np.ndarray]],
     path: Path,
     *,
+    labels: dict[str, str],
     title: str,
 ) -> None:
     """Draw returns against adaptation steps, and before and after by parameter.
@@ -169,6 +170,7 @@ def draw_evaluation(
         returns: for each policy and kind of tasks, `[seeds, tasks, steps + 1]`.
         values: for each kind of tasks, every varied parameter's values `[tasks]`.
         path: the PNG file to write.
+        labels: how each policy is called in the picture.
         title: the picture's title, which says what was evaluated.
     """
     parameters = list(next(iter(values.values())))[:3]
@@ -179,7 +181,7 @@ def draw_evaluation(
         dpi=130,
         layout="constrained",
     )
-    _draw_steps(panels[0], returns)
+    _draw_steps(panels[0], returns, labels)
     for axes, parameter in zip(panels[1:], parameters, strict=True):
         _draw_by_parameter(axes, parameter, returns, values)
     for axes in panels:
@@ -190,10 +192,11 @@ def draw_evaluation(
 
 
 _COLOURS = {"meta": "tab:blue", "random": "tab:gray", "medium": "tab:orange"}
-_LABELS = {"meta": "meta-learned", "random": "random start", "medium": "medium task"}
 
 
-def _draw_steps(axes: Any, returns: dict[tuple[str, str], np.ndarray]) -> None:
+def _draw_steps(
+    axes: Any, returns: dict[tuple[str, str], np.ndarray], labels: dict[str, str]
+) -> None:
     steps = np.arange(next(iter(returns.values())).shape[2])
     for (policy, kind), table in returns.items():
         intervals = [crossed_bootstrap(table[:, :, step]) for step in steps]
@@ -206,7 +209,7 @@ def _draw_steps(axes: Any, returns: dict[tuple[str, str], np.ndarray]) -> None:
             ms=4,
             color=_COLOURS[policy],
             mfc="white" if outside else None,
-            label=f"{_LABELS[policy]}, {kind}",
+            label=f"{labels[policy]}, {kind}",
         )
         axes.fill_between(steps, low, high, color=_COLOURS[policy], alpha=0.12, lw=0)
     axes.set(

@@ -8,6 +8,7 @@ import numpy as np
 
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.results.curves import COSTS, on_grid
+from dmaml_jax.results.wording import STARTS
 
 MOST_POINTS = 600
 
@@ -19,7 +20,11 @@ def payload(runs: Sequence[Gathered], threshold: float | None) -> dict[str, Any]
         runs: the runs, as `gather` returns them.
         threshold: the return that counts as solved, if the runs have one.
     """
-    return {"threshold": threshold, "runs": [_run(run) for run in runs]}
+    return {
+        "threshold": threshold,
+        "starts": STARTS,
+        "runs": [_run(run) for run in runs],
+    }
 
 
 def _run(run: Gathered) -> dict[str, Any]:

@@ -4,12 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.report.markup import Markup, joined, tag
 from dmaml_jax.results.curves import COSTS, Summary
-from dmaml_jax.results.wording import amount, text
+from dmaml_jax.results.wording import STARTS, amount, interval_of, text
 from dmaml_jax.statistics import Interval, at_threshold
 
 Cell = tuple[str, float | str | None]
@@ -146,23 +144,13 @@ def of_evaluation(runs: Sequence[Gathered]) -> Markup:
     return table(heads, lines, "Return after adaptation, mean [95 % interval]")
 
 
-STARTS = {
-    "meta": "meta-learned",
-    "random": "random",
-    "medium": "medium task alone",
-}
-
-
 def after(step: int) -> str:
     """The name of a number of adaptation steps in a table's head."""
     return "before" if step == 0 else f"{step} step{'s' if step > 1 else ''}"
 
 
 def _found(value: dict[str, Any], sign: str = "", digits: int = 1) -> Cell:
-    numbers = (value["mean"], value["low"], value["high"])
-    return _interval(
-        Interval(*(np.nan if x is None else x for x in numbers)), sign, digits
-    )
+    return _interval(interval_of(value), sign, digits)
 
 
 def _interval(interval: Interval | None, sign: str = "", digits: int = 1) -> Cell:

@@ -2,13 +2,10 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.results.curves import Summary
-from dmaml_jax.results.wording import amount, text, verdict
+from dmaml_jax.results.wording import amount, interval_of, text, verdict
 
 
 def verdicts(
@@ -75,7 +72,7 @@ def adapted(run: Gathered) -> str:
         done = "lowers the return by"
     return (
         f"On {_count(row['num_tasks'], row['set'] + ' task')}, adaptation by "
-        f"{_count(run.step, 'step')} {done} {_interval(gain, '+')}; "
+        f"{_count(run.step, 'step')} {done} {text(interval_of(gain), '+', 2)}; "
         f"{worse:.0%} of tasks and seeds do worse than before."
     )
 
@@ -124,15 +121,6 @@ def between(runs: Sequence[Gathered]) -> list[str]:
     if len({run.curves.config.run.threshold for run in runs}) > 1:
         said.append("The runs have different thresholds: none is shown.")
     return said
-
-
-def _interval(value: dict[str, Any], sign: str = "") -> str:
-    mean, low, high = value["mean"], value["low"], value["high"]
-    if mean is None or not np.isfinite(mean):
-        return "-"
-    if low is None:
-        return f"{mean:{sign}.2f}"
-    return f"{mean:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
 def _count(number: int, noun: str) -> str:

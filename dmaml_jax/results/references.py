@@ -55,8 +55,7 @@ def _trained_on_medium_task(run: Loaded) -> Any:
         devices=jax.devices(),
     )
     program.compile()
-    for first in range(0, run.epoch, config.run.chunk_epochs):
-        program.run(first, min(config.run.chunk_epochs, run.epoch - first))
+    program.run_all(run.epoch)
     return program.params()
 
 

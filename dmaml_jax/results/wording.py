@@ -1,11 +1,18 @@
-"""How comparisons of runs are worded: tables, verdicts, intervals and costs."""
+"""How results are worded: policies, tables, verdicts, intervals and costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dmaml_jax.results.curves import COSTS, Summary
 from dmaml_jax.statistics import Interval
+
+STARTS = {
+    "meta": "meta-learned",
+    "random": "random start",
+    "medium": "medium task alone",
+}
+"""What adaptation starts from, by the names in evaluation.csv and evaluation.json."""
 
 
 def table(rows: Sequence[Summary], threshold: float | None) -> list[str]:
@@ -70,6 +77,12 @@ def text(interval: Interval | None, sign: str = "", digits: int = 1) -> str:
         return "-"
     value, low, high = (f"{x:{sign}.{digits}f}" for x in interval)
     return f"{value} [{low}, {high}]" if np.isfinite(interval.low) else value
+
+
+def interval_of(kept: Mapping[str, float | None]) -> Interval:
+    """An interval as evaluation.json keeps it, where null stands for no number."""
+    ends = (kept["mean"], kept["low"], kept["high"])
+    return Interval(*(np.nan if end is None else end for end in ends))
 
 
 def amount(number: float) -> str:

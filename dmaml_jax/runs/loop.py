@@ -156,8 +156,9 @@ class Run:
             sink.close()
         if self._stopped_by_nan():
             return self._say_nan()
-        self._keep()
-        return self._report()
+        metrics = read_metrics(self.folder)
+        self._keep(metrics)
+        return self._report(metrics)
 
     def _kept(self) -> str:
         """From what the run would go on now."""
@@ -221,7 +222,7 @@ class Run:
         latest = ema(np.array([*past, *returns]), _EMA_FACTOR)[-1]
         self.smoothed = np.where(self.failed_at > 0, np.nan, latest)
 
-    def _keep(self) -> None:
+    def _keep(self, metrics: Metrics) -> None:
         """Write the files of the end, also where the run was stopped before.
 
         The checkpoint comes last: where it is, everything else is there too.
@@ -229,7 +230,7 @@ class Run:
         write_params(self.folder, self.program.params(), self.seeds)
         if self.epoch:
             draw_curves(
-                read_metrics(self.folder),
+                metrics,
                 self.folder / "curves.png",
                 title=f"{self.config.run.algo} on {self.config.run.env}",
                 threshold=self.config.run.threshold,
@@ -252,9 +253,9 @@ class Run:
         )
         return FAILED
 
-    def _report(self) -> int:
+    def _report(self, metrics: Metrics) -> int:
         if self.epoch:
-            self._print_table()
+            self._print_table(ema(metrics["return_after"], _EMA_FACTOR))
         if self.stop.received:
             self.progress.say(
                 f"{self.stop.received.name}: stopped after epoch {self.epoch} of "
@@ -267,8 +268,7 @@ class Run:
             return FAILED
         return DONE
 
-    def _print_table(self) -> None:
-        smoothed = ema(read_metrics(self.folder)["return_after"], _EMA_FACTOR)
+    def _print_table(self, smoothed: np.ndarray) -> None:
         threshold = self.config.run.threshold
         reached, head = [""] * len(self.seeds), ""
         if threshold is not None:

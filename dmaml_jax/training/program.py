@@ -117,9 +117,13 @@ class Program:
         # hang when two CPU devices run it at once, seen with jax 0.10.2.
         first = self._init(self._first_lanes)
         self.state = jax.device_put(first, self._by_seed)
-        self._compiled = self._chunk.lower(*self._arguments(0, 0)).compile()
+        self._compiled = self.lowered().compile()
         jax.block_until_ready(self.state)
         return time.perf_counter() - start
+
+    def lowered(self) -> jax.stages.Lowered:
+        """The chunk as XLA gets it, once there is a first state."""
+        return self._chunk.lower(*self._arguments(0, 0))
 
     def run(self, first_epoch: int, num_epochs: int) -> Metrics:
         """Run epochs `first_epoch + 1 …`, at most a chunk of them.
@@ -136,6 +140,23 @@ class Program:
         }
         host["failed_at"] = self.failed_at()
         return host
+
+    def run_all(self, num_epochs: int) -> Metrics:
+        """Run the first epochs, chunk by chunk, keeping their metrics in memory.
+
+        Args:
+            num_epochs: how many, 1 or more.
+
+        Returns:
+            Metrics of all of them, as `run` returns those of a chunk.
+        """
+        chunks = [
+            self.run(first, min(self.chunk_epochs, num_epochs - first))
+            for first in range(0, num_epochs, self.chunk_epochs)
+        ]
+        rows = {name: [chunk[name] for chunk in chunks] for name in chunks[0]}
+        whole = {name: np.concatenate(each) for name, each in rows.items()}
+        return {**whole, "failed_at": self.failed_at()}
 
     def seeds_state(self) -> Any:
         """The state of every seed, on the host, without the lanes that pad."""

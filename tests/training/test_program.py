@@ -1,5 +1,7 @@
 """The compiled chunk of epochs: keys, widths, chunks, frozen seeds, traces."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +14,7 @@ from dmaml_jax.build.learner import build
 from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners import registry
 from dmaml_jax.training.keys import seed_keys
-from dmaml_jax.training.program import Program, _run_chunk, train_step
+from dmaml_jax.training.program import Program, train_step
 from dmaml_jax.types import Info, MetaLearner
 
 pytestmark = pytest.mark.unoptimised
@@ -124,8 +126,13 @@ def test_spreading_over_devices_changes_nothing(seeds: int, task_devices: int) -
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
-def test_one_trace_one_program_and_equal_bits_for_any_chunking() -> None:
-    """Seven epochs as 3 + 3 + 1 and as 3 + 2 + 2: the same bits, one trace."""
+def test_one_trace_one_program_and_equal_bits_for_any_chunking(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Seven epochs as 3 + 3 + 1 and as 3 + 2 + 2: the same bits, one trace.
+
+    Once compiled, a program compiles nothing more, whatever the length of a chunk.
+    """
     traces = []
     init, inner = small_step()
 
@@ -136,29 +143,47 @@ def test_one_trace_one_program_and_equal_bits_for_any_chunking() -> None:
     results = []
     program = Program(init, step, seeds=[1, 2], chunk_epochs=3)
     for cuts in ((3, 3, 1), (3, 2, 2)):
-        program.compile()
+        with compiling(caplog) as compiled:
+            program.compile()
+        assert bool(compiled) == (not results)  # the second time it is there already
         done, losses = 0, []
-        for cut in cuts:
-            losses.append(program.run(done, cut)["loss"])
-            done += cut
+        with compiling(caplog) as compiled:
+            for cut in cuts:
+                losses.append(program.run(done, cut)["loss"])
+                done += cut
+        assert compiled == []
         results.append((np.concatenate(losses), flat(program.params())))
         assert len(traces) == 1
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert program._chunk._cache_size() == 0  # called only as compiled ahead
-    assert program._init._cache_size() == 1
+
+
+@contextmanager
+def compiling(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """The programs that JAX says it compiles meanwhile."""
+    said: list[str] = []
+    caplog.clear()
+    with jax.log_compiles():
+        yield said
+    messages = [record.getMessage() for record in caplog.records]
+    said += [message for message in messages if message.startswith("Compiling")]
 
 
 def test_no_callback_in_the_program() -> None:
-    init, step = small_step()
-    seeds = np.arange(2, dtype=np.uint32)
-    program = Program(init, step, seeds=[0, 1], chunk_epochs=2)
-    program.compile()
-    jaxpr = jax.make_jaxpr(
-        lambda state: _run_chunk(step, 2, seeds, state, np.int32(0), np.int32(2))
-    )(program.state)
-    assert "callback" not in str(jaxpr)
-    assert "while" in str(jaxpr)
+    """And the text in which it is looked for would show one."""
+    init, inner = toy_step(0)
+
+    def calling(key, state):
+        jax.debug.callback(lambda epoch: None, state.epoch)
+        return inner(key, state)
+
+    texts = []
+    for step in (small_step(), (init, calling)):
+        program = Program(*step, seeds=[0, 1], chunk_epochs=2)
+        program.compile()
+        texts.append(program.lowered().as_text())
+    assert ["callback" in text for text in texts] == [False, True]
+    assert all("while" in text for text in texts)
 
 
 def test_buffers_are_donated() -> None:
@@ -186,6 +211,22 @@ def test_a_seed_that_fails_is_frozen_and_the_others_go_on(bad: float) -> None:
         program.params(), np.where(odd, starts + 4, starts + 16)
     )
     np.testing.assert_array_equal(second["failed_at"], np.where(odd, 3, 0))
+
+
+def test_all_epochs_are_the_chunks_in_a_row() -> None:
+    """Seven as 3 + 3 + 1: the toy's loss is its θ, two more after every epoch."""
+    init, step = toy_step(5)
+    seeds = range(1, 9)
+    starts = np.array([float(init(seed_keys(seed).init).params) for seed in seeds])
+    program = Program(init, step, seeds=seeds, chunk_epochs=3)
+    program.compile()
+    metrics = program.run_all(7)
+    odd = starts % 2 == 1
+    living = starts + 2 * np.arange(7)[:, None]
+    np.testing.assert_array_equal(metrics["loss"][:, ~odd], living[:, ~odd])
+    np.testing.assert_array_equal(metrics["loss"][:5, odd], living[:5, odd])
+    np.testing.assert_array_equal(metrics["env_steps"], np.ones((7, 8)))
+    np.testing.assert_array_equal(metrics["failed_at"], np.where(odd, 5, 0))
 
 
 @pytest.mark.parametrize("where", ["loss", "meta_gradient"])

@@ -31,13 +31,12 @@ function curves(axis, everySeed) {
 }
 
 function bySteps(kind) {
-  const starts = { meta: "meta-learned", random: "random start", medium: "medium task alone" };
   const series = [];
   for (const [i, run] of found.runs.entries()) {
     if (!run.evaluation) continue;
     run.evaluation.rows.filter((row) => row.set === kind).forEach((row, j) => {
       const several = found.runs.length > 1;
-      const start = starts[row.policy] || row.policy;
+      const start = found.starts[row.policy] || row.policy;
       const name = several ? `${run.label}, ${start}` : start;
       series.push({
         key: name, name,
