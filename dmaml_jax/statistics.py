@@ -178,18 +178,20 @@ def crossed_bootstrap(values: np.ndarray) -> Interval:
     a little wide rather than narrow. A single seed is taken as it is.
 
     Args:
-        values: `[seeds, tasks]`; seeds with a value that is not finite are left out.
+        values: `[seeds, tasks]`; single values that are not finite are left out, so
+            say beside the mean how many they are.
 
     Returns:
         The mean; its interval is empty (NaN) with fewer than two tasks.
     """
     values = np.asarray(values, np.float64)
-    values = values[np.isfinite(values).all(axis=1)]
+    finite = np.isfinite(values)
     num_seeds, num_tasks = values.shape
-    if num_seeds == 0 or num_tasks == 0:
+    if not finite.any():
         return Interval(np.nan, np.nan, np.nan)
+    mean = float(values[finite].mean())
     if num_tasks < 2:
-        return Interval(float(values.mean()), np.nan, np.nan)
+        return Interval(mean, np.nan, np.nan)
     generator = np.random.default_rng(0)
     # How often each seed and each task is drawn; the mean is bilinear in the counts.
     seeds = generator.multinomial(
@@ -198,10 +200,12 @@ def crossed_bootstrap(values: np.ndarray) -> Interval:
     tasks = generator.multinomial(
         num_tasks, np.full(num_tasks, 1 / num_tasks), _RESAMPLES
     )
-    means = ((seeds @ values) * tasks).sum(axis=1) / values.size
+    sums = ((seeds @ np.where(finite, values, 0)) * tasks).sum(axis=1)
+    shares = ((seeds @ finite) * tasks).sum(axis=1)
+    means = sums[shares > 0] / shares[shares > 0]
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(means, [tail, 100 - tail])
-    return Interval(float(values.mean()), float(low), float(high))
+    return Interval(mean, float(low), float(high))
 
 
 def curve_intervals(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -236,11 +240,12 @@ def curve_intervals(curves: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> Interval:
     """P(X > Y) + P(X = Y)/2 for runs x of one algorithm and y of another.
 
-    The Mann-Whitney U statistic over its greatest value.
+    The Mann-Whitney U statistic over its greatest value. A score that is not a number,
+    of a run that was frozen, is below every other.
 
     Args:
-        x: scores `[runs of X]`.
-        y: scores `[runs of Y]`.
+        x: the scores of the runs of X, `[runs of X]`.
+        y: the scores of the runs of Y, `[runs of Y]`.
 
     Returns:
         The probability, and its bootstrap interval; NaN where a side is empty.
@@ -249,17 +254,17 @@ def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> Interval:
         >>> probability_of_improvement(np.array([1.0, 3.0]), np.array([2.0, 0.0])).value
         0.75
     """
-    x, y = (np.asarray(z, np.float64)[np.isfinite(z)] for z in (x, y))
+    # A run that is no longer finite is worse than every other.
+    x, y = (np.nan_to_num(np.asarray(z, np.float64), nan=-np.inf) for z in (x, y))
     if not (len(x) and len(y)):
         return Interval(np.nan, np.nan, np.nan)
 
     def improvement(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
         x, y = np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)
-        above = np.sign(x[..., :, None] - y[..., None, :])
-        return np.asarray((above.mean(axis=(-2, -1)) + 1) / 2)
+        x, y = x[..., :, None], y[..., None, :]
+        return np.asarray(((x > y) + (x == y) / 2).mean(axis=(-2, -1)))
 
-    u = stats.mannwhitneyu(x, y, method="asymptotic").statistic
-    value = float(u) / (len(x) * len(y))
+    value = float(improvement(x, y))
     if min(len(x), len(y)) < 2:
         return Interval(value, np.nan, np.nan)
     return Interval(value, *_bootstrap((x, y), improvement))

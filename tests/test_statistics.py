@@ -95,6 +95,13 @@ def test_the_crossed_bootstrap_sees_seeds_and_tasks():
     assert both.high - both.low > by_task.high - by_task.low + 5
     left_out = crossed_bootstrap(np.array([tasks, [np.nan] * 4]))
     assert left_out.value == 1.5
+    # One value that is none takes neither its seed nor its task with it.
+    holed = np.tile(tasks, (3, 1))
+    holed[0, 3] = np.nan
+    interval = crossed_bootstrap(holed)
+    np.testing.assert_allclose(interval.value, 15 / 11)
+    assert interval.low < interval.value < interval.high
+    assert np.isnan(crossed_bootstrap(np.full((2, 2), np.nan)).value)
 
 
 def test_intervals_of_curves_follow_the_living_seeds():
@@ -113,6 +120,13 @@ def test_probability_of_improvement():
     np.testing.assert_allclose(interval.value, (4 + 0.5) / 6)
     assert interval.low < interval.value < interval.high
     assert probability_of_improvement(x + 9, y) == (1.0, 1.0, 1.0)
+
+
+def test_a_frozen_run_is_below_every_other_and_level_with_its_like():
+    x, y = np.array([3.0, np.nan]), np.array([0.0, np.nan])
+    # 3 > 0, 3 > nan; nan < 0; nan is level with nan.
+    assert probability_of_improvement(x, y).value == (2 + 0.5) / 4
+    assert probability_of_improvement(np.full(3, np.nan), y).value == 0.25
 
 
 def test_performance_profile_counts_the_frozen():

@@ -18,12 +18,13 @@ from dmaml_jax.results.evaluation import (
     task_sets,
     values_of,
     varied,
+    without_frozen,
     write_table,
 )
 from dmaml_jax.results.references import initial_states, states_of_medium_task
 from dmaml_jax.results.wording import STARTS, interval_of, text
 from dmaml_jax.runs.folder import circumstances, shown
-from dmaml_jax.runs.loading import Loaded, load
+from dmaml_jax.runs.loading import Loaded, frozen, load
 from dmaml_jax.runs.stored import read_config
 from dmaml_jax.training import devices
 
@@ -121,12 +122,15 @@ def evaluate(options: Evaluate) -> int:
         num_trajectories=_shots(options, run),
         num_episodes=options.episodes,
     )
+    lost = frozen(run)
+    run, returns = without_frozen(run, returns)
     parameters = varied(run.config)
     summary = {
         "command": _command(options),
         "options": dataclasses.asdict(options),
         "environment": run.config.run.env,
         "epoch": run.epoch,
+        "frozen_seeds": lost,
         "parameters": parameters,
         **circumstances(),
         "rows": summarise(returns),
@@ -141,6 +145,9 @@ def evaluate(options: Evaluate) -> int:
         title=f"{run.config.run.algo} on {run.config.run.env}",
     )
     _print(summary, run, options)
+    if lost:
+        told = ", ".join(f"{seed} (at epoch {epoch})" for seed, epoch in lost.items())
+        print(f"\nleft out, as they were frozen in training: seeds {told}")
     print(f"in {shown(out)}: evaluation.csv, evaluation.json, evaluation.png")
     return 0
 
@@ -184,3 +191,9 @@ def _print(summary: dict[str, Any], run: Loaded, options: Evaluate) -> None:
             worse = f"{row['negative_shares'][step]:.0%} of tasks" if step else ""
             found = text(interval_of(value))
             print(f"{step:>7}  {found:>26}  {gain:>26}  {worse:>18}")
+        lost = row["not_finite"][-1]
+        if lost:
+            print(
+                f"{lost} of {row['num_tasks'] * row['num_seeds']} adaptations end with "
+                "numbers that are not finite: left out of the means, and worse"
+            )

@@ -16,7 +16,7 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_arrays, write_bytes
 from dmaml_jax.rl.policies import mlp_layers
 from dmaml_jax.runs.folder import shown
-from dmaml_jax.runs.loading import Loaded, lane_of, load
+from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
 
@@ -81,6 +81,7 @@ def export(options: Export) -> int:
     solver = None if options.solver == "default" else options.solver
     run = load(options.run, solver=solver)
     lane = lane_of(run, options.seed)
+    say_if_frozen(run, lane)
     params = adapted(run, lane, options.task, options.steps)
     out = Path(options.out or run.folder).expanduser()
     out.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,7 @@ def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
         Parameters of the policy.
 
     Raises:
-        UsageError: the environment has no such parameter.
+        UsageError: the environment has no such parameter, or adaptation diverges.
     """
     state = jax.tree.map(lambda leaf: leaf[lane], run.states)
     if not steps:
@@ -116,7 +117,9 @@ def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
     path, _ = jax.jit(run.learner.adapt, static_argnums=3)(
         seed_keys(run.seeds[lane]).evaluation, state, to, steps
     )
-    return jax.tree.map(lambda leaf: np.asarray(leaf[-1]), path)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf[-1]), path)
+    require_finite(params, steps)
+    return params
 
 
 def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:

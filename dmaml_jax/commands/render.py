@@ -16,7 +16,7 @@ from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
 from dmaml_jax.pictures.scenes.stage import stage_of
 from dmaml_jax.rl.episodes import recorder
 from dmaml_jax.runs.folder import shown
-from dmaml_jax.runs.loading import Loaded, lane_of, load
+from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Params, Task
@@ -92,6 +92,7 @@ def render(command: Render) -> int:
     solver = None if command.solver == "default" else command.solver
     loaded = load(command.run, solver=solver)
     lane = lane_of(loaded, command.seed)
+    say_if_frozen(loaded, lane)
     files = _files(command, loaded.folder, loaded.seeds[lane] if lane else None)
     task = task_of(loaded.env, loaded.tasks.mean(), command.task, "--task")
     film = _film(command, loaded, lane, task)
@@ -125,6 +126,7 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
         return jax.tree.map(lambda leaf: leaf[-1], path)
 
     adapted = adapt(state, task)
+    require_finite(adapted, steps)
     horizon = config.sampling.horizon or int(
         loaded.env.default_params.max_steps_in_episode
     )

@@ -65,8 +65,10 @@ class Summary(NamedTuple):
         average_difference: the difference of `average` to the first run, in the same
             way.
         pairs: the number of seeds that match the first run's.
+        living_pairs: the number of those that are frozen in neither run, which the
+            differences are of.
         improvement: the probability that a seed of this run ends above one of the
-            first run.
+            first run; a frozen seed is below every other.
     """
 
     label: str
@@ -79,6 +81,7 @@ class Summary(NamedTuple):
     final_difference: Interval | None
     average_difference: Interval | None
     pairs: int
+    living_pairs: int
     improvement: Interval | None
 
 
@@ -159,10 +162,12 @@ def _summary(run: Curves, first: Curves, threshold: float | None) -> Summary:
         }
     final, average = run.smoothed[-1], run.smoothed.mean(axis=0)
     differences: list[Interval | None] = [None, None, None]
+    living = 0
     both = [seed for seed in run.seeds if seed in first.seeds]
     if run is not first:
         own = [run.seeds.index(seed) for seed in both]
         others = [first.seeds.index(seed) for seed in both]
+        living = int(np.isfinite(final[own] - first.smoothed[-1][others]).sum())
         differences = [
             paired_difference(final[own], first.smoothed[-1][others]),
             paired_difference(average[own], first.smoothed.mean(axis=0)[others]),
@@ -179,6 +184,7 @@ def _summary(run: Curves, first: Curves, threshold: float | None) -> Summary:
         differences[0],
         differences[1],
         len(both) if run is not first else 0,
+        living,
         differences[2],
     )
 

@@ -12,9 +12,9 @@ from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_csv
-from dmaml_jax.runs.loading import Loaded
+from dmaml_jax.runs.loading import Loaded, frozen
 from dmaml_jax.statistics import crossed_bootstrap
-from dmaml_jax.tasks.written import beyond, parse_vary
+from dmaml_jax.tasks.written import beyond, is_listed, parse_vary
 from dmaml_jax.training.adaptation import adaptation
 from dmaml_jax.training.keys import seed_keys
 
@@ -46,7 +46,7 @@ def task_sets(
     key_inside, key_beyond = jax.random.split(seed_keys(draw).tasks)
     keys = jax.random.split(key_inside, num_tasks)
     inside = jax.vmap(run.tasks.sample_held_out)(keys)
-    sets = {"held-out" if run.config.tasks.held_out else "fresh": inside}
+    sets = {_kind(run.config): inside}
     try:
         items = _beyond(run, out_of_range)
         if not items:
@@ -59,6 +59,34 @@ def task_sets(
         return sets
     keys = jax.random.split(key_beyond, num_tasks)
     return {**sets, "out-of-range": jax.vmap(tasks.sample)(keys)}
+
+
+def _kind(config: TrainConfig) -> str:
+    """What the tasks are that are drawn like training's, in a word.
+
+    Of lists without a held-out part every task is one that training has seen.
+    """
+    if config.tasks.held_out:
+        return "held-out"
+    laws = parse_vary(config.tasks.vary).values()
+    return "training" if all(is_listed(law) for law in laws) else "fresh"
+
+
+def without_frozen(run: Loaded, returns: Returns) -> tuple[Loaded, Returns]:
+    """The seeds that trained to the end, and their returns.
+
+    Raises:
+        UsageError: there is none.
+    """
+    lost = frozen(run)
+    alive = [lane for lane, seed in enumerate(run.seeds) if seed not in lost]
+    if not alive:
+        raise UsageError(
+            f"{run.folder}: every seed was frozen in training, so there is nothing to "
+            "evaluate: train it anew with smaller step sizes."
+        )
+    kept = {key: table[alive] for key, table in returns.items()}
+    return run._replace(seeds=[run.seeds[lane] for lane in alive]), kept
 
 
 def measure(
@@ -121,11 +149,15 @@ def summarise(returns: Returns) -> list[dict[str, Any]]:
                 "num_seeds": table.shape[0],
                 "returns": [_interval(table[:, :, step]) for step in steps],
                 "gains": [_interval(gains[:, :, step]) for step in steps],
+                # What is no longer finite is worse than before, too.
                 "negative_shares": [
-                    float((gains[:, :, step] < 0).mean()) for step in steps
+                    float((~(gains[:, :, step] >= 0)).mean()) for step in steps
+                ],
+                "not_finite": [
+                    int(np.isnan(table[:, :, step]).sum()) for step in steps
                 ],
                 "gain": _interval(gains[:, :, -1]),
-                "negative_share": float((gains[:, :, -1] < 0).mean()),
+                "negative_share": float((~(gains[:, :, -1] >= 0)).mean()),
             }
         )
     return rows

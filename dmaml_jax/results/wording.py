@@ -68,7 +68,10 @@ def verdict(row: Summary, first: Summary) -> str:
             parts.append(f"{name} is significantly {higher}, {where}")
         else:
             parts.append(f"the difference of {name} is not significant, {where}")
-    return f"{against} ({row.pairs} matching seeds): {'; '.join(parts)}."
+    pairs = f"{row.pairs} matching seeds"
+    if row.living_pairs < row.pairs:
+        pairs += f", {row.living_pairs} of them alive in both"
+    return f"{against} ({pairs}): {'; '.join(parts)}."
 
 
 def text(interval: Interval | None, sign: str = "", digits: int = 1) -> str:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dmaml_jax.build.environment import named_environment, named_tasks, with_solver
 from dmaml_jax.build.learner import build
@@ -35,6 +36,7 @@ class Loaded(NamedTuple):
         states: the learner's states of all seeds, stacked on axis 0.
         seeds: the numbers of the seeds, in the order of the states.
         epoch: the number of epochs that the checkpoint had done.
+        failed_at: the epoch at which each seed was frozen, 0 where it was not.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Loaded(NamedTuple):
     states: Any
     seeds: list[int]
     epoch: int
+    failed_at: tuple[int, ...] = ()
 
 
 def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
@@ -88,7 +91,39 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
         state.learner,
         seeds,
         epoch,
+        tuple(np.asarray(state.failed_at).tolist()),
     )
+
+
+def frozen(run: Loaded) -> dict[int, int]:
+    """The seeds that stopped being finite in training, and the epochs at which."""
+    pairs = zip(run.seeds, run.failed_at, strict=False)
+    return {seed: epoch for seed, epoch in pairs if epoch}
+
+
+def say_if_frozen(run: Loaded, lane: int) -> None:
+    """Print a note where the seed of a lane did not train to the end."""
+    epoch = frozen(run).get(run.seeds[lane])
+    if epoch:
+        print(
+            f"note: seed {run.seeds[lane]} was frozen at epoch {epoch}, where it was "
+            "no longer finite; this is its policy before that.",
+            file=sys.stderr,
+        )
+
+
+def require_finite(params: Any, steps: int) -> None:
+    """Refuse parameters that are no longer finite, with which no policy can act.
+
+    Raises:
+        UsageError: some are not.
+    """
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise UsageError(
+            f"The policy is no longer finite after --steps {steps}: adaptation with "
+            "this step size diverges, so take fewer steps or train with a smaller "
+            "--inner-lr."
+        )
 
 
 def _newest(folder: Path, like: Any) -> tuple[int, Any]:

@@ -71,6 +71,13 @@ def parse_vary(
     return found
 
 
+def is_listed(how: Varied) -> bool:
+    """Whether all values of a law are written out, one by one."""
+    if how.kind == "mixture":
+        return all(is_listed(part) for part in how.parts)
+    return how.kind == "list"
+
+
 def parse_values(items: tuple[str, ...], flag: str) -> dict[str, float | bool]:
     """Read `NAME=VALUE` items of a flag; a value is a finite number, true or false.
 

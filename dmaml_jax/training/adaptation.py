@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from dmaml_jax.types import Data, MetaLearner, Problem, PyTree, Task
+from dmaml_jax.types import Data, MetaLearner, Params, Problem, PyTree, Task
 
 
 def adaptation(
@@ -26,12 +27,13 @@ def adaptation(
         measure: the problem to measure on; its number of trajectories may be another
             than what the learner adapts with.
         num_steps: n.
-        summary: `(data) -> ` what to keep of the measured trajectories of one task; the
-            mean undiscounted return by default.
+        summary: `(data) -> ` what to keep of the measured trajectories of one task, in
+            floats; the mean undiscounted return by default.
 
     Returns:
         `(key, state, tasks) -> ` summaries, for a learner's state and tasks stacked on
-        axis 0, with leading axes `[tasks, n + 1]`; jit-able, not jitted. The key must
+        axis 0, with leading axes `[tasks, n + 1]`; NaN where the adapted parameters are
+        no longer finite. It is jit-able and not jitted. The key must
         be none that training uses (`training.keys`).
     """
     summary = summary or measure.performance
@@ -40,9 +42,18 @@ def adaptation(
         key_adapt, key_measure = jax.random.split(key)
 
         path, _ = learner.adapt(key_adapt, state, task, num_steps)
-        return jax.vmap(
-            lambda params: summary(measure.collect(key_measure, params, task))
-        )(path)
+
+        def of_step(params: Params) -> PyTree:
+            # Numbers that are none still act, as the first of the actions: what such a
+            # policy earns is not what adaptation earns.
+            leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
+            whole = jnp.stack(leaves).all()
+            found = summary(measure.collect(key_measure, params, task))
+            return jax.tree.map(
+                lambda leaf: jnp.where(whole, leaf, jnp.full_like(leaf, jnp.nan)), found
+            )
+
+        return jax.vmap(of_step)(path)
 
     def run(key: jax.Array, state: Any, tasks: Task) -> PyTree:
         num = jax.tree.leaves(tasks)[0].shape[0]

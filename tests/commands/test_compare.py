@@ -124,3 +124,18 @@ def test_wrong_input(arguments: list[str], said: str, tmp_path: Path, capsys) ->
     assert main(["compare", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_two_living_pairs_are_not_told_as_ten(tmp_path: Path, capsys) -> None:
+    """Most seeds of one run are frozen: said, and lost in P(better)."""
+    rng = np.random.default_rng(0)
+    low, high = rng.normal(size=(EPOCHS, 10)), 5 + rng.normal(size=(EPOCHS, 10))
+    high[3:, 2:] = np.nan
+    runs = [write_run(tmp_path / name, x) for name, x in (("a", low), ("b", high))]
+    assert main(["compare", *map(str, runs)]) == 0
+    said = capsys.readouterr().out
+    assert "(10 matching seeds, 2 of them alive in both)" in said
+    _, second = summarise(read_runs(runs), None)
+    assert second.living_pairs == 2 and second.pairs == 10
+    assert second.improvement is not None
+    assert second.improvement.value == pytest.approx(0.2)

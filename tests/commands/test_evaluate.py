@@ -16,7 +16,12 @@ from dmaml_jax.cli import main
 from dmaml_jax.commands import evaluate as command
 from dmaml_jax.commands.evaluate import Evaluate, evaluate
 from dmaml_jax.errors import UsageError
-from dmaml_jax.results.evaluation import summarise, task_sets
+from dmaml_jax.results.evaluation import (
+    _kind,
+    summarise,
+    task_sets,
+    without_frozen,
+)
 from dmaml_jax.results.references import initial_states, states_of_medium_task
 from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import load
@@ -234,3 +239,33 @@ def test_a_folder_without_a_run(tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "config.json").write_text('{"values": {}}')
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "holds no checkpoint yet" in capsys.readouterr().err
+
+
+def test_tasks_of_a_list_without_a_held_out_part_are_training_s() -> None:
+    of_list = configuration(vary=("gravity=5,10,15",))
+    assert _kind(of_list) == "training"
+    assert _kind(configuration(vary=("gravity=5,10,15",), held_out=0.3)) == "held-out"
+    both = configuration(vary=("gravity=5,10,15", "length=0.25:1"))
+    assert _kind(both) == "fresh"
+    assert _kind(configuration(vary=("gravity=5,7|9,11",))) == "training"
+    assert _kind(configuration(vary=("gravity=5:7|9,11",))) == "fresh"
+
+
+def test_an_adaptation_that_diverges_is_worse_and_counted() -> None:
+    """Two seeds, three tasks; one of them is no longer finite after a step."""
+    returns = np.array([[[1.0, 2.0], [1.0, 0.5], [1.0, np.nan]]] * 2)
+    (row,) = summarise({("meta", "fresh"): returns})
+    assert row["negative_shares"][1] == pytest.approx(2 / 3)
+    assert row["not_finite"] == [0, 2]
+    assert row["returns"][1]["mean"] == 1.25
+
+
+def test_frozen_seeds_are_named_and_left_out(trained: Path) -> None:
+    loaded = load(trained)
+    frozen_first = loaded._replace(failed_at=(4, *[0] * (len(loaded.seeds) - 1)))
+    table = np.arange(len(loaded.seeds))[:, None, None] * np.ones((1, 2, 3))
+    run, kept = without_frozen(frozen_first, {("meta", "fresh"): table})
+    assert run.seeds == loaded.seeds[1:]
+    assert kept["meta", "fresh"].min() == 1
+    with pytest.raises(UsageError, match="every seed was frozen"):
+        without_frozen(loaded._replace(failed_at=(4,) * len(loaded.seeds)), {})

@@ -330,7 +330,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loaded:
         tmp_path, config, env, tasks, policy, problem, learner, states, [4, 5], 300
     )
     monkeypatch.setattr(rendering, "load", lambda run, solver: of)
-    monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
+    monkeypatch.setattr(rendering, "compute_as", lambda *_: None)
     return of
 
 

@@ -59,3 +59,16 @@ def test_a_summary_of_one_s_own():
     tasks = problem.sample_tasks(jax.random.key(1), 2)
     run = adaptation(learner, problem, num_steps=1, summary=lambda data: data.obs)
     assert jax.jit(run)(jax.random.key(2), state, tasks).shape == (2, 2, 2, 6, 2)
+
+
+def test_what_is_no_longer_finite_earns_nothing_that_counts() -> None:
+    """Steps so long that parameters overflow: NaN from there on, not action 0's."""
+    sizes = {"horizon": 12, "num_trajectories": 3, "hidden_sizes": (5,)}
+    config = configuration(algo="fomaml", method="ac", inner_lr=1e200, **sizes)
+    problem, learner = build(config)
+    state = learner.init(jax.random.key(0))
+    tasks = problem.sample_tasks(jax.random.key(1), 2)
+    measured = jax.jit(adaptation(learner, problem, num_steps=4))
+    returns = np.asarray(measured(jax.random.key(2), state, tasks))
+    assert np.isfinite(returns[:, 0]).all()
+    assert np.isnan(returns[:, -1]).all()
