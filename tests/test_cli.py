@@ -103,8 +103,11 @@ def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
     table = {line.split()[0]: line for line in lines[: lines.index("")]}
     for name, entry in registry.LEARNERS.items():
         assert entry.paper in table[name] and entry.summary in table[name]
-        for surrogate in entry.objectives:
-            assert f"    {name} {surrogate}" in lines
+        for surrogate, estimate in entry.objectives.items():
+            # Pairs stand below what they estimate, one a line.
+            above = lines[: lines.index(f"    {name} {surrogate}")]
+            heads = [line for line in above if not line.startswith("    ")]
+            assert heads[-1] == f"  {estimate}"
     assert "100 (110)" in table["maml"]
 
 

@@ -154,7 +154,11 @@ def test_the_learner_in_contributing_is_one_file_and_one_line(
     (tmp_path / "joint_learner.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     entry = registry.Entry(
-        "joint_learner:joint", "no meta-learning", "here", 1, {"score-function": "J"}
+        "joint_learner:joint",
+        "no meta-learning",
+        "here",
+        1,
+        {"score-function": registry.Estimate("", "J")},
     )
     monkeypatch.setitem(registry.LEARNERS, "joint", entry)
     values = {"horizon": 40, "num_tasks": 2, "num_trajectories": 2}
