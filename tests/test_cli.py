@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from conftest import CACHE
 
 from dmaml_jax import cli
+from dmaml_jax.build import configuration
+from dmaml_jax.commands.train import Train
 from dmaml_jax.commands.words import REPEATED, settled
 from dmaml_jax.envs.registry import ENVIRONMENTS
 from dmaml_jax.learners import registry
@@ -72,29 +75,54 @@ def test_what_is_told_first_does_not_import_jax(arguments: list[str]) -> None:
     assert {"algos": "maml", "envs": "point"}.get(arguments[0], "train") in done.stdout
 
 
-def test_help_names_every_value_with_its_symbol(capsys) -> None:
+def flags_told(text: str) -> dict[str, str]:
+    """What the help of a command says of each flag, its kind and default included."""
+    told: dict[str, str] = {}
+    flag = ""
+    # Boxes are drawn where the output can show them.
+    for line in text.replace("│", " ").splitlines():
+        found = re.match(r" {1,4}(?:-h, )?(--[a-z][a-z-]*)(.*)", line)
+        if found:
+            flag = found[1]
+            assert flag not in told
+            told[flag] = " ".join(found[2].split())
+        elif flag and line.startswith(" " * 20):
+            told[flag] = " ".join([told[flag], *line.split()])
+        else:
+            flag = ""
+    return told
+
+
+def test_help_tells_of_every_value_its_symbol_use_and_default(capsys) -> None:
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
-    text = capsys.readouterr().out
-    for flag, word in {
-        "--inner-lr": "alpha",
-        "--outer-lr": "beta",
-        "--directed-lr": "delta",
-        "--discount": "gamma",
-        "--num-tasks": "M:",
-        "--num-trajectories": "K:",
-        "--horizon": "H:",
-        "--num-inner-steps": "N:",
-        "--epochs": "E:",
-        "--vary": "phi",
-        "--out": "run folder",
-        "--config": "config.json",
-        "--device": "GPU",
-        "--step-reduction": "mean",
-        "--seeds": "side by side",
-        "--seed": "FIRST",
+    told = flags_told(capsys.readouterr().out)
+    values = configuration().flat()
+    own = {"--help", *(f"--{name}" for name in Train.__dataclass_fields__)}
+    assert set(told) - own == {"--" + name.replace("_", "-") for name in values}
+    for flag, start in {
+        "--inner-lr": "FLOAT alpha: inner step size",
+        "--outer-lr": "FLOAT beta: outer step size",
+        "--directed-lr": "FLOAT delta:",
+        "--discount": "FLOAT gamma: discount",
+        "--num-tasks": "INT M: tasks per epoch",
+        "--num-trajectories": "INT K: trajectories per task",
+        "--horizon": "INT H: steps per episode",
+        "--num-inner-steps": "INT N: gradient steps of the inner loop",
+        "--epochs": "INT E: epochs",
+        "--vary": "[STR [STR ...]] phi: what varies over tasks",
+        "--out": "STR The run folder itself",
+        "--config": "STR A run's config.json",
+        "--device": "{auto,cpu,gpu} Where to run",
+        "--step-reduction": "{sum,mean} How a gradient adds up",
+        "--seeds": "INT Number of seeds, trained side by side",
+        "--seed": "INT FIRST seed",
     }.items():
-        assert flag in text and word in text, (flag, word)
+        assert told[flag].startswith(start), (flag, told[flag])
+    for name, value in values.items():
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        text = told["--" + name.replace("_", "-")]
+        assert text.endswith(f"(default: {shown})"), (name, text)
 
 
 def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,8 +131,11 @@ def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
     table = {line.split()[0]: line for line in lines[: lines.index("")]}
     for name, entry in registry.LEARNERS.items():
         assert entry.paper in table[name] and entry.summary in table[name]
-        for surrogate in entry.objectives:
-            assert f"    {name} {surrogate}" in lines
+        for surrogate, estimate in entry.objectives.items():
+            # Pairs stand below what they estimate, one a line.
+            above = lines[: lines.index(f"    {name} {surrogate}")]
+            heads = [line for line in above if not line.startswith("    ")]
+            assert heads[-1] == f"  {estimate}"
     assert "100 (110)" in table["maml"]
 
 

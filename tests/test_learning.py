@@ -154,10 +154,15 @@ def test_every_learner_takes_a_step_with_the_actor_critic(algo: str) -> None:
 
 
 def test_controls_reach_the_program_by_their_names() -> None:
-    """Each changes what an epoch computes."""
+    """Each changes what an epoch computes.
+
+    That it does what its name says is asked of the functions themselves, and of their
+    names in build/test_learner.py.
+    """
     plain = program("directed-maml")
     assert plain == program("directed-maml")
     for options in (
+        {"medium_task": "empirical"},
         {"medium_task": "one-of-batch"},
         {"medium_task": "fresh"},
         {"medium_task": "given", "medium_values": ("gravity=14",)},

@@ -61,10 +61,10 @@ def table() -> str:
         "",
         "What a meta-gradient estimates, by --surrogate:",
     ]
-    by_text: dict[str, list[str]] = {}
+    pairs_of: dict[registry.Estimate, list[str]] = {}
     for name, entry in registry.LEARNERS.items():
-        for surrogate, text in entry.objectives.items():
-            by_text.setdefault(text, []).append(f"{name} {surrogate}")
-    for text, pairs in by_text.items():
-        lines += [f"  {text}", textwrap.indent("\n".join(pairs), "    ")]
+        for surrogate, estimate in entry.objectives.items():
+            pairs_of.setdefault(estimate, []).append(f"{name} {surrogate}")
+    for estimate, pairs in pairs_of.items():
+        lines += [f"  {estimate}", textwrap.indent("\n".join(pairs), "    ")]
     return "\n".join(lines)

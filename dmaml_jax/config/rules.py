@@ -61,7 +61,7 @@ def check_unchanged(before: "TrainConfig", after: "TrainConfig") -> None:
 
 def objective(config: "TrainConfig") -> str:
     """What the meta-gradient of a configuration estimates, as a text for people."""
-    text = registry.objective(config.run.algo, config.learner.surrogate)
+    text = str(registry.objective(config.run.algo, config.learner.surrogate))
     method = config.method
     fitted = isinstance(method, PolicyGradient) and method.baseline == "linear"
     departures = [

@@ -3,12 +3,30 @@
 import importlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.learners.options import GradientOptions
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Estimate(NamedTuple):
+    """What a meta-gradient estimates.
+
+    Attributes:
+        target: the objective whose gradient it is meant to be: (I), the return after
+            adaptation by the exact gradient, (II), by the sampled one; empty where it
+            is of neither.
+        words: how, and what it leaves out, for people.
+    """
+
+    target: Literal["I", "II", ""]
+    words: str
+
+    def __str__(self) -> str:
+        """The target in brackets, if there is one, and the words."""
+        return f"({self.target}), {self.words}" if self.target else self.words
 
 
 class Entry(NamedTuple):
@@ -37,7 +55,7 @@ class Entry(NamedTuple):
     summary: str
     paper: str
     order: int
-    objectives: dict[str, str]
+    objectives: dict[str, Estimate]
     fixed: Mapping[str, Any] = _NOTHING
     preset: Mapping[str, Mapping[str, Any]] = _NOTHING
     scored: bool = False
@@ -45,16 +63,21 @@ class Entry(NamedTuple):
     collections: Callable[[int], int] = lambda num_inner_steps: num_inner_steps + 1
 
 
-_EXACT_INNER = "(I), adaptation by the exact gradient; biased by few trajectories"
+_EXACT_INNER = Estimate(
+    "I", "adaptation by the exact gradient; biased by few trajectories"
+)
 _THROUGH_INNER = {
-    "score-function": "(II), adaptation by the sampled gradient, without the score "
-    "term: biased",
+    "score-function": Estimate(
+        "II", "adaptation by the sampled gradient, without the score term: biased"
+    ),
     "lvc": _EXACT_INNER,
     "dice": _EXACT_INNER,
     "loaded-dice": _EXACT_INNER,
 }
-_NO_SECOND_ORDER = {"score-function": "neither: the second-order term is left out"}
-_SCORED = "(II), adaptation by the sampled gradient, with the score term"
+_NO_SECOND_ORDER = {
+    "score-function": Estimate("", "neither: the second-order term is left out")
+}
+_SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
     "maml": Entry(
@@ -111,7 +134,7 @@ LEARNERS: dict[str, Entry] = {
         "MAML with the score term, unbiased",
         "Fallah et al. 2021",
         2,
-        {"score-function": _SCORED},
+        {"score-function": Estimate("II", _SCORED)},
         # The score term is in units of return, and so must the gradient beside it be:
         # with normalised advantages its noise drowns what there is to learn.
         preset={"method": {"normalize_advantages": False, "discount_weighting": True}},
@@ -122,7 +145,11 @@ LEARNERS: dict[str, Entry] = {
         "the score term as a mean over steps",
         "Stadie et al. 2018",
         2,
-        {"score-function": _SCORED + " a mean over steps instead of a sum: biased"},
+        {
+            "score-function": Estimate(
+                "II", f"{_SCORED} a mean over steps instead of a sum: biased"
+            )
+        },
         {"score_reduction": "mean"},
         scored=True,
     ),
@@ -131,7 +158,11 @@ LEARNERS: dict[str, Entry] = {
         "no meta-objective: all tasks at once, then adapted",
         "a control",
         1,
-        {"score-function": "J(θ) of the policy as it is, without adaptation"},
+        {
+            "score-function": Estimate(
+                "", "J(θ) of the policy as it is, without adaptation"
+            )
+        },
         collections=lambda num_inner_steps: 1,
     ),
 }
@@ -166,7 +197,7 @@ def entry(algo: str) -> Entry:
     return LEARNERS[algo.removeprefix(DIRECTED)]
 
 
-def objective(algo: str, surrogate: str) -> str:
+def objective(algo: str, surrogate: str) -> Estimate:
     """What the meta-gradient of a pair estimates.
 
     Raises:

@@ -28,18 +28,32 @@ def setting(can_end: bool) -> Setting:
 
 
 def test_every_legal_pair_is_held_against_the_exact_gradient() -> None:
-    # Meta-SGD's gradient in θ is MAML's, Reptile's no gradient of either objective.
-    others = {"meta-sgd", "fo-meta-sgd", "reptile"}
+    # Meta-SGD's gradient in θ is MAML's, and MAML++'s is, but for its step losses.
+    others = {"meta-sgd", "maml++"}
     legal = {
-        (algo, surrogate)
+        (algo, surrogate): estimate.target
         for algo, entry in LEARNERS.items()
-        for surrogate in entry.objectives
-        if algo not in others
+        for surrogate, estimate in entry.objectives.items()
+        if estimate.target and algo not in others
     }
-    assert legal == {(e.algo, e.surrogate) for e in ESTIMATORS}
-    for estimator in ESTIMATORS:
-        text = LEARNERS[estimator.algo].objectives[estimator.surrogate]
-        assert text.startswith((f"({estimator.target})", "neither"))
+    held = {(e.algo, e.surrogate): e.target for e in ESTIMATORS}
+    # It is of neither objective; held against (II), it shows what its term is worth.
+    assert held.pop(("fomaml", "score-function")) == "II"
+    assert held == legal
+
+
+def test_each_target_is_told_in_the_words_for_people() -> None:
+    of_neither = set()
+    for algo, entry in LEARNERS.items():
+        for estimate in entry.objectives.values():
+            inner = {"I": "by the exact gradient", "II": "by the sampled gradient"}
+            if estimate.target:
+                assert str(estimate).startswith(f"({estimate.target}), ")
+                assert inner[estimate.target] in estimate.words
+            else:
+                assert str(estimate) == estimate.words
+                of_neither.add(algo)
+    assert of_neither == {"fomaml", "fo-meta-sgd", "reptile", "joint"}
 
 
 @pytest.mark.parametrize(

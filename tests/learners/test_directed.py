@@ -94,6 +94,8 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
     "base",
     [
         "maml",
+        "fomaml",
+        "joint",
         *(
             pytest.param(base, marks=pytest.mark.slow)
             for base in ("reptile", "meta-sgd", "sg-mrl")
@@ -101,15 +103,21 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
     ],
 )
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
-    """Through the public train step, over four epochs."""
+    """Through the public train step, over four epochs; with another δ it is not."""
     trained = []
-    for algo, own in ((base, {}), (f"directed-{base}", {"directed_lr": 0.0})):
+    directed_base = f"directed-{base}"
+    for algo, own in (
+        (base, {}),
+        (directed_base, {"directed_lr": jnp.array(0.0)}),
+        (directed_base, {"directed_lr": jnp.array(0.05)}),
+    ):
         init, step = make_train_step("cartpole", algo, **own, **SMALL)
         state, step = init(jax.random.key(0)), jax.jit(step)
         for epoch in range(4):
             state, _ = step(jax.random.key(epoch), state)
         trained.append(jax.flatten_util.ravel_pytree(state.params)[0])
     np.testing.assert_allclose(trained[0], trained[1], rtol=1e-9, atol=1e-12)
+    assert np.abs(trained[0] - trained[2]).max() > 1e-3
 
 
 def test_the_pre_step_goes_before_the_base_learner_with_all_of_delta() -> None:

@@ -51,14 +51,28 @@ def test_its_key_is_none_of_training_s():
 
 
 def test_a_summary_of_one_s_own():
+    """Observations of every task before and after its step, as they were collected."""
     config = configuration(
-        "point", "maml", horizon=5, num_trajectories=2, hidden_sizes=(3,)
+        "point", "maml", horizon=5, num_trajectories=2, hidden_sizes=(3,), inner_lr=1.0
     )
     problem, learner = build(config)
     state = learner.init(jax.random.key(0))
     tasks = problem.sample_tasks(jax.random.key(1), 2)
     run = adaptation(learner, problem, num_steps=1, summary=lambda data: data.obs)
-    assert jax.jit(run)(jax.random.key(2), state, tasks).shape == (2, 2, 2, 6, 2)
+    found = jax.jit(run)(jax.random.key(2), state, tasks)
+    assert found.shape == (2, 2, 2, 6, 2)
+    for lane, own in enumerate(jax.random.split(jax.random.key(2), 2)):
+        key_adapt, key_measure = jax.random.split(own)
+        task = jax.tree.map(lambda leaf, lane=lane: leaf[lane], tasks)
+        path, _ = learner.adapt(key_adapt, state, task, 1)
+        for step in range(2):
+            params = jax.tree.map(lambda leaf, step=step: leaf[step], path)
+            obs = problem.collect(key_measure, params, task).obs
+            np.testing.assert_allclose(found[lane, step], obs, rtol=1e-9, atol=1e-12)
+    # Adaptation shows in them, and so do the tasks' own random numbers.
+    np.testing.assert_array_equal(found[:, :, :, 0], np.zeros((2, 2, 2, 2)))
+    assert (np.abs(found[:, 0] - found[:, 1]).max(axis=(1, 2, 3)) > 1e-3).all()
+    assert np.abs(found[0] - found[1]).max() > 1e-2
 
 
 def test_what_is_no_longer_finite_earns_nothing_that_counts() -> None:
