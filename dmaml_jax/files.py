@@ -160,7 +160,7 @@ class _Patient(io.TextIOBase):
         return self._stream.isatty()
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """How the stream itself writes characters."""
         return self._stream.encoding
 
