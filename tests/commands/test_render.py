@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -157,6 +158,42 @@ def test_the_lander_is_drawn_around_its_bodies_and_its_flames_push() -> None:
         place = row(bodies, index).centre
         middle = leg.get_xy()[:-1].mean(axis=0)
         np.testing.assert_allclose(middle, [float(place.x), float(place.y)])
+    plt.close(figure)
+
+
+def descent(*, terminated: bool, awake: bool, x: float, legs: tuple[int, int]) -> Any:
+    """Two states of a lander, the second as it is at the end."""
+    bodies = created(jnp.float64)
+    moved = bodies.replace(centre=bodies.centre.replace(x=jnp.full(3, x)))
+    flags = np.zeros((2, 3), int)
+    flags[1, [c.FIRST_LEG, c.SECOND_LEG]] = legs
+    world = SimpleNamespace(
+        bodies=stacked(bodies, moved), awake=np.array([True, awake]), flags=flags
+    )
+    states = SimpleNamespace(world=world, terrain=np.full((2, 11), c.HEIGHT / 4))
+    return Episode(
+        states, np.zeros((2, 8)), np.zeros(1, int), np.zeros(1), terminated, None
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end"),
+    {
+        "landed": {"terminated": True, "awake": False, "x": 9.0, "legs": (1, 1)},
+        "crashed": {"terminated": True, "awake": True, "x": 9.0, "legs": (1, 1)},
+        "flew away": {"terminated": True, "awake": True, "x": -0.1, "legs": (0, 0)},
+        "standing": {"terminated": False, "awake": True, "x": 9.0, "legs": (1, 1)},
+        "still flying": {"terminated": False, "awake": True, "x": 9.0, "legs": (0, 1)},
+    }.items(),
+)
+def test_a_descent_ends_as_its_last_state_says(
+    outcome: str, end: dict[str, Any]
+) -> None:
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots()
+    scene = lander_scene.LanderScene(axes, descent(**end), AFTER)
+    assert scene.outcome == outcome
     plt.close(figure)
 
 
@@ -445,6 +482,19 @@ def test_a_lander_s_episode_is_the_rollout_and_is_drawn() -> None:
         episode.obs[:50], np.asarray(expected.obs)[:50], atol=1e-3
     )
     film = film_of(episode, episode, env=env)
-    assert film._parts[0][1].outcome in ("crashed", "flew away", "still flying")
-    film.frame(episode.length)
+    # Its end by other means: the last reward, and where it was seen.
+    over, landed = episode.rewards[-1] == -100, episode.rewards[-1] == 100
+    assert episode.terminated == (over or landed)
+    ends = {
+        "landed": landed,
+        "crashed": over and abs(episode.obs[-1, 0]) < 1,
+        "flew away": over and abs(episode.obs[-1, 0]) >= 1,
+        "standing": not episode.terminated and episode.obs[-1, 6:].all(),
+        "still flying": not episode.terminated and not episode.obs[-1, 6:].all(),
+    }
+    assert [film._parts[0][1].outcome] == [
+        name for name, is_so in ends.items() if is_so
+    ]
+    first, last = film.frame(0), film.frame(episode.length)
+    assert (first != last).any()
     film.close()
