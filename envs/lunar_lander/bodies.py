@@ -16,6 +16,7 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     dot,
     length,
     rotation,
+    rows,
     stacked,
     turn,
 )
@@ -35,6 +36,13 @@ class Body(struct.PyTreeNode):
     angle: Any
     velocity: Vector
     spin: Any
+
+
+class Pose(struct.PyTreeNode):
+    """Where a body is: its centre of mass, m, and its angle, rad."""
+
+    centre: Vector
+    angle: jax.Array
 
 
 class Shape(struct.PyTreeNode):
@@ -136,3 +144,48 @@ def is_slow(body: Body) -> jax.Array:
     return (body.spin**2 <= c.SLEEP_SPIN**2) & (
         dot(body.velocity, body.velocity) <= c.SLEEP_SPEED**2
     )
+
+
+def pose(body: Body) -> Pose:
+    """Where a body is."""
+    return Pose(body.centre, body.angle)
+
+
+def accelerated(bodies: Body, force: Vector, torque: Scalar, gravity: Scalar) -> Body:
+    """Velocities after gravity on all bodies, and force and torque on the hull.
+
+    Args:
+        bodies: leaves `[3, L]`.
+        force: on the hull's centre, N, `[L]`.
+        torque: on the hull, N m, `[L]`.
+        gravity: downwards, m/s², `[L]`.
+    """
+    mass = rows((c.INVERSE_MASSES[c.HULL], 0, 0), bodies.angle)
+    inertia = rows((c.INVERSE_INERTIAS[c.HULL], 0, 0), bodies.angle)
+    pull = Vector(mass * force.x, mass * force.y - gravity)
+    return bodies.replace(
+        velocity=bodies.velocity + pull * c.TIME_STEP,
+        spin=bodies.spin + (c.TIME_STEP * inertia) * torque,
+    )
+
+
+def fallen_asleep(
+    bodies: Body, sleep_times: jax.Array, satisfied: jax.Array
+) -> tuple[Body, jax.Array, jax.Array]:
+    """Bodies, their times of rest (s), and whether they fell asleep, then at rest.
+
+    Args:
+        bodies: leaves `[3, L]`.
+        sleep_times: how long each has been at rest, s, `[3, L]`.
+        satisfied: whether the positions are as the constraints want them, `[L]`.
+    """
+    sleep_times = jnp.where(is_slow(bodies), sleep_times + c.TIME_STEP, 0)
+    asleep = satisfied & (jnp.min(sleep_times, axis=0) >= c.TIME_TO_SLEEP)
+    velocity = bodies.velocity
+    at_rest = bodies.replace(
+        velocity=Vector(
+            jnp.where(asleep, 0, velocity.x), jnp.where(asleep, 0, velocity.y)
+        ),
+        spin=jnp.where(asleep, 0, bodies.spin),
+    )
+    return at_rest, sleep_times, asleep

@@ -12,14 +12,17 @@ import jax.numpy as jnp
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, Shape
+from dmaml_jax.envs.lunar_lander.numerics import Keep, materialise
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
     cross,
+    fixed,
     length,
     rotation,
+    row,
+    stacked,
     swept,
     turn,
     where,
@@ -224,7 +227,7 @@ def velocity_solved(
     return materialise((solved, hull, leg), a.one)
 
 
-def position_solved(
+def position_solved_old(
     joint: Joint,
     setting: JointSetting,
     hull: Body,
@@ -261,4 +264,57 @@ def position_solved(
     )
     well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
     hull, leg = materialise((hull, leg), a.one)
+    return hull, leg, well
+
+
+def placed(
+    side: jax.Array, hull: Pose, legs: Pose, keep: Keep
+) -> tuple[Pose, Pose, jax.Array]:
+    """One position iteration of both joints, and whether both were well, `[L]`.
+
+    Args:
+        side: of the limits, see `Joint`, `[2, L]`.
+        hull: its pose, `[L]`.
+        legs: their poses, `[2, L]`.
+        keep: see `keeper`.
+    """
+    well, poses = [], [row(legs, k) for k in range(2)]
+    for k in (1, 0):  # the newest joint first
+        hull, poses[k], fits = _one_placed(k, side[k], hull, poses[k], keep)
+        well.append(fits)
+    return hull, stacked(*poses), well[0] & well[1]
+
+
+def _one_placed(
+    k: int, side: jax.Array, hull: Pose, leg: Pose, keep: Keep
+) -> tuple[Pose, Pose, jax.Array]:
+    """One position iteration of the joint of leg k: its limit before its anchors."""
+    mass_a, mass_b = c.INVERSE_MASSES[c.HULL], c.INVERSE_MASSES[1 + k]
+    i_a, i_b = c.INVERSE_INERTIAS[c.HULL], c.INVERSE_INERTIAS[1 + k]
+    angle = leg.angle - hull.angle - c.REFERENCE_ANGLES[k]
+    at_lower, at_upper = side < 0, side > 0
+    error = angle - jnp.where(at_lower, c.LOWER_ANGLES[k], c.UPPER_ANGLES[k])
+    lowest = jnp.where(at_lower, -c.MAX_ANGULAR_CORRECTION, 0)
+    highest = jnp.where(at_upper, c.MAX_ANGULAR_CORRECTION, 0)
+    slop = jnp.where(at_lower, -c.ANGULAR_SLOP, c.ANGULAR_SLOP)
+    twist = jnp.clip(error - slop, lowest, highest) * (1 / (i_a + i_b))
+    angle_a, angle_b = keep((hull.angle + i_a * twist, leg.angle - i_b * twist))
+
+    hull_x, hull_y = c.HULL_CENTRE
+    lever_a = keep(turn(rotation(angle_a), fixed(-hull_x, -hull_y)))
+    lever_b = keep(turn(rotation(angle_b), fixed(*c.LEG_ANCHORS[k])))
+    apart = keep(leg.centre + lever_b - hull.centre - lever_a)
+    k11, k12, k22 = (
+        mass_a + mass_b + lever_a.y * lever_a.y * i_a + lever_b.y * lever_b.y * i_b,
+        -(lever_a.y * lever_a.x * i_a) - lever_b.y * lever_b.x * i_b,
+        mass_a + mass_b + lever_a.x * lever_a.x * i_a + lever_b.x * lever_b.x * i_b,
+    )
+    scale = -1 / (k11 * k22 - k12 * k12)
+    push = Vector(k22 * apart.x - k12 * apart.y, k11 * apart.y - k12 * apart.x) * scale
+    push = keep(push)
+    hull = Pose(hull.centre - push * mass_a, angle_a - i_a * cross(lever_a, push))
+    leg = Pose(leg.centre + push * mass_b, angle_b + i_b * cross(lever_b, push))
+    angular_error = jnp.where(at_lower, -error, jnp.where(at_upper, error, 0))
+    well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
+    hull, leg = keep((hull, leg))
     return hull, leg, well

@@ -2,10 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.vectors import Vector
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Vector,
+    leading,
+    left_of,
+    unit,
+)
 
 
 class Edge(struct.PyTreeNode):
@@ -54,3 +60,38 @@ def edges_below(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     left = jnp.clip(left, 0, c.NUM_EDGES - 2)
     even = left + left % 2
     return even, 2 * left + 1 - even
+
+
+class Ground(struct.PyTreeNode):
+    """The two neighbouring edges below a body, which cover x ± 1 m: no body is wider.
+
+    Attributes:
+        vertices: where the left edge begins, where both meet, and where the right one
+            ends, `[3, …, L]`.
+        ups: the normals of the left and of the right edge, `[2, …, L]`.
+        left_is_odd: whether the number of the left edge is odd, `[…, L]`.
+    """
+
+    vertices: Vector
+    ups: Vector
+    left_is_odd: jax.Array
+
+
+def ground_below(terrain: jax.Array, x: jax.Array) -> Ground:
+    """The ground below bodies at x.
+
+    Args:
+        terrain: heights of the vertices, m, `[11, L]`.
+        x: of the bodies' centres, m, `[…, L]`.
+    """
+    left = jnp.floor((x - c.EDGE_WIDTH / 2) / c.EDGE_WIDTH)
+    left = jnp.clip(left, 0, c.NUM_EDGES - 2)
+    ones = (1,) * x.ndim
+    numbers = left + np.arange(3, dtype=left.dtype).reshape(3, *ones)
+    # Chosen by comparison with every vertex: a gather would go lane by lane.
+    every = np.arange(c.NUM_VERTICES, dtype=left.dtype).reshape(-1, 1, *ones)
+    heights = jnp.where(numbers == every, leading(terrain, x.ndim), 0)
+    vertices = Vector(numbers * c.EDGE_WIDTH, jnp.sum(heights, axis=0))
+    ups = left_of(unit(vertices[1:] - vertices[:-1]))
+    odd = left - 2 * jnp.floor(left / 2) == 1
+    return Ground(vertices, ups, odd)

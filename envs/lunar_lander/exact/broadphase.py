@@ -14,7 +14,7 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
-from dmaml_jax.envs.lunar_lander.vectors import Vector, turn, where
+from dmaml_jax.envs.lunar_lander.vectors import Vector, fixed, turn, where
 
 
 class Box(struct.PyTreeNode):
@@ -42,7 +42,7 @@ def _box(body: Body, shape: Shape) -> tuple[Box, Vector]:
     """The smallest box of a body with its skin, and its origin."""
     position, q = origin(body, shape)
     corners = turn(q, shape.vertices) + position
-    skin = Vector(c.SKIN, c.SKIN)
+    skin = fixed(c.SKIN, c.SKIN)
     lower = Vector(jnp.min(corners.x), jnp.min(corners.y)) - skin
     upper = Vector(jnp.max(corners.x), jnp.max(corners.y)) + skin
     return Box(lower, upper), position
@@ -76,7 +76,7 @@ def _with_new(pairs: Pairs, terrain: jax.Array) -> Pairs:
 def created(body: Body, shape: Shape, terrain: jax.Array) -> Pairs:
     """The pairs of a body that was just created."""
     box, _ = _box(body, shape)
-    margin = Vector(c.BOX_MARGIN, c.BOX_MARGIN)
+    margin = fixed(c.BOX_MARGIN, c.BOX_MARGIN)
     none = jnp.int32(0)
     pairs = Pairs(Box(box.lower - margin, box.upper + margin), none, none)
     return _with_new(pairs, terrain)
@@ -104,7 +104,7 @@ def swept(
         & (pairs.box.upper.y >= upper.y)
     )
     ahead = (to - from_) * c.BOX_FORESIGHT
-    margin = Vector(c.BOX_MARGIN, c.BOX_MARGIN)
+    margin = fixed(c.BOX_MARGIN, c.BOX_MARGIN)
     still = jax.tree.map(jnp.zeros_like, ahead)
     renewed = Box(
         lower - margin + lowest(ahead, still), upper + margin + highest(ahead, still)

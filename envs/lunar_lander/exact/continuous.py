@@ -23,8 +23,8 @@ from dmaml_jax.envs.lunar_lander.exact.contacts import (
     updated,
 )
 from dmaml_jax.envs.lunar_lander.exact.impact import time_of_impact
+from dmaml_jax.envs.lunar_lander.exact.lanes_old import where_needed
 from dmaml_jax.envs.lunar_lander.exact.position import contact_positions_solved
-from dmaml_jax.envs.lunar_lander.lanes import where_needed
 from dmaml_jax.envs.lunar_lander.terrain import edge as terrain_edge
 from dmaml_jax.envs.lunar_lander.vectors import row, where
 

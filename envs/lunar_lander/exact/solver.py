@@ -16,9 +16,9 @@ from dmaml_jax.envs.lunar_lander import joints as joint_solver
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, is_slow
 from dmaml_jax.envs.lunar_lander.exact import velocity as contact_solver
 from dmaml_jax.envs.lunar_lander.exact.contacts import Contact
+from dmaml_jax.envs.lunar_lander.exact.lanes_old import where_needed
 from dmaml_jax.envs.lunar_lander.exact.position import contact_positions_solved
 from dmaml_jax.envs.lunar_lander.joints import Joint, JointSetting
-from dmaml_jax.envs.lunar_lander.lanes import where_needed
 from dmaml_jax.envs.lunar_lander.numerics import materialise
 from dmaml_jax.envs.lunar_lander.vectors import row, stacked, where
 
@@ -120,7 +120,8 @@ def velocities_solved(
         given: joints and contacts.
         touching: the bodies whose contacts are solved.
     """
-    shape, body = ([row(tree, i) for i in range(3)] for tree in (given.shape, bodies))
+    shape = [row(given.shape, i) for i in range(3)]
+    body = [row(bodies, i) for i in range(3)]
     one = shape[c.HULL].one
     contact_rows, impulses = {}, {}
     if touching:
@@ -202,7 +203,7 @@ def joint_positions_solved(bodies: Body, given: Constraints) -> tuple[Body, jax.
     shapes = [row(given.shape, i) for i in range(3)]
     body, satisfied = [row(bodies, i) for i in range(3)], jnp.array(True)
     for leg in LEGS:
-        body[c.HULL], body[leg], well = joint_solver.position_solved(
+        body[c.HULL], body[leg], well = joint_solver.position_solved_old(
             row(given.joints, leg - 1),
             row(given.setting, leg - 1),
             body[c.HULL],

@@ -1,5 +1,7 @@
 """One step of the exact solver's world: Box2D's own, in its order (`b2World.cpp`)."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,7 +21,7 @@ from dmaml_jax.envs.lunar_lander.exact.contacts import (
 )
 from dmaml_jax.envs.lunar_lander.exact.solver import Constraints
 from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed, settings
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import Keep, materialise, run_time_one
 from dmaml_jax.envs.lunar_lander.terrain import edge, edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, where
 
@@ -65,7 +67,7 @@ def new_world(terrain: jax.Array) -> World:
     )
 
 
-def stepped(
+def stepped_lane(
     world: World,
     terrain: jax.Array,
     force: Vector,
@@ -129,7 +131,7 @@ def stepped(
     )
 
 
-def launched(
+def launched_lane(
     world: World,
     terrain: jax.Array,
     force: Vector,
@@ -222,3 +224,46 @@ def accelerated(
     return bodies.replace(
         velocity=bodies.velocity + pull * c.TIME_STEP, spin=bodies.spin + spin
     )
+
+
+def stepped(
+    world: World,
+    terrain: jax.Array,
+    force: Vector,
+    torque: Scalar,
+    gravity: Scalar,
+    max_motor: Scalar,
+    *,
+    hull_contacts: bool,
+    keep: Keep,
+) -> World:
+    """`stepped_lane` of many lanes, which are the last axis of every array."""
+    del keep
+    step = functools.partial(stepped_lane, hull_contacts=hull_contacts)
+    return _every_lane(step)(world, terrain, force, torque, gravity, max_motor)
+
+
+def launched(
+    world: World,
+    terrain: jax.Array,
+    force: Vector,
+    torque: Scalar,
+    gravity: Scalar,
+    max_motor: Scalar,
+    *,
+    keep: Keep,
+) -> World:
+    """`launched_lane` of many lanes, which are the last axis of every array."""
+    del keep
+    return _every_lane(launched_lane)(world, terrain, force, torque, gravity, max_motor)
+
+
+def _every_lane(step: Callable[..., World]) -> Callable[..., World]:
+    def lane(one: jax.Array | None, *args: Any) -> World:
+        return step(*args, one=one)
+
+    def lanes(world: World, *args: Any) -> World:
+        one = run_time_one(world.sleep_times[0])
+        return jax.vmap(lane, -1, -1)(one, world, *args)
+
+    return lanes
