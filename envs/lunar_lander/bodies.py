@@ -8,7 +8,7 @@ import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep_each
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
@@ -57,7 +57,6 @@ class Shape(struct.PyTreeNode):
         inverse_mass: 1/kg.
         inverse_inertia: 1/(kg m²).
         friction: with the ground.
-        one: see `materialise`.
     """
 
     vertices: Vector
@@ -67,11 +66,10 @@ class Shape(struct.PyTreeNode):
     inverse_mass: Any
     inverse_inertia: Any
     friction: Any
-    one: Any
 
 
-def shapes(dtype: Any, one: jax.Array | None = None) -> Shape:
-    """Hull and both legs, as rows; `one` as `materialise` wants it."""
+def shapes(dtype: Any) -> Shape:
+    """Hull and both legs, as rows."""
 
     def vectors(pairs: Any) -> Vector:
         pairs = np.asarray(pairs)
@@ -87,7 +85,6 @@ def shapes(dtype: Any, one: jax.Array | None = None) -> Shape:
         inverse_mass=jnp.asarray(c.INVERSE_MASSES, dtype),
         inverse_inertia=jnp.asarray(c.INVERSE_INERTIAS, dtype),
         friction=jnp.asarray(c.FRICTIONS, dtype),
-        one=None if one is None else jnp.broadcast_to(one.astype(dtype), (3,)),
     )
 
 
@@ -112,7 +109,7 @@ def created(dtype: Any) -> Body:
 
 def origin(body: Body, shape: Shape) -> tuple[Vector, Vector]:
     """The pose of a body's frame: the origin's position and the rotation."""
-    q = materialise(rotation(body.angle), shape.one)
+    q = keep_each(rotation(body.angle))
     return body.centre - turn(q, shape.centre), q
 
 

@@ -12,16 +12,17 @@ import jax.numpy as jnp
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import engines
+from dmaml_jax.envs.lunar_lander.bodies import shapes
 from dmaml_jax.envs.lunar_lander.exact import world as exact
 from dmaml_jax.envs.lunar_lander.fast import world as fast
 from dmaml_jax.envs.lunar_lander.lanes import of_one_lane
-from dmaml_jax.envs.lunar_lander.numerics import keeper
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     fixed,
     length,
     rotation,
+    row,
     turn,
 )
 
@@ -97,16 +98,20 @@ def advanced(
         continuous: which kind of actions there are.
     """
     dtype = state.terrain.dtype
-    keep = keeper(state.time, dtype)
     thrust = engines.continuous_thrust if continuous else engines.discrete_thrust
     main, side = (power.astype(dtype) for power in thrust(action))
-    bodies = engines.fired(
-        state.world.bodies,
+    bodies = state.world.bodies
+    hull = engines.fired(
+        row(bodies, c.HULL),
+        row(shapes(dtype), c.HULL),
         main,
         side,
         dispersion,
         params.main_engine_power,
         params.side_engine_power,
+    )
+    bodies = jax.tree.map(
+        lambda hull, bodies: jnp.concatenate([hull[None], bodies[1:]]), hull, bodies
     )
     flying = ~jnp.any(state.world.flags[c.FIRST_LEG :], axis=0)
     windy = params.enable_wind & flying
@@ -118,7 +123,6 @@ def advanced(
         params.turbulence_power * gusts[1],
         params.gravity,
         c.TIME_STEP * params.leg_spring_torque,
-        keep=keep,
     )
     wind_index = state.wind_index + windy.astype(state.wind_index.dtype)
     state = replace(state, world=world, wind_index=wind_index, time=state.time + 1)

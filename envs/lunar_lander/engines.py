@@ -6,16 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body
-from dmaml_jax.envs.lunar_lander.vectors import (
-    Scalar,
-    Vector,
-    cross,
-    fixed,
-    rotation,
-    row,
-    turn,
-)
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin, pushed
+from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector
 
 
 def discrete_thrust(action: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -44,57 +36,39 @@ def continuous_thrust(action: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def fired(
-    bodies: Body,
+    hull: Body,
+    shape: Shape,
     main: jax.Array,
     side: jax.Array,
     dispersion: jax.Array,
     main_engine_power: Scalar,
     side_engine_power: Scalar,
 ) -> Body:
-    """The bodies after the impulses of the engines on the hull.
+    """The hull after the impulses of the engines; lanes may follow every axis.
 
     Args:
-        bodies: before them, `[3, L]`.
-        main: power of the main engine, 0 or 0.5 to 1, `[L]`.
-        side: power of the side engines, signed, `[L]`.
-        dispersion: two numbers in ±1 that blur where and how the engines push,
-            `[2, L]`.
+        hull: before them.
+        shape: of the hull.
+        main: power of the main engine, 0 or 0.5 to 1.
+        side: power of the side engines, signed.
+        dispersion: two numbers in ±1 that blur where and how the engines push, `[2]`.
         main_engine_power: in kg/s; times the lever below in m it is an impulse in N s.
         side_engine_power: in kg/s; times the lever below in m it is an impulse in N s.
     """
-    hull = row(bodies, c.HULL)
     blur = dispersion.astype(hull.angle.dtype) / c.SCALE
-    q = rotation(hull.angle)
-    position = hull.centre - turn(q, fixed(*c.HULL_CENTRE))
+    position, q = origin(hull, shape)
     sin, cos = q.y, q.x
 
     down = c.MAIN_ENGINE_DOWN + 2 * blur[0]
     lever = Vector(sin * down - cos * blur[1], -cos * down - sin * blur[1])
     thrust = -lever * (main_engine_power * main)
-    after = _pushed(hull, thrust, position + lever)
+    after = pushed(hull, shape, thrust, position + lever)
 
     out = 3 * blur[1] + jnp.sign(side) * c.SIDE_ENGINE_AWAY
     lever = Vector(sin * blur[0] - cos * out, -cos * blur[0] - sin * out)
     height = Vector(-sin * c.SIDE_ENGINE_HEIGHT_X, cos * c.SIDE_ENGINE_HEIGHT)
     thrust = -lever * (side_engine_power * jnp.abs(side))
-    after = _pushed(after, thrust, position + lever + height)
-
-    def with_hull(leaf: jax.Array, hull: jax.Array) -> jax.Array:
-        return jnp.concatenate([hull[None], leaf[1:]])
-
-    return bodies.replace(
-        velocity=jax.tree.map(with_hull, bodies.velocity, after.velocity),
-        spin=with_hull(bodies.spin, after.spin),
-    )
-
-
-def _pushed(hull: Body, impulse: Vector, point: Vector) -> Body:
-    """The hull after an impulse (N s) at a point of the world."""
-    twist = cross(point - hull.centre, impulse)
-    return hull.replace(
-        velocity=hull.velocity + impulse * c.INVERSE_MASSES[c.HULL],
-        spin=hull.spin + twist * c.INVERSE_INERTIAS[c.HULL],
-    )
+    return pushed(after, shape, thrust, position + lever + height)
 
 
 def gust(index: jax.Array) -> jax.Array:

@@ -18,7 +18,7 @@ from dmaml_jax.envs.lunar_lander.dynamics import (
     launching,
     observed,
 )
-from dmaml_jax.envs.lunar_lander.numerics import keeper
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
 from dmaml_jax.envs.lunar_lander.vectors import where
@@ -111,7 +111,6 @@ class LunarLander(environment.Environment[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array]:
         """`step_env` with given noise; see `advance`."""
         moved, reward = self.advance(state, action, dispersion, params)
-        keep = keeper(state.time, state.terrain.dtype)
         over = self.is_terminated(state, params) | self.is_truncated(state, params)
         over = keep(over[None])[0]  # every leaf of the state asks it
         state = where(over, state, moved)

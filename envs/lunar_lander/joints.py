@@ -13,7 +13,7 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, Shape
-from dmaml_jax.envs.lunar_lander.numerics import Keep, materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep, keep_each
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
@@ -135,8 +135,8 @@ def prepared(
     max_motor: Scalar,
 ) -> tuple[Joint, JointRow]:
     """Find the limit's state at the present angle, and what the iterations need."""
-    lever_a = materialise(turn(rotation(hull.angle), setting.anchor_a), a.one)
-    lever_b = materialise(turn(rotation(leg.angle), setting.anchor_b), a.one)
+    lever_a = keep_each(turn(rotation(hull.angle), setting.anchor_a))
+    lever_b = keep_each(turn(rotation(leg.angle), setting.anchor_b))
     i_a, i_b = a.inverse_inertia, b.inverse_inertia
     k11, k12, k22 = _point_matrix(lever_a, lever_b, a, b)
     k13 = -lever_a.y * i_a - lever_b.y * i_b
@@ -189,10 +189,10 @@ def velocity_solved(
 ) -> tuple[Joint, Body, Body]:
     """One velocity iteration: the motor, then limit and anchors together."""
     wanted = joint.motor - row.motor_mass * (leg.spin - hull.spin - row.motor_speed)
-    motor = materialise(jnp.clip(wanted, -row.max_motor, row.max_motor), a.one)
+    motor = keep_each(jnp.clip(wanted, -row.max_motor, row.max_motor))
     twist = motor - joint.motor
-    spin_a = materialise(hull.spin - a.inverse_inertia * twist, a.one)
-    spin_b = materialise(leg.spin + b.inverse_inertia * twist, a.one)
+    spin_a = keep_each(hull.spin - a.inverse_inertia * twist)
+    spin_b = keep_each(leg.spin + b.inverse_inertia * twist)
 
     drift = (
         leg.velocity
@@ -200,11 +200,11 @@ def velocity_solved(
         - hull.velocity
         - swept(spin_a, row.lever_a)
     )
-    x, y, z = materialise(drift.x, a.one), materialise(drift.y, a.one), spin_b - spin_a
+    x, y, z = keep_each(drift.x), keep_each(drift.y), spin_b - spin_a
     m11, m12, m13, m22, m23, m33 = row.inverse
     limit = joint.limit - (m13 * x + m23 * y + m33 * z)
     holds = ((joint.side < 0) & (limit >= 0)) | ((joint.side > 0) & (limit <= 0))
-    limit = materialise(jnp.where(holds, limit, 0), a.one)
+    limit = keep_each(jnp.where(holds, limit, 0))
     # A limit that lets go leaves the anchors to the smaller matrix.
     rest = Vector(joint.limit * row.coupling.x - x, joint.limit * row.coupling.y - y)
     n11, n12, n22 = row.point_inverse
@@ -213,7 +213,7 @@ def velocity_solved(
         Vector(-(m11 * x + m12 * y + m13 * z), -(m12 * x + m22 * y + m23 * z)),
         Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y),
     )
-    push = materialise(push, a.one)
+    push = keep_each(push)
     hull, leg = applied(
         hull.replace(spin=spin_a),
         leg.replace(spin=spin_b),
@@ -224,7 +224,7 @@ def velocity_solved(
         limit - joint.limit,
     )
     solved = joint.replace(impulse=joint.impulse + push, limit=limit, motor=motor)
-    return materialise((solved, hull, leg), a.one)
+    return keep_each((solved, hull, leg))
 
 
 def position_solved_old(
@@ -245,15 +245,15 @@ def position_solved_old(
     correction = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))
     angular_error = jnp.where(at_lower, -error, jnp.where(at_upper, error, 0))
     twist = -correction / (i_a + i_b)
-    angle_a = materialise(hull.angle - i_a * twist, a.one)
-    angle_b = materialise(leg.angle + i_b * twist, a.one)
+    angle_a = keep_each(hull.angle - i_a * twist)
+    angle_b = keep_each(leg.angle + i_b * twist)
 
-    lever_a = materialise(turn(rotation(angle_a), setting.anchor_a), a.one)
-    lever_b = materialise(turn(rotation(angle_b), setting.anchor_b), a.one)
-    apart = materialise(leg.centre + lever_b - hull.centre - lever_a, a.one)
+    lever_a = keep_each(turn(rotation(angle_a), setting.anchor_a))
+    lever_b = keep_each(turn(rotation(angle_b), setting.anchor_b))
+    apart = keep_each(leg.centre + lever_b - hull.centre - lever_a)
     n11, n12, n22 = _point_inverse(*_point_matrix(lever_a, lever_b, a, b))
     push = -Vector(n11 * apart.x + n12 * apart.y, n12 * apart.x + n22 * apart.y)
-    push = materialise(push, a.one)
+    push = keep_each(push)
     hull = hull.replace(
         centre=hull.centre - push * a.inverse_mass,
         angle=angle_a - i_a * cross(lever_a, push),
@@ -263,30 +263,27 @@ def position_solved_old(
         angle=angle_b + i_b * cross(lever_b, push),
     )
     well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
-    hull, leg = materialise((hull, leg), a.one)
+    hull, leg = keep_each((hull, leg))
     return hull, leg, well
 
 
-def placed(
-    side: jax.Array, hull: Pose, legs: Pose, keep: Keep
-) -> tuple[Pose, Pose, jax.Array]:
+def placed(side: jax.Array, hull: Pose, legs: Pose) -> tuple[Pose, Pose, jax.Array]:
     """One position iteration of both joints, and whether both were well, `[L]`.
 
     Args:
         side: of the limits, see `Joint`, `[2, L]`.
         hull: its pose, `[L]`.
         legs: their poses, `[2, L]`.
-        keep: see `keeper`.
     """
     well, poses = [], [row(legs, k) for k in range(2)]
     for k in (1, 0):  # the newest joint first
-        hull, poses[k], fits = _one_placed(k, side[k], hull, poses[k], keep)
+        hull, poses[k], fits = _one_placed(k, side[k], hull, poses[k])
         well.append(fits)
     return hull, stacked(*poses), well[0] & well[1]
 
 
 def _one_placed(
-    k: int, side: jax.Array, hull: Pose, leg: Pose, keep: Keep
+    k: int, side: jax.Array, hull: Pose, leg: Pose
 ) -> tuple[Pose, Pose, jax.Array]:
     """One position iteration of the joint of leg k: its limit before its anchors."""
     mass_a, mass_b = c.INVERSE_MASSES[c.HULL], c.INVERSE_MASSES[1 + k]

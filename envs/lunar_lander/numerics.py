@@ -1,87 +1,60 @@
 """Arithmetic that XLA on a CPU does badly: shared values, sines and cosines."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 
-# Gives the same values, computed once; see `keeper`.
-Keep = Callable[[Any], Any]
+Tree = TypeVar("Tree")
 
 
-def keeper(count: jax.Array, dtype: DTypeLike) -> Keep:
-    """A function that makes XLA compute values once and keep them.
+def keep(tree: Tree) -> Tree:
+    """The same values, which XLA on a CPU computes once and keeps.
 
     XLA's fusion on a CPU copies every cheap operation into each of its consumers, so a
     long step with shared intermediates explodes in code and in run time. A division
-    counts as expensive and is never copied, and a division by 1 is exact. The function
-    divides the floats of a tree, and its truth values as 0 and 1, by a 1 that the
-    compiler cannot know; on other devices it does nothing.
+    counts as expensive and is never copied, and a division by 1 is exact. The floats of
+    a tree are divided so, and its truth values as 0 and 1. On other devices nothing is
+    done.
 
     Args:
-        count: integers, never below 0, of which the compiler does not know that.
-        dtype: of the floats.
+        tree: of arrays whose last axis are the lanes.
     """
     if jax.default_backend() != "cpu":
-        return lambda tree: tree
-    one = jnp.where(count.reshape(-1)[0] < 0, 2, 1).astype(dtype)
-
-    def kept(tree: Any) -> Any:
-        leaves, structure = jax.tree.flatten(tree)
-        floats = [i for i, x in enumerate(leaves) if x.dtype in (one.dtype, bool)]
-        rows = [
-            leaves[i].astype(one.dtype).reshape(-1, leaves[i].shape[-1]) for i in floats
-        ]
-        # One kernel for all leaves: each has a cost of its own to compile and to run.
-        packed = jnp.concatenate(rows) if len(rows) > 1 else rows[0]
-        # XLA would multiply by the inverse of a number that is the same everywhere, and
-        # products are cheap again. It does not see that a value held between 1 and 1 is
-        # such a number.
-        packed = packed / jax.lax.clamp(one, packed, one)
-        begin = 0
-        for i, part in zip(floats, rows, strict=True):
-            end = begin + part.shape[0]
-            leaf = packed[begin:end].reshape(leaves[i].shape)
-            leaves[i] = leaf > 0.5 if leaves[i].dtype == bool else leaf
-            begin = end
-        return jax.tree.unflatten(structure, leaves)
-
-    return kept
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    kinds = [x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
+    dtype = kinds[0] if kinds else jnp.float32
+    floats = [i for i, x in enumerate(leaves) if x.dtype in (dtype, bool)]
+    rows = [leaves[i].astype(dtype).reshape(-1, leaves[i].shape[-1]) for i in floats]
+    # One kernel for all leaves: each has a cost of its own to compile and to run.
+    packed = _divided(jnp.concatenate(rows) if len(rows) > 1 else rows[0])
+    begin = 0
+    for i, part in zip(floats, rows, strict=True):
+        end = begin + part.shape[0]
+        leaf = packed[begin:end].reshape(leaves[i].shape)
+        leaves[i] = leaf > 0.5 if leaves[i].dtype == bool else leaf
+        begin = end
+    return jax.tree.unflatten(structure, leaves)
 
 
-def run_time_one(like: jax.Array) -> jax.Array | None:
-    """A 1.0 that the compiler cannot know: its argument, a count, is never < 0.
-
-    It is for `materialise`, so there is none where that is of no use.
-    """
+def keep_each(tree: Tree) -> Tree:
+    """`keep` for code of one lane under a `vmap`; truth values stay as they are."""
     if jax.default_backend() != "cpu":
-        return None
-    return 1 / jnp.where(like < 0, 2.0, 1.0)
-
-
-def materialise(tree: Any, one: jax.Array | None) -> Any:
-    """The same values, computed once and kept.
-
-    XLA's fusion on a CPU copies every cheap operation into each of its consumers, so a
-    long step with shared intermediates explodes in code and in run time. A division
-    counts as expensive and is never copied, and x/1 is exact. The position iterations
-    of 1024 lanes took 996 ms a step without it and 127 ms with it. Where `one` is None,
-    as on other devices, nothing is done.
-    """
-    if one is None:
         return tree
 
     def kept(leaf: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
-        # By a divisor that is broadcast XLA would multiply, with its inverse.
-        unlike = leaf > np.finfo(leaf.dtype).max / 2
-        return leaf / jnp.where(unlike, jnp.ones_like(leaf), one.astype(leaf.dtype))
+        return _divided(leaf) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     return jax.tree.map(kept, tree)
+
+
+def _divided(x: jax.Array) -> jax.Array:
+    # XLA would leave a division by 1 out. It does not see that a value held between 1
+    # and 1 is 1; should it learn to, the step grows long and its test fails.
+    one = np.ones((), x.dtype)
+    return x / jax.lax.clamp(one, x, one)
 
 
 # Coefficients of least greatest error on ±π/2, in powers of the angle's square.

@@ -211,7 +211,7 @@ def as_fast(world: World, terrain: jax.Array) -> FastWorld:
             impulses[row, :, corners[place], slot, body] = found
 
     def height(bodies: Body, terrain: jax.Array) -> jax.Array:
-        return hull_height(bodies, terrain, lambda tree: tree)
+        return hull_height(bodies, terrain)
 
     gaps = jax.jit(of_one_lane(height))
     near = jax.vmap(gaps)(world.bodies, terrain) <= 2 * c.SKIN

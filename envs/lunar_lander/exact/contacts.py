@@ -13,7 +13,7 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep_each
 from dmaml_jax.envs.lunar_lander.terrain import Edge
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
@@ -113,21 +113,18 @@ def _clipped(
 def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
     """Where a body touches an edge in its present pose."""
     position, q = origin(body, shape)
-    one = shape.one
-    vertices = materialise(
-        [position + turn(q, row(shape.vertices, i)) for i in range(6)], one
-    )
-    normals = materialise([turn(q, row(shape.normals, i)) for i in range(6)], one)
+    vertices = keep_each([position + turn(q, row(shape.vertices, i)) for i in range(6)])
+    normals = keep_each([turn(q, row(shape.normals, i)) for i in range(6)])
 
-    below = materialise(right_of(unit(edge.end - edge.start)), one)
+    below = keep_each(right_of(unit(edge.end - edge.start)))
     # The centroids of hull and legs are their centres of mass.
     front = dot(below, body.centre - edge.start) >= 0
-    upward = materialise(where(front, below, -below), one)
+    upward = keep_each(where(front, below, -below))
 
     edge_gap = dot(upward, vertices[0] - edge.start)
     for vertex in vertices[1:]:
         edge_gap = jnp.minimum(edge_gap, dot(upward, vertex - edge.start))
-    edge_gap = materialise(edge_gap, one)
+    edge_gap = keep_each(edge_gap)
 
     def gap(i: int) -> jax.Array:
         """Between the body's face i and the edge before it."""
@@ -153,10 +150,10 @@ def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
     sides = list(zip(vertices, vertices[1:] + vertices[:1], normals, strict=True))
     corner, next_corner, outward = _nth(sides, chosen)
     ground = where(front, (edge.start, edge.end), (edge.end, edge.start))
-    plane = materialise(where(body_face, (corner, next_corner), ground), one)
-    normal = materialise(where(body_face, outward, upward), one)
+    plane = keep_each(where(body_face, (corner, next_corner), ground))
+    normal = keep_each(where(body_face, outward, upward))
     segment = where(body_face, (edge.start, edge.end), (corner, next_corner))
-    segment = materialise(segment, one)
+    segment = keep_each(segment)
     plane_numbers = (
         jnp.where(body_face, chosen, jnp.where(front, 0, 1)),
         jnp.where(body_face, following, jnp.where(front, 1, 0)),
@@ -175,11 +172,11 @@ def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
     ends = (segment[0], chosen, key(chosen)), (segment[1], following, key(following))
     side = right_of(normal)
     ends, remains = _clipped(ends, side, dot(side, plane[0]), cut_key(plane_numbers[0]))
-    ends = materialise(ends, one)
+    ends = keep_each(ends)
     ends, remains_too = _clipped(
         ends, -side, dot(-side, plane[1]), cut_key(plane_numbers[1])
     )
-    ends = materialise(ends, one)
+    ends = keep_each(ends)
 
     close = [dot(normal, end[0] - plane[0]) <= 2 * c.SKIN for end in ends]
     valid = near & remains & remains_too

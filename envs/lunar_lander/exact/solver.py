@@ -19,7 +19,7 @@ from dmaml_jax.envs.lunar_lander.exact.contacts import Contact
 from dmaml_jax.envs.lunar_lander.exact.lanes_old import where_needed
 from dmaml_jax.envs.lunar_lander.exact.position import contact_positions_solved
 from dmaml_jax.envs.lunar_lander.joints import Joint, JointSetting
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep_each
 from dmaml_jax.envs.lunar_lander.vectors import row, stacked, where
 
 LEGS = (c.SECOND_LEG, c.FIRST_LEG)  # Box2D's order: the newest first
@@ -65,15 +65,15 @@ def _in_order(given: Constraints, tree: Any) -> Any:
 
 
 def _contact_rows(
-    bodies: Body, given: Constraints, touching: tuple[int, ...], one: Any
+    bodies: Body, given: Constraints, touching: tuple[int, ...]
 ) -> tuple[dict[int, Any], dict[int, Any]]:
     """Rows and last step's impulses of the contacts of bodies, in their order."""
     rows = jax.vmap(jax.vmap(contact_solver.prepared, (0, None, None)))(
         given.found, bodies, given.shape
     )
-    rows = materialise(rows, one)
+    rows = keep_each(rows)
     start = jax.vmap(jax.vmap(contact_solver.remembered))(given.contacts, rows)
-    rows, start = _in_order(given, rows), _in_order(given, materialise(start, one))
+    rows, start = _in_order(given, rows), _in_order(given, keep_each(start))
     return (
         {i: [row(rows, i, j) for j in range(2)] for i in touching},
         {i: [row(start, i, j) for j in range(2)] for i in touching},
@@ -100,8 +100,8 @@ def _joint_rows(
     for leg in LEGS:
         pair = body[c.HULL], body[leg], shape[c.HULL], shape[leg]
         held, setting = row(given.joints, leg - 1), row(given.setting, leg - 1)
-        joint[leg], rows[leg] = materialise(
-            joint_solver.prepared(held, setting, *pair, given.max_motor), shape[leg].one
+        joint[leg], rows[leg] = keep_each(
+            joint_solver.prepared(held, setting, *pair, given.max_motor)
         )
         twist = joint[leg].motor + joint[leg].limit
         body[c.HULL], body[leg] = joint_solver.applied(
@@ -122,10 +122,9 @@ def velocities_solved(
     """
     shape = [row(given.shape, i) for i in range(3)]
     body = [row(bodies, i) for i in range(3)]
-    one = shape[c.HULL].one
     contact_rows, impulses = {}, {}
     if touching:
-        contact_rows, impulses = _contact_rows(bodies, given, touching, one)
+        contact_rows, impulses = _contact_rows(bodies, given, touching)
     for i in touching:
         for contact_row, impulse in zip(contact_rows[i], impulses[i], strict=True):
             body[i] = contact_solver.pushed(body[i], contact_row, impulse, shape[i])
@@ -150,7 +149,7 @@ def velocities_solved(
         return body, joint, impulses
 
     body, joint, impulses = jax.lax.fori_loop(
-        0, c.VELOCITY_ITERATIONS, iteration, (materialise(body, one), joint, impulses)
+        0, c.VELOCITY_ITERATIONS, iteration, (keep_each(body), joint, impulses)
     )
     contacts = given.contacts
     if touching:

@@ -21,7 +21,7 @@ from dmaml_jax.envs.lunar_lander.exact.contacts import (
 )
 from dmaml_jax.envs.lunar_lander.exact.solver import Constraints
 from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed, settings
-from dmaml_jax.envs.lunar_lander.numerics import Keep, materialise, run_time_one
+from dmaml_jax.envs.lunar_lander.numerics import keep_each
 from dmaml_jax.envs.lunar_lander.terrain import edge, edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, where
 
@@ -76,7 +76,6 @@ def stepped_lane(
     max_motor: Scalar,
     *,
     hull_contacts: bool,
-    one: Any,
 ) -> World:
     """The world 0.02 s later.
 
@@ -88,13 +87,12 @@ def stepped_lane(
         gravity: downwards, m/s².
         max_motor: angular impulse of a leg's motor in a step, N m s.
         hull_contacts: whether the hull's contacts are solved, or only seen.
-        one: see `materialise`.
     """
-    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
+    shape, setting = shapes(terrain.dtype), settings(terrain.dtype)
     alive = world.awake & ~world.over  # what is at its end is not solved any more
-    world, found, odd_first = materialise(collided(world, terrain, shape), one)
+    world, found, odd_first = keep_each(collided(world, terrain, shape))
     start = world.bodies
-    bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
+    bodies = keep_each(accelerated(start, shape, force, torque, gravity))
     given = Constraints(
         joints=world.joints,
         contacts=world.contacts,
@@ -138,16 +136,14 @@ def launched_lane(
     torque: Scalar,
     gravity: Scalar,
     max_motor: Scalar,
-    *,
-    one: Any,
 ) -> World:
     """The new world 0.02 s later; arguments as `stepped`'s.
 
     It hangs more than six metres above the highest ground and cannot fall more than two
     in a step: what is left of `stepped` is the joints, and the meeting of edges.
     """
-    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
-    start = materialise(world.bodies, one)
+    shape, setting = shapes(terrain.dtype), settings(terrain.dtype)
+    start = keep_each(world.bodies)
     given = Constraints(
         joints=world.joints,
         contacts=world.contacts,
@@ -157,7 +153,7 @@ def launched_lane(
         setting=setting,
         max_motor=max_motor,
     )
-    bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
+    bodies = keep_each(accelerated(start, shape, force, torque, gravity))
     bodies, joints, _ = solver.velocities_solved(bodies, given, touching=())
     bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
     bodies, _ = solver.positions_solved(
@@ -235,10 +231,8 @@ def stepped(
     max_motor: Scalar,
     *,
     hull_contacts: bool,
-    keep: Keep,
 ) -> World:
     """`stepped_lane` of many lanes, which are the last axis of every array."""
-    del keep
     step = functools.partial(stepped_lane, hull_contacts=hull_contacts)
     return _every_lane(step)(world, terrain, force, torque, gravity, max_motor)
 
@@ -250,20 +244,10 @@ def launched(
     torque: Scalar,
     gravity: Scalar,
     max_motor: Scalar,
-    *,
-    keep: Keep,
 ) -> World:
     """`launched_lane` of many lanes, which are the last axis of every array."""
-    del keep
     return _every_lane(launched_lane)(world, terrain, force, torque, gravity, max_motor)
 
 
 def _every_lane(step: Callable[..., World]) -> Callable[..., World]:
-    def lane(one: jax.Array | None, *args: Any) -> World:
-        return step(*args, one=one)
-
-    def lanes(world: World, *args: Any) -> World:
-        one = run_time_one(world.sleep_times[0])
-        return jax.vmap(lane, -1, -1)(one, world, *args)
-
-    return lanes
+    return jax.vmap(step, -1, -1)

@@ -10,7 +10,7 @@ from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, moved
 from dmaml_jax.envs.lunar_lander.fast.contacts import SIDES, corner, legs_touch
 from dmaml_jax.envs.lunar_lander.fast.position import pushed_out
-from dmaml_jax.envs.lunar_lander.numerics import Keep
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import Ground
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
@@ -42,7 +42,7 @@ class Legs(struct.PyTreeNode):
 
 
 def corner_heights(
-    centre: Vector, q: Vector, ground: Ground, keep: Keep
+    centre: Vector, q: Vector, ground: Ground
 ) -> tuple[jax.Array, Vector]:
     """How high the bottom corners are over the edges below them, and the normals there.
 
@@ -50,7 +50,6 @@ def corner_heights(
         centre: of the legs, `[2, L]`.
         q: rotations of the legs, `[2, L]`.
         ground: below the legs.
-        keep: see `keeper`.
 
     Returns:
         Heights in m and normals of the edges, both by corner and leg, `[2, 2, L]`.
@@ -76,9 +75,7 @@ def impact_time(before: jax.Array, after: jax.Array) -> jax.Array:
     return jnp.where(at_once, 0, time)
 
 
-def stopped(
-    time: jax.Array, start: Pose, end: Legs, ground: Ground, keep: Keep
-) -> Legs:
+def stopped(time: jax.Array, start: Pose, end: Legs, ground: Ground) -> Legs:
     """Both legs after their impacts.
 
     Args:
@@ -86,7 +83,6 @@ def stopped(
         start: poses at the beginning of the step, `[2, L]`.
         end: the legs at its end, if nothing stops them.
         ground: below the legs at the beginning.
-        keep: see `keeper`.
     """
     after = end.body
     there = keep(
@@ -98,7 +94,7 @@ def stopped(
     q = keep(rotation(there.angle))
     hit = time < 1
     now = legs_touch(there.centre, q, ground) & hit
-    halted = moved(_landed(there, q, ground, keep), (1 - time) * c.TIME_STEP)
+    halted = moved(_landed(there, q, ground), (1 - time) * c.TIME_STEP)
     return Legs(
         where(hit, halted, after),
         end.touching | now,
@@ -106,15 +102,15 @@ def stopped(
     )
 
 
-def _landed(leg: Body, q: Vector, ground: Ground, keep: Keep) -> Body:
+def _landed(leg: Body, q: Vector, ground: Ground) -> Body:
     """Legs at their impacts, pushed out and stopped at their lowest corners."""
-    heights, ups = corner_heights(leg.centre, q, ground, keep)
+    heights, ups = corner_heights(leg.centre, q, ground)
     second = heights[1] < heights[0]
     up = keep(where(second, ups[1], ups[0]))
     base, side = ground.vertices[1], jnp.where(second, 1, -1).astype(up.x.dtype)
     pose = Pose(leg.centre, leg.angle)
     for _ in range(2):
-        pose, _ = pushed_out(pose, side, base, up, c.IMPACT_BAUMGARTE, keep)
+        pose, _ = pushed_out(pose, side, base, up, c.IMPACT_BAUMGARTE)
     point = corner(pose.centre, rotation(pose.angle), side)
     gap = dot(point - base, up)
     lever = keep(point - up * (gap * 0.5) - pose.centre)
@@ -127,19 +123,17 @@ def _landed(leg: Body, q: Vector, ground: Ground, keep: Keep) -> Body:
         most = FRICTION * normal
         speed = dot(leg.velocity, along) + arms[1] * leg.spin
         new = keep(jnp.clip(tangent - masses[1] * speed, -most, most))
-        leg, tangent = _kicked(leg, along, arms[1], new - tangent, keep), new
+        leg, tangent = _kicked(leg, along, arms[1], new - tangent), new
         speed = dot(leg.velocity, up) + arms[0] * leg.spin
         new = keep(jnp.maximum(normal - masses[0] * speed, 0))
-        return _kicked(leg, up, arms[0], new - normal, keep), new, tangent
+        return _kicked(leg, up, arms[0], new - normal), new, tangent
 
     nothing = jnp.zeros_like(leg.angle)
     begin = (leg.replace(centre=pose.centre, angle=pose.angle), nothing, nothing)
     return jax.lax.fori_loop(0, IMPACT_ITERATIONS, iteration, begin)[0]
 
 
-def _kicked(
-    leg: Body, direction: Vector, arm: jax.Array, size: jax.Array, keep: Keep
-) -> Body:
+def _kicked(leg: Body, direction: Vector, arm: jax.Array, size: jax.Array) -> Body:
     velocity = leg.velocity + direction * (size * INVERSE_MASS)
     spin = leg.spin + INVERSE_INERTIA * arm * size
     velocity, spin = keep((velocity, spin))

@@ -9,7 +9,7 @@ from dmaml_jax.envs.lunar_lander import joints
 from dmaml_jax.envs.lunar_lander.bodies import Pose
 from dmaml_jax.envs.lunar_lander.fast.contacts import corner
 from dmaml_jax.envs.lunar_lander.fast.standing import Feet
-from dmaml_jax.envs.lunar_lander.numerics import Keep
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot, rotation, where
 
 POSITION_PASSES = 3
@@ -29,7 +29,6 @@ def pushed_out(
     base: Vector,
     up: Vector,
     baumgarte: float,
-    keep: Keep,
     touches: jax.Array | None = None,
 ) -> tuple[Pose, jax.Array]:
     """Push legs out of the ground at one corner each; also tell the gaps there, m.
@@ -40,7 +39,6 @@ def pushed_out(
         base: a point of the edge under it.
         up: the normal of the edge.
         baumgarte: the share of the depth that is corrected.
-        keep: see `keeper`.
         touches: which corners are on the ground, all by default.
     """
     place = keep(corner(leg.centre, rotation(leg.angle), side))
@@ -57,9 +55,7 @@ def pushed_out(
     return keep(Pose(centre, angle)), gap
 
 
-def placed(
-    hull: Pose, legs: Pose, side: jax.Array, feet: Feet | None, keep: Keep
-) -> Placing:
+def placed(hull: Pose, legs: Pose, side: jax.Array, feet: Feet | None) -> Placing:
     """Poses after at most three position iterations, and whether they sufficed."""
 
     def iteration(carry: tuple[Placing, jax.Array]) -> tuple[Placing, jax.Array]:
@@ -73,11 +69,10 @@ def placed(
                 feet.base,
                 feet.up[i],
                 c.BAUMGARTE,
-                keep,
                 feet.touches[i],
             )
             well &= jnp.min(gap, axis=0) >= -3 * c.LINEAR_SLOP
-        hull, legs, fits = joints.placed(side, hull, legs, keep)
+        hull, legs, fits = joints.placed(side, hull, legs)
         after = where(before.well, before, Placing(hull, legs, well & fits))
         return after, passes + 1
 

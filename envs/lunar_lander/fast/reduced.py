@@ -25,7 +25,7 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.fast.standing import Feet
-from dmaml_jax.envs.lunar_lander.numerics import Keep
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
@@ -94,7 +94,7 @@ class FootRows(struct.PyTreeNode):
     held_step: jax.Array
 
 
-def masses(ways: Vector, keep: Keep) -> Masses:
+def masses(ways: Vector) -> Masses:
     """The inverse mass matrix of bodies whose centres lie at `ways` from P."""
     mass = rows(1 / np.array(c.INVERSE_MASSES), ways.x)
     inertia = rows(1 / np.array(c.INVERSE_INERTIAS), ways.x)
@@ -152,7 +152,7 @@ def _of_own_leg(like: jax.Array) -> jax.Array:
     return jnp.asarray(own.reshape(2, *(1,) * (like.ndim - 2), 2, 1))
 
 
-def joint_rows(m: Masses, iterations: int, keep: Keep) -> JointRows:
+def joint_rows(m: Masses, iterations: int) -> JointRows:
     """The joints' rows; a sweep stands for a number of Box2D's iterations."""
     like = m.inverse_inertias[1:]
     turns = _of_own_leg(like) * jnp.ones_like(like)
@@ -164,7 +164,7 @@ def joint_rows(m: Masses, iterations: int, keep: Keep) -> JointRows:
 
 
 def foot_rows(
-    m: Masses, joint: JointRows, feet: Feet, centre: Vector, iterations: int, keep: Keep
+    m: Masses, joint: JointRows, feet: Feet, centre: Vector, iterations: int
 ) -> FootRows:
     """The rows of the feet, with their legs free and held by their limits.
 
@@ -174,7 +174,6 @@ def foot_rows(
         feet: where they stand.
         centre: of the legs, `[2, L]`.
         iterations: of Box2D, for which a sweep stands.
-        keep: see `keeper`.
     """
     along = right_of(feet.up)
     direction = Vector(

@@ -10,7 +10,7 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.fast.contacts import SIDES, corner
-from dmaml_jax.envs.lunar_lander.numerics import Keep
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import Ground
 from dmaml_jax.envs.lunar_lander.vectors import Vector, dot, where
 
@@ -63,7 +63,6 @@ def stood(
     ground: Ground,
     touching: jax.Array,
     impulses: jax.Array,
-    keep: Keep,
 ) -> tuple[Feet, jax.Array]:
     """Where the feet stand on the ground, and how high their lowest corners are, m.
 
@@ -77,7 +76,6 @@ def stood(
         touching: whether the left and the right edge touches each leg, `[2, 2, L]`.
         impulses: last step's normal and tangential ones by corner and by left and right
             edge, N s, `[2, 2, 2, 2, L]`.
-        keep: see `keeper`.
     """
     base = ground.vertices[1]
     places = keep(corner(centre, q, SIDES))

@@ -12,7 +12,7 @@ from dmaml_jax.envs.lunar_lander.fast import reduced
 from dmaml_jax.envs.lunar_lander.fast.reduced import FootRows, JointRows, Masses
 from dmaml_jax.envs.lunar_lander.fast.standing import Feet
 from dmaml_jax.envs.lunar_lander.joints import Joint
-from dmaml_jax.envs.lunar_lander.numerics import Keep
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
@@ -107,18 +107,18 @@ def limited(joints: Joint, angle: jax.Array) -> Joint:
     return joints.replace(side=side, limit=jnp.where(kept, joints.limit, 0))
 
 
-def velocities(given: Given, keep: Keep, *, on_ground: bool) -> Moved:
+def velocities(given: Given, *, on_ground: bool) -> Moved:
     """Velocities and impulses after the sweeps; in the air fewer are needed."""
     sweeps = GROUND_SWEEPS if on_ground else FLIGHT_SWEEPS
     iterations = c.VELOCITY_ITERATIONS // sweeps
-    m = reduced.masses(given.ways, keep)
+    m = reduced.masses(given.ways)
     velocity, spin = _remembered(given, on_ground=on_ground)
-    spin, motors = _first_motors(given, spin, keep)
+    spin, motors = _first_motors(given, spin)
     start = keep(reduced.projected(m, keep(velocity), spin))
-    joint = reduced.joint_rows(m, iterations, keep)
+    joint = reduced.joint_rows(m, iterations)
     foot = None
     if on_ground:
-        foot = reduced.foot_rows(m, joint, given.feet, given.centre, iterations, keep)
+        foot = reduced.foot_rows(m, joint, given.feet, given.centre, iterations)
     impulses = given.feet.impulses
     limits = given.joints.limit
     begin = _Sweep(
@@ -130,7 +130,7 @@ def velocities(given: Given, keep: Keep, *, on_ground: bool) -> Moved:
             for k in range(2)
         ],
     )
-    sweep = _sweep(given, joint, foot, iterations, keep)
+    sweep = _sweep(given, joint, foot, iterations)
     end = jax.lax.fori_loop(0, sweeps, lambda _, carry: sweep(carry), begin)
     motion = end.motion
     if on_ground:
@@ -181,9 +181,7 @@ def _of_feet(
     return total, jnp.sum(moment, axis=0)
 
 
-def _first_motors(
-    given: Given, spin: jax.Array, keep: Keep
-) -> tuple[jax.Array, list[jax.Array]]:
+def _first_motors(given: Given, spin: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
     """Before the joints are together the motors work on the bodies as they are."""
     spins, motors = [spin[i] for i in range(3)], [given.joints.motor[k] for k in (0, 1)]
     for k in ORDER:
@@ -196,9 +194,7 @@ def _first_motors(
     return jnp.stack(spins), motors
 
 
-def _sweep(
-    given: Given, joint: JointRows, foot: FootRows | None, iterations: int, keep: Keep
-):
+def _sweep(given: Given, joint: JointRows, foot: FootRows | None, iterations: int):
     """One sweep: the motor and the limit of each leg, then the feet of each."""
     side = given.joints.side
     limits = jnp.array([-jnp.inf, jnp.inf], given.spin.dtype)

@@ -45,7 +45,7 @@ from dmaml_jax.envs.lunar_lander.fast.velocity import (
 )
 from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed
 from dmaml_jax.envs.lunar_lander.lanes import where_needed
-from dmaml_jax.envs.lunar_lander.numerics import Keep
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import Ground, ground_below
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, rotation
 
@@ -104,7 +104,6 @@ def stepped(
     max_motor: jax.Array,
     *,
     hull_contacts: bool,
-    keep: Keep,
 ) -> FastWorld:
     """The world 0.02 s later.
 
@@ -116,7 +115,6 @@ def stepped(
         gravity: downwards, m/s², `[L]`.
         max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
         hull_contacts: of no meaning here: the hull's contacts only end the episode.
-        keep: see `keeper`.
     """
     alive = world.awake & ~world.over
     start = keep(world.bodies)
@@ -126,7 +124,7 @@ def stepped(
     touches = keep(legs_touch(legs.centre, q[1:], ground))
     flags = flags_after(world.flags[1:], by_side(world.touching, ground), touches)
     feet, height = stood(
-        legs.centre, q[1:], ground, touches, by_side(world.impulses, ground), keep
+        legs.centre, q[1:], ground, touches, by_side(world.impulses, ground)
     )
     bodies = accelerated(start, force, torque, gravity)
     given = Given(
@@ -144,17 +142,17 @@ def stepped(
     stands = keep(alive & jnp.any(feet.touches, axis=(0, 1)))
     solved = where_needed(
         stands,
-        velocities(given, keep, on_ground=False),
-        functools.partial(velocities, keep=keep, on_ground=True),
+        velocities(given, on_ground=False),
+        functools.partial(velocities, on_ground=True),
         given,
     )
     end = moved(start.replace(velocity=solved.velocity, spin=solved.spin), c.TIME_STEP)
-    end, satisfied = _positioned(keep(end), solved.joints, feet, alive, stands, keep)
+    end, satisfied = _positioned(keep(end), solved.joints, feet, alive, stands)
     end, sleep_times, asleep = keep(fallen_asleep(end, world.sleep_times, satisfied))
     end, touches, flags = _halted(
-        legs, end, height, ground, touches, flags, alive & ~asleep, keep
+        legs, end, height, ground, touches, flags, alive & ~asleep
     )
-    gap = keep(hull_height(end, terrain, keep))
+    gap = keep(hull_height(end, terrain))
     feet = feet.replace(impulses=solved.impulses)
     return FastWorld(
         bodies=end,
@@ -176,8 +174,6 @@ def launched(
     torque: Scalar,
     gravity: Scalar,
     max_motor: jax.Array,
-    *,
-    keep: Keep,
 ) -> FastWorld:
     """The new world 0.02 s later, in the air; arguments as `stepped`'s."""
     start = world.bodies
@@ -201,17 +197,17 @@ def launched(
         ),
         max_motor=max_motor,
     )
-    solved = velocities(keep(given), keep, on_ground=False)
+    solved = velocities(keep(given), on_ground=False)
     end = moved(start.replace(velocity=solved.velocity, spin=solved.spin), c.TIME_STEP)
     hull, legs = Pose(end.centre[0], end.angle[0]), Pose(end.centre[1:], end.angle[1:])
-    placing = placed(hull, legs, solved.joints.side, None, keep)
+    placing = placed(hull, legs, solved.joints.side, None)
     bodies = _with_poses(end, placing)
     never = jnp.zeros(terrain.shape[1:], bool)
     bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, never)
     return world.replace(bodies=bodies, joints=solved.joints, sleep_times=sleep_times)
 
 
-def hull_height(bodies: Body, terrain: jax.Array, keep: Keep) -> jax.Array:
+def hull_height(bodies: Body, terrain: jax.Array) -> jax.Array:
     """The gap between hull and ground, m, `[L]`."""
     hull = Pose(bodies.centre[c.HULL], bodies.angle[c.HULL])
     ground = keep(ground_below(terrain, hull.centre.x))
@@ -232,16 +228,15 @@ def _positioned(
     feet: Feet,
     alive: jax.Array,
     stands: jax.Array,
-    keep: Keep,
 ) -> tuple[Body, jax.Array]:
     """Poses after the position iterations; in the air one is nearly always enough."""
     hull = Pose(bodies.centre[0], bodies.angle[0])
     legs = Pose(bodies.centre[1:], bodies.angle[1:])
-    first = Placing(*joint_solver.placed(joints.side, hull, legs, keep))
+    first = Placing(*joint_solver.placed(joints.side, hull, legs))
     placing = where_needed(
         alive & (stands | ~first.well),
         first,
-        functools.partial(placed, keep=keep),
+        placed,
         *(hull, legs, joints.side, feet),
     )
     return _with_poses(bodies, placing), placing.well | ~alive
@@ -255,18 +250,17 @@ def _halted(
     touches: jax.Array,
     flags: jax.Array,
     may: jax.Array,
-    keep: Keep,
 ) -> tuple[Body, jax.Array, jax.Array]:
     """Bodies, touched edges and flags after the impacts of legs, where any may be."""
     body = jax.tree.map(lambda leaf: leaf[1:], end)
-    after, _ = corner_heights(body.centre, rotation(body.angle), ground, keep)
+    after, _ = corner_heights(body.centre, rotation(body.angle), ground)
     time = impact_time(before, jnp.minimum(after[0], after[1]))
     time = keep(jnp.where(may, time, 1))
     legs = Legs(body, touches, flags)
     legs = where_needed(
         jnp.any(time < 1, axis=0),
         legs,
-        functools.partial(stopped, keep=keep),
+        stopped,
         *(time, start, legs, ground),
     )
 
