@@ -8,17 +8,19 @@ import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.numerics import keep_each
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
     cross,
     dot,
+    fixed,
     length,
     rotation,
     rows,
     stacked,
     turn,
+    where,
 )
 
 
@@ -69,23 +71,44 @@ class Shape(struct.PyTreeNode):
 
 
 def shapes(dtype: Any) -> Shape:
-    """Hull and both legs, as rows."""
+    """Hull and both legs, as rows of NumPy's arrays."""
 
     def vectors(pairs: Any) -> Vector:
-        pairs = np.asarray(pairs)
-        return Vector(
-            jnp.asarray(pairs[..., 0], dtype), jnp.asarray(pairs[..., 1], dtype)
-        )
+        pairs = np.asarray(pairs, dtype)
+        return fixed(pairs[..., 0], pairs[..., 1])
 
     return Shape(
         vertices=vectors(c.VERTICES),
         normals=vectors(c.NORMALS),
-        corners=jnp.asarray(c.NUM_CORNERS, jnp.int32),
+        corners=np.asarray(c.NUM_CORNERS, np.int32),
         centre=vectors(c.CENTRES),
-        inverse_mass=jnp.asarray(c.INVERSE_MASSES, dtype),
-        inverse_inertia=jnp.asarray(c.INVERSE_INERTIAS, dtype),
-        friction=jnp.asarray(c.FRICTIONS, dtype),
+        inverse_mass=np.asarray(c.INVERSE_MASSES, dtype),
+        inverse_inertia=np.asarray(c.INVERSE_INERTIAS, dtype),
+        friction=np.asarray(c.FRICTIONS, dtype),
     )
+
+
+def across(shape: Shape, lanes: int = 1) -> Shape:
+    """Rows of shapes with their vertices as first axis, `[6, 3, 1]`.
+
+    Args:
+        shape: see `shapes`.
+        lanes: how many axes follow the bodies'.
+    """
+
+    def turned(leaf: np.ndarray) -> np.ndarray:
+        return leaf.T.reshape(*leaf.T.shape, *(1,) * lanes)
+
+    return jax.tree.map(turned, shape)
+
+
+def hull_or_leg(is_hull: jax.Array, dtype: Any) -> Shape:
+    """The shape of each of many bodies, which are the last axis."""
+    hull, leg = (
+        jax.tree.map(lambda leaf, i=i: leaf[i][..., None], shapes(dtype))
+        for i in (c.HULL, c.FIRST_LEG)
+    )
+    return where(is_hull, hull, leg)
 
 
 def created(dtype: Any) -> Body:
@@ -107,9 +130,9 @@ def created(dtype: Any) -> Body:
     )
 
 
-def origin(body: Body, shape: Shape) -> tuple[Vector, Vector]:
+def origin(body: Body | Pose, shape: Shape) -> tuple[Vector, Vector]:
     """The pose of a body's frame: the origin's position and the rotation."""
-    q = keep_each(rotation(body.angle))
+    q = keep(rotation(body.angle))
     return body.centre - turn(q, shape.centre), q
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, Shape
-from dmaml_jax.envs.lunar_lander.numerics import keep, keep_each
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
@@ -27,6 +28,8 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     turn,
     where,
 )
+
+ORDER = (1, 0)  # of the legs' joints: Box2D solves the newest one first
 
 
 class Joint(struct.PyTreeNode):
@@ -84,8 +87,8 @@ class JointRow(struct.PyTreeNode):
 def settings(dtype: Any) -> JointSetting:
     """The joints of both legs, as rows."""
 
-    def rows(values: Any) -> jax.Array:
-        return jnp.asarray(values, dtype)
+    def rows(values: Any) -> np.ndarray:
+        return np.asarray(values, dtype)
 
     hull_x, hull_y = c.HULL_CENTRE
     return JointSetting(
@@ -93,8 +96,8 @@ def settings(dtype: Any) -> JointSetting:
         lower=rows(c.LOWER_ANGLES),
         upper=rows(c.UPPER_ANGLES),
         motor_speed=rows(c.MOTOR_SPEEDS),
-        anchor_a=Vector(rows([-hull_x, -hull_x]), rows([-hull_y, -hull_y])),
-        anchor_b=Vector(
+        anchor_a=fixed(rows([-hull_x, -hull_x]), rows([-hull_y, -hull_y])),
+        anchor_b=fixed(
             rows([anchor[0] for anchor in c.LEG_ANCHORS]),
             rows([anchor[1] for anchor in c.LEG_ANCHORS]),
         ),
@@ -135,8 +138,9 @@ def prepared(
     max_motor: Scalar,
 ) -> tuple[Joint, JointRow]:
     """Find the limit's state at the present angle, and what the iterations need."""
-    lever_a = keep_each(turn(rotation(hull.angle), setting.anchor_a))
-    lever_b = keep_each(turn(rotation(leg.angle), setting.anchor_b))
+    lever_a = turn(rotation(hull.angle), setting.anchor_a)
+    lever_b = turn(rotation(leg.angle), setting.anchor_b)
+    lever_a, lever_b = keep((lever_a, lever_b))
     i_a, i_b = a.inverse_inertia, b.inverse_inertia
     k11, k12, k22 = _point_matrix(lever_a, lever_b, a, b)
     k13 = -lever_a.y * i_a - lever_b.y * i_b
@@ -189,10 +193,10 @@ def velocity_solved(
 ) -> tuple[Joint, Body, Body]:
     """One velocity iteration: the motor, then limit and anchors together."""
     wanted = joint.motor - row.motor_mass * (leg.spin - hull.spin - row.motor_speed)
-    motor = keep_each(jnp.clip(wanted, -row.max_motor, row.max_motor))
+    motor = keep(jnp.clip(wanted, -row.max_motor, row.max_motor))
     twist = motor - joint.motor
-    spin_a = keep_each(hull.spin - a.inverse_inertia * twist)
-    spin_b = keep_each(leg.spin + b.inverse_inertia * twist)
+    spin_a = hull.spin - a.inverse_inertia * twist
+    spin_b = leg.spin + b.inverse_inertia * twist
 
     drift = (
         leg.velocity
@@ -200,11 +204,12 @@ def velocity_solved(
         - hull.velocity
         - swept(spin_a, row.lever_a)
     )
-    x, y, z = keep_each(drift.x), keep_each(drift.y), spin_b - spin_a
+    spin_a, spin_b, drift = keep((spin_a, spin_b, drift))
+    x, y, z = drift.x, drift.y, spin_b - spin_a
     m11, m12, m13, m22, m23, m33 = row.inverse
     limit = joint.limit - (m13 * x + m23 * y + m33 * z)
     holds = ((joint.side < 0) & (limit >= 0)) | ((joint.side > 0) & (limit <= 0))
-    limit = keep_each(jnp.where(holds, limit, 0))
+    limit = jnp.where(holds, limit, 0)
     # A limit that lets go leaves the anchors to the smaller matrix.
     rest = Vector(joint.limit * row.coupling.x - x, joint.limit * row.coupling.y - y)
     n11, n12, n22 = row.point_inverse
@@ -213,7 +218,7 @@ def velocity_solved(
         Vector(-(m11 * x + m12 * y + m13 * z), -(m12 * x + m22 * y + m23 * z)),
         Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y),
     )
-    push = keep_each(push)
+    limit, push = keep((limit, push))
     hull, leg = applied(
         hull.replace(spin=spin_a),
         leg.replace(spin=spin_b),
@@ -224,47 +229,7 @@ def velocity_solved(
         limit - joint.limit,
     )
     solved = joint.replace(impulse=joint.impulse + push, limit=limit, motor=motor)
-    return keep_each((solved, hull, leg))
-
-
-def position_solved_old(
-    joint: Joint,
-    setting: JointSetting,
-    hull: Body,
-    leg: Body,
-    a: Shape,
-    b: Shape,
-) -> tuple[Body, Body, jax.Array]:
-    """One position iteration, limit before anchors; and whether both were well."""
-    i_a, i_b = a.inverse_inertia, b.inverse_inertia
-    angle = leg.angle - hull.angle - setting.reference
-    at_lower, at_upper = joint.side < 0, joint.side > 0
-    error = jnp.where(at_lower, angle - setting.lower, angle - setting.upper)
-    lower = jnp.clip(error + c.ANGULAR_SLOP, -c.MAX_ANGULAR_CORRECTION, 0)
-    upper = jnp.clip(error - c.ANGULAR_SLOP, 0, c.MAX_ANGULAR_CORRECTION)
-    correction = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))
-    angular_error = jnp.where(at_lower, -error, jnp.where(at_upper, error, 0))
-    twist = -correction / (i_a + i_b)
-    angle_a = keep_each(hull.angle - i_a * twist)
-    angle_b = keep_each(leg.angle + i_b * twist)
-
-    lever_a = keep_each(turn(rotation(angle_a), setting.anchor_a))
-    lever_b = keep_each(turn(rotation(angle_b), setting.anchor_b))
-    apart = keep_each(leg.centre + lever_b - hull.centre - lever_a)
-    n11, n12, n22 = _point_inverse(*_point_matrix(lever_a, lever_b, a, b))
-    push = -Vector(n11 * apart.x + n12 * apart.y, n12 * apart.x + n22 * apart.y)
-    push = keep_each(push)
-    hull = hull.replace(
-        centre=hull.centre - push * a.inverse_mass,
-        angle=angle_a - i_a * cross(lever_a, push),
-    )
-    leg = leg.replace(
-        centre=leg.centre + push * b.inverse_mass,
-        angle=angle_b + i_b * cross(lever_b, push),
-    )
-    well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
-    hull, leg = keep_each((hull, leg))
-    return hull, leg, well
+    return keep((solved, hull, leg))
 
 
 def placed(side: jax.Array, hull: Pose, legs: Pose) -> tuple[Pose, Pose, jax.Array]:
@@ -276,7 +241,7 @@ def placed(side: jax.Array, hull: Pose, legs: Pose) -> tuple[Pose, Pose, jax.Arr
         legs: their poses, `[2, L]`.
     """
     well, poses = [], [row(legs, k) for k in range(2)]
-    for k in (1, 0):  # the newest joint first
+    for k in ORDER:
         hull, poses[k], fits = _one_placed(k, side[k], hull, poses[k])
         well.append(fits)
     return hull, stacked(*poses), well[0] & well[1]

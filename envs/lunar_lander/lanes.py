@@ -68,6 +68,24 @@ def _broadcast(size: int, batched: Any, args: Any) -> Any:
     return jax.tree.map(rows, args, tuple(batched))
 
 
+def repeated(
+    going: Callable[[Any], jax.Array], step: Callable[[Any], Any], begin: Tree
+) -> Tree:
+    """A loop until every lane is done; a lane that is keeps what it has.
+
+    Args:
+        going: whether each lane goes on.
+        step: makes the next values of all lanes.
+        begin: the first values, every leaf with all lanes.
+    """
+
+    def onward(carry: Any) -> Any:
+        go = going(carry)
+        return jax.tree.map(lambda x, y: jnp.where(go, x, y), step(carry), carry)
+
+    return jax.lax.while_loop(lambda carry: jnp.any(going(carry)), onward, begin)
+
+
 def where_needed(
     needed: jax.Array, cheap: Tree, costly: Callable[..., Tree], *args: Any
 ) -> Tree:

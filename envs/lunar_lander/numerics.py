@@ -27,9 +27,13 @@ def keep(tree: Tree) -> Tree:
     kinds = [x.dtype for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]
     dtype = kinds[0] if kinds else jnp.float32
     floats = [i for i, x in enumerate(leaves) if x.dtype in (dtype, bool)]
-    rows = [leaves[i].astype(dtype).reshape(-1, leaves[i].shape[-1]) for i in floats]
+    rows = [leaves[i].astype(dtype).reshape(-1, *leaves[i].shape[-1:]) for i in floats]
     # One kernel for all leaves: each has a cost of its own to compile and to run.
-    packed = _divided(jnp.concatenate(rows) if len(rows) > 1 else rows[0])
+    packed = jnp.concatenate(rows) if len(rows) > 1 else rows[0]
+    # XLA would leave a division by 1 out. It does not see that a value held between 1
+    # and 1 is 1; should it learn to, the step grows long and its test fails.
+    one = np.ones((), dtype)
+    packed = packed / jax.lax.clamp(one, packed, one)
     begin = 0
     for i, part in zip(floats, rows, strict=True):
         end = begin + part.shape[0]
@@ -37,24 +41,6 @@ def keep(tree: Tree) -> Tree:
         leaves[i] = leaf > 0.5 if leaves[i].dtype == bool else leaf
         begin = end
     return jax.tree.unflatten(structure, leaves)
-
-
-def keep_each(tree: Tree) -> Tree:
-    """`keep` for code of one lane under a `vmap`; truth values stay as they are."""
-    if jax.default_backend() != "cpu":
-        return tree
-
-    def kept(leaf: jax.Array) -> jax.Array:
-        return _divided(leaf) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-    return jax.tree.map(kept, tree)
-
-
-def _divided(x: jax.Array) -> jax.Array:
-    # XLA would leave a division by 1 out. It does not see that a value held between 1
-    # and 1 is 1; should it learn to, the step grows long and its test fails.
-    one = np.ones((), x.dtype)
-    return x / jax.lax.clamp(one, x, one)
 
 
 # Coefficients of least greatest error on ±π/2, in powers of the angle's square.

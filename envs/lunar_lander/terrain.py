@@ -2,14 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
-    leading,
     left_of,
+    nth,
+    numbers,
     unit,
 )
 
@@ -40,15 +40,17 @@ def smoothed(heights: jax.Array) -> jax.Array:
 
 
 def edge(terrain: jax.Array, index: jax.Array) -> Edge:
-    """The edge of one number, chosen without a gather."""
-    vertices = jnp.arange(c.NUM_VERTICES)
-    zero = jnp.zeros((), terrain.dtype)
+    """The edges of some numbers.
 
-    def height(vertex: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.where(vertices == vertex, terrain, zero))
-
+    Args:
+        terrain: heights of the vertices, m, `[11, …]`.
+        index: the edges' numbers.
+    """
     x = index.astype(terrain.dtype) * c.EDGE_WIDTH
-    return Edge(Vector(x, height(index)), Vector(x + c.EDGE_WIDTH, height(index + 1)))
+    return Edge(
+        Vector(x, nth(terrain, index)),
+        Vector(x + c.EDGE_WIDTH, nth(terrain, index + 1)),
+    )
 
 
 def edges_below(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -86,12 +88,8 @@ def ground_below(terrain: jax.Array, x: jax.Array) -> Ground:
     """
     left = jnp.floor((x - c.EDGE_WIDTH / 2) / c.EDGE_WIDTH)
     left = jnp.clip(left, 0, c.NUM_EDGES - 2)
-    ones = (1,) * x.ndim
-    numbers = left + np.arange(3, dtype=left.dtype).reshape(3, *ones)
-    # Chosen by comparison with every vertex: a gather would go lane by lane.
-    every = np.arange(c.NUM_VERTICES, dtype=left.dtype).reshape(-1, 1, *ones)
-    heights = jnp.where(numbers == every, leading(terrain, x.ndim), 0)
-    vertices = Vector(numbers * c.EDGE_WIDTH, jnp.sum(heights, axis=0))
+    index = left + numbers(3, left).astype(left.dtype)
+    vertices = Vector(index * c.EDGE_WIDTH, nth(terrain, index))
     ups = left_of(unit(vertices[1:] - vertices[:-1]))
     odd = left - 2 * jnp.floor(left / 2) == 1
     return Ground(vertices, ups, odd)

@@ -118,6 +118,39 @@ def rows(values: Any, like: jax.Array) -> jax.Array:
     return jnp.broadcast_to(values[..., None], (*values.shape, like.shape[-1]))
 
 
-def leading(array: jax.Array, count: int) -> jax.Array:
-    """The array with axes of length 1 after its first one: `[k, 1, …, 1, L]`."""
-    return array.reshape(array.shape[0], *(1,) * count, *array.shape[1:])
+def over(tree: Tree, like: jax.Array) -> Tree:
+    """Rows with axes put in behind the first one, as many as `like` needs.
+
+    Args:
+        tree: of arrays `[k, …]`, whose rows have fewer axes than `like`, or as many.
+        like: what the rows are to be combined with.
+    """
+
+    def widened(leaf: Any) -> Any:
+        between = (1,) * (like.ndim - leaf.ndim + 1)
+        return leaf.reshape(leaf.shape[0], *between, *leaf.shape[1:])
+
+    return jax.tree.map(widened, tree)
+
+
+def numbers(count: int, like: jax.Array) -> np.ndarray:
+    """0, 1, …, each as a row that goes with `like`, `[count, 1, …, 1]`."""
+    return np.arange(count, dtype=np.int32).reshape(count, *(1,) * like.ndim)
+
+
+def nth(tree: Tree, index: jax.Array) -> Tree:
+    """The rows of one number in every lane, chosen without a gather."""
+
+    def chosen(leaf: Any) -> jax.Array:
+        there = numbers(leaf.shape[0], index).astype(index.dtype) == index
+        return jnp.sum(jnp.where(there, leaf, 0), axis=0, dtype=leaf.dtype)
+
+    return jax.tree.map(chosen, over(tree, index))
+
+
+def first_least(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The least of the rows' values, and the number of the first row that has it."""
+    least = jnp.min(values, axis=0)
+    count = values.shape[0]
+    every = jnp.where(values == least, numbers(count, least), count - 1)
+    return least, jnp.min(every, axis=0)

@@ -13,7 +13,7 @@ from flax import struct
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
 from dmaml_jax.envs.lunar_lander.exact.contacts import Contact, Manifold, world_plane
-from dmaml_jax.envs.lunar_lander.numerics import keep_each
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
@@ -57,7 +57,7 @@ class ContactRow(struct.PyTreeNode):
 
 def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
     """What the iterations need of a contact in the body's present pose."""
-    position, q, facing, plane = keep_each(world_plane(found, body, shape))
+    position, q, facing, plane = keep(world_plane(found, body, shape))
     normal = where(found.body_face, -facing, facing)
     tangent = right_of(normal)
     mass, inertia = shape.inverse_mass, shape.inverse_inertia
@@ -68,13 +68,13 @@ def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
         surfaces = clip + facing * (c.SKIN - gap), clip - facing * c.SKIN
         return (surfaces[0] + surfaces[1]) * 0.5 - body.centre
 
-    levers = keep_each((lever(found.points[0]), lever(found.points[1])))
-    arms = keep_each((cross(levers[0], normal), cross(levers[1], normal)))
+    levers = keep((lever(found.points[0]), lever(found.points[1])))
+    arms = keep((cross(levers[0], normal), cross(levers[1], normal)))
     tangent_arms = cross(levers[0], tangent), cross(levers[1], tangent)
     k11 = mass + inertia * arms[0] * arms[0]
     k12 = mass + inertia * arms[0] * arms[1]
     k22 = mass + inertia * arms[1] * arms[1]
-    determinant = keep_each(k11 * k22 - k12 * k12)
+    determinant = keep(k11 * k22 - k12 * k12)
     # Of two points that say nearly the same only the first one is solved.
     block = (found.count == 2) & (k11 * k11 < c.MAX_CONDITION * determinant)
     scale = 1 / jnp.where(block, determinant, 1)
@@ -149,13 +149,13 @@ def velocity_solved(
         old, limit = impulses.tangents[i], shape.friction * impulses.normals[i]
         speed = along + spin * row.tangent_arms[i]
         new = jnp.clip(old - row.tangent_masses[i] * speed, -limit, limit)
-        new = keep_each(new)
+        new = keep(new)
         along = along + mass * (new - old)
-        spin = keep_each(spin + inertia * row.tangent_arms[i] * (new - old))
+        spin = spin + inertia * row.tangent_arms[i] * (new - old)
         tangents.append(new)
 
     away = dot(body.velocity, row.normal)
-    speeds = [keep_each(away + spin * arm) for arm in row.normal_arms]
+    spin, *speeds = keep([spin, *(away + spin * arm for arm in row.normal_arms)])
     normals = _normals(impulses.normals, row, speeds)
     change = [normals[i] - impulses.normals[i] for i in range(2)]
     push = row.normal * (change[0] + change[1]) + tangent * (
@@ -165,7 +165,7 @@ def velocity_solved(
         row.normal_arms[0] * change[0] + row.normal_arms[1] * change[1]
     )
     body = body.replace(velocity=body.velocity + push * mass, spin=spin)
-    return Impulses(normals, (tangents[0], tangents[1])), keep_each(body)
+    return Impulses(normals, (tangents[0], tangents[1])), keep(body)
 
 
 def _normals(
@@ -178,8 +178,9 @@ def _normals(
     alone = jnp.maximum(old[0] - row.normal_masses[0] * speeds[0], 0)
     k11, k12, k22 = row.matrix
     h11, h12, h22 = row.inverse
-    b1 = keep_each(speeds[0] - (k11 * old[0] + k12 * old[1]))
-    b2 = keep_each(speeds[1] - (k12 * old[0] + k22 * old[1]))
+    b1 = speeds[0] - (k11 * old[0] + k12 * old[1])
+    b2 = speeds[1] - (k12 * old[0] + k22 * old[1])
+    b1, b2 = keep((b1, b2))
     both = -(h11 * b1 + h12 * b2), -(h12 * b1 + h22 * b2)
     first, second = -row.normal_masses[0] * b1, -row.normal_masses[1] * b2
     both_fit = (both[0] >= 0) & (both[1] >= 0)
@@ -191,4 +192,4 @@ def _normals(
     chosen = where(second_fits, (zero, second), chosen)
     chosen = where(first_fits, (first, zero), chosen)
     chosen = where(both_fit, both, chosen)
-    return keep_each(where(row.block, chosen, (alone, zero)))
+    return keep(where(row.block, chosen, (alone, zero)))

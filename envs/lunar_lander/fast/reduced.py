@@ -30,8 +30,8 @@ from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
     dot,
-    leading,
     left_of,
+    over,
     right_of,
     rows,
 )
@@ -122,9 +122,7 @@ def motion(
         hull_turn: angular momentum of the hull, `[…, L]`.
         leg_turns: angular momenta of the legs, `[2, …, L]`.
     """
-    between = leg_turns.ndim - 2
-    shares = Vector(leading(m.shares.x, between), leading(m.shares.y, between))
-    inverse = leading(m.inverse_inertias, between)
+    shares, inverse = over((m.shares, m.inverse_inertias), leg_turns[0])
     rest = push - shares[0] * hull_turn
     rest = rest - shares[1] * leg_turns[0] - shares[2] * leg_turns[1]
     n11, n12, n22 = m.inverse
