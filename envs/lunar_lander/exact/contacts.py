@@ -157,7 +157,7 @@ def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
     corner, outward = nth((vertices, normals), chosen)
     ends_of_face = keep((corner, nth(vertices, following)))
     ends_of_edge = (edge.start, edge.end)
-    ground = where(front, ends_of_edge, ends_of_edge[::-1])
+    ground = where(front, ends_of_edge, (edge.end, edge.start))
     plane, normal, segment = keep(
         (
             where(body_face, ends_of_face, ground),

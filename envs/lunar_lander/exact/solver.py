@@ -77,7 +77,8 @@ def _joint_rows(
     """Joints with their limits, their rows, and bodies after last step's impulses."""
     dtype = given.max_motor.dtype
     shape, setting = shapes(dtype), joint_solver.settings(dtype)
-    body, joint, rows = list(body), [row(given.joints, k) for k in range(2)], [None] * 2
+    body, joint = list(body), [row(given.joints, k) for k in range(2)]
+    rows: list[Any] = [None, None]
     for k in joint_solver.ORDER:
         a, b = row(shape, c.HULL), row(shape, 1 + k)
         joint[k], rows[k] = joint_solver.prepared(

@@ -83,7 +83,7 @@ def stepped(
     force: Vector,
     torque: Scalar,
     gravity: Scalar,
-    max_motor: Scalar,
+    max_motor: jax.Array,
     *,
     hull_contacts: bool,
 ) -> World:
