@@ -8,16 +8,19 @@ import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
     cross,
     dot,
+    fixed,
     length,
     rotation,
+    rows,
     stacked,
     turn,
+    where,
 )
 
 
@@ -37,6 +40,13 @@ class Body(struct.PyTreeNode):
     spin: Any
 
 
+class Pose(struct.PyTreeNode):
+    """Where a body is: its centre of mass, m, and its angle, rad."""
+
+    centre: Vector
+    angle: jax.Array
+
+
 class Shape(struct.PyTreeNode):
     """What never changes of a body: a convex polygon with a skin.
 
@@ -49,7 +59,6 @@ class Shape(struct.PyTreeNode):
         inverse_mass: 1/kg.
         inverse_inertia: 1/(kg m²).
         friction: with the ground.
-        one: see `materialise`.
     """
 
     vertices: Vector
@@ -59,28 +68,47 @@ class Shape(struct.PyTreeNode):
     inverse_mass: Any
     inverse_inertia: Any
     friction: Any
-    one: Any
 
 
-def shapes(dtype: Any, one: jax.Array | None = None) -> Shape:
-    """Hull and both legs, as rows; `one` as `materialise` wants it."""
+def shapes(dtype: Any) -> Shape:
+    """Hull and both legs, as rows of NumPy's arrays."""
 
     def vectors(pairs: Any) -> Vector:
-        pairs = np.asarray(pairs)
-        return Vector(
-            jnp.asarray(pairs[..., 0], dtype), jnp.asarray(pairs[..., 1], dtype)
-        )
+        pairs = np.asarray(pairs, dtype)
+        return fixed(pairs[..., 0], pairs[..., 1])
 
     return Shape(
         vertices=vectors(c.VERTICES),
         normals=vectors(c.NORMALS),
-        corners=jnp.asarray(c.NUM_CORNERS, jnp.int32),
+        corners=np.asarray(c.NUM_CORNERS, np.int32),
         centre=vectors(c.CENTRES),
-        inverse_mass=jnp.asarray(c.INVERSE_MASSES, dtype),
-        inverse_inertia=jnp.asarray(c.INVERSE_INERTIAS, dtype),
-        friction=jnp.asarray(c.FRICTIONS, dtype),
-        one=None if one is None else jnp.broadcast_to(one.astype(dtype), (3,)),
+        inverse_mass=np.asarray(c.INVERSE_MASSES, dtype),
+        inverse_inertia=np.asarray(c.INVERSE_INERTIAS, dtype),
+        friction=np.asarray(c.FRICTIONS, dtype),
     )
+
+
+def across(shape: Shape, lanes: int = 1) -> Shape:
+    """Rows of shapes with their vertices as first axis, `[6, 3, 1]`.
+
+    Args:
+        shape: see `shapes`.
+        lanes: how many axes follow the bodies'.
+    """
+
+    def turned(leaf: np.ndarray) -> np.ndarray:
+        return leaf.T.reshape(*leaf.T.shape, *(1,) * lanes)
+
+    return jax.tree.map(turned, shape)
+
+
+def hull_or_leg(is_hull: jax.Array, dtype: Any) -> Shape:
+    """The shape of each of many bodies, which are the last axis."""
+    hull, leg = (
+        jax.tree.map(lambda leaf, i=i: leaf[i][..., None], shapes(dtype))
+        for i in (c.HULL, c.FIRST_LEG)
+    )
+    return where(is_hull, hull, leg)
 
 
 def created(dtype: Any) -> Body:
@@ -102,9 +130,9 @@ def created(dtype: Any) -> Body:
     )
 
 
-def origin(body: Body, shape: Shape) -> tuple[Vector, Vector]:
+def origin(body: Body | Pose, shape: Shape) -> tuple[Vector, Vector]:
     """The pose of a body's frame: the origin's position and the rotation."""
-    q = materialise(rotation(body.angle), shape.one)
+    q = keep(rotation(body.angle))
     return body.centre - turn(q, shape.centre), q
 
 
@@ -136,3 +164,48 @@ def is_slow(body: Body) -> jax.Array:
     return (body.spin**2 <= c.SLEEP_SPIN**2) & (
         dot(body.velocity, body.velocity) <= c.SLEEP_SPEED**2
     )
+
+
+def pose(body: Body) -> Pose:
+    """Where a body is."""
+    return Pose(body.centre, body.angle)
+
+
+def accelerated(bodies: Body, force: Vector, torque: Scalar, gravity: Scalar) -> Body:
+    """Velocities after gravity on all bodies, and force and torque on the hull.
+
+    Args:
+        bodies: leaves `[3, L]`.
+        force: on the hull's centre, N, `[L]`.
+        torque: on the hull, N m, `[L]`.
+        gravity: downwards, m/s², `[L]`.
+    """
+    mass = rows((c.INVERSE_MASSES[c.HULL], 0, 0), bodies.angle)
+    inertia = rows((c.INVERSE_INERTIAS[c.HULL], 0, 0), bodies.angle)
+    pull = Vector(mass * force.x, mass * force.y - gravity)
+    return bodies.replace(
+        velocity=bodies.velocity + pull * c.TIME_STEP,
+        spin=bodies.spin + (c.TIME_STEP * inertia) * torque,
+    )
+
+
+def fallen_asleep(
+    bodies: Body, sleep_times: jax.Array, satisfied: jax.Array
+) -> tuple[Body, jax.Array, jax.Array]:
+    """Bodies, their times of rest (s), and whether they fell asleep, then at rest.
+
+    Args:
+        bodies: leaves `[3, L]`.
+        sleep_times: how long each has been at rest, s, `[3, L]`.
+        satisfied: whether the positions are as the constraints want them, `[L]`.
+    """
+    sleep_times = jnp.where(is_slow(bodies), sleep_times + c.TIME_STEP, 0)
+    asleep = satisfied & (jnp.min(sleep_times, axis=0) >= c.TIME_TO_SLEEP)
+    velocity = bodies.velocity
+    at_rest = bodies.replace(
+        velocity=Vector(
+            jnp.where(asleep, 0, velocity.x), jnp.where(asleep, 0, velocity.y)
+        ),
+        spin=jnp.where(asleep, 0, bodies.spin),
+    )
+    return at_rest, sleep_times, asleep

@@ -44,16 +44,16 @@ def fired(
     main_engine_power: Scalar,
     side_engine_power: Scalar,
 ) -> Body:
-    """The hull after the impulses of its engines.
+    """The hull after the impulses of the engines; lanes may follow every axis.
 
     Args:
         hull: before them.
         shape: of the hull.
-        main: power of the main engine, 0 or 0.5…1.
+        main: power of the main engine, 0 or 0.5 to 1.
         side: power of the side engines, signed.
         dispersion: two numbers in ±1 that blur where and how the engines push, `[2]`.
-        main_engine_power: kg/s; times the lever below in m it is an impulse in N s.
-        side_engine_power: likewise.
+        main_engine_power: in kg/s; times the lever below in m it is an impulse in N s.
+        side_engine_power: in kg/s; times the lever below in m it is an impulse in N s.
     """
     blur = dispersion.astype(hull.angle.dtype) / c.SCALE
     position, q = origin(hull, shape)

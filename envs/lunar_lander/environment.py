@@ -1,27 +1,29 @@
 """The environment: state, parameters, reset, step, observation and reward."""
 
-import functools
+import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
+from jax.typing import DTypeLike
 
 from dmaml_jax.envs.base import Described, Solver
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import engines
-from dmaml_jax.envs.lunar_lander.bodies import origin, shapes
-from dmaml_jax.envs.lunar_lander.exact import world
-from dmaml_jax.envs.lunar_lander.fast import world as fast
-from dmaml_jax.envs.lunar_lander.numerics import materialise, run_time_one
+from dmaml_jax.envs.lunar_lander.dynamics import (
+    SOLVERS,
+    advancing,
+    hull_origin,
+    launching,
+    observed,
+)
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.parameters import EnvParams, EnvState
 from dmaml_jax.envs.lunar_lander.terrain import smoothed
-from dmaml_jax.envs.lunar_lander.vectors import Vector, length, row
+from dmaml_jax.envs.lunar_lander.vectors import where
 
-SOLVERS: dict[str, Any] = {"exact": world, "fast": fast}
 WIND_INDEX_RANGE = 9999
 
 
@@ -41,6 +43,17 @@ _SOLVERS = {
     ),
     "exact": Solver("lunarlander-exact", "Box2D's, step by step"),
 }
+
+
+def _arrays(params: EnvParams, dtype: DTypeLike) -> EnvParams:
+    """The parameters as arrays; they may have been Python's numbers."""
+
+    def array(name: str) -> jax.Array:
+        kind = bool if name == "enable_wind" else dtype
+        return jnp.asarray(getattr(params, name), kind)
+
+    names = [field.name for field in dataclasses.fields(params)]
+    return EnvParams(**{name: array(name) for name in names})
 
 
 class LunarLander(Described[EnvState, EnvParams]):
@@ -121,7 +134,13 @@ class LunarLander(Described[EnvState, EnvParams]):
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array]:
         """`step_env` with given noise; see `advance`."""
         moved, reward = self.advance(state, action, dispersion, params)
-        return self.absorbed(state, moved, reward, params)[:4]
+        # As `absorbed` does it, but what every leaf of the state asks is kept.
+        over = self.is_terminated(state, params) | self.is_truncated(state, params)
+        over = keep(over[None])[0]
+        state = where(over, state, moved)
+        reward = jnp.where(over, 0, reward)
+        obs, state = jax.lax.stop_gradient((self.get_obs(state), state))
+        return obs, state, reward, keep(self.is_terminated(state, params)[None])[0]
 
     def reset_env(
         self, key: jax.Array, params: EnvParams
@@ -156,22 +175,19 @@ class LunarLander(Described[EnvState, EnvParams]):
             wind_index: moments of the wind and of the turbulence, int, `[2]`.
             params: of the task.
         """
+        dtype = terrain.dtype
         state = EnvState(
             world=SOLVERS[self.solver].new_world(terrain),
             terrain=terrain,
             wind_index=wind_index,
-            shaping=jnp.zeros((), terrain.dtype),
+            shaping=jnp.zeros((), dtype),
             time=jnp.zeros((), jnp.int32),
         )
         nothing = jnp.zeros((2,) if self.continuous else (), jnp.int32)
-        still = jnp.zeros(2, terrain.dtype)
-        state, _ = self._advanced(
-            state,
-            nothing,
-            still,
-            params,
-            force=initial_force,
-            stepped=SOLVERS[self.solver].launched,
+        still = jnp.zeros(2, dtype)
+        launched = launching(self.solver, self.continuous)
+        state, _ = launched(
+            state, nothing, still, _arrays(params, dtype), initial_force.astype(dtype)
         )
         return replace(state, time=jnp.zeros((), jnp.int32))
 
@@ -194,71 +210,15 @@ class LunarLander(Described[EnvState, EnvParams]):
         Returns:
             The state after it, and the reward.
         """
-        stepped = functools.partial(
-            SOLVERS[self.solver].stepped, hull_contacts=self.hull_contacts
-        )
-        force = jnp.zeros(2, state.terrain.dtype)
-        return self._advanced(state, action, dispersion, params, force, stepped)
-
-    def _advanced(
-        self,
-        state: EnvState,
-        action: jax.Array,
-        dispersion: jax.Array,
-        params: EnvParams,
-        force: jax.Array,
-        stepped: Callable[..., Any],
-    ) -> tuple[EnvState, jax.Array]:
-        """One step of the physics `stepped`, with a force on the hull, N, `[2]`."""
         dtype = state.terrain.dtype
-        thrust = (
-            engines.continuous_thrust if self.continuous else engines.discrete_thrust
+        advanced = advancing(self.solver, self.continuous, self.hull_contacts)
+        return advanced(
+            jax.tree.map(jnp.asarray, state),
+            jnp.asarray(action),
+            dispersion,
+            _arrays(params, dtype),
+            jnp.zeros(2, dtype),
         )
-        main, side = (power.astype(dtype) for power in thrust(action))
-        hull, shape = row(state.world.bodies, c.HULL), row(shapes(dtype), c.HULL)
-        powers = params.main_engine_power, params.side_engine_power
-        hull = engines.fired(hull, shape, main, side, dispersion, *powers)
-        bodies = jax.tree.map(
-            lambda leaf, new: leaf.at[c.HULL].set(new), state.world.bodies, hull
-        )
-
-        flying = ~jnp.any(state.world.flags[c.FIRST_LEG :])
-        windy = jnp.asarray(params.enable_wind, bool) & flying
-        gusts = jnp.where(windy, engines.gust(state.wind_index), 0).astype(dtype)
-        push = Vector(params.wind_power * gusts[0], jnp.zeros((), dtype))
-        after = stepped(
-            state.world.replace(bodies=bodies),
-            state.terrain,
-            push + Vector(*force.astype(dtype)),
-            params.turbulence_power * gusts[1],
-            params.gravity,
-            jnp.asarray(c.TIME_STEP * params.leg_spring_torque, dtype),
-            one=run_time_one(state.time),
-        )
-        state = replace(
-            state,
-            world=after,
-            wind_index=state.wind_index + windy.astype(state.wind_index.dtype),
-            time=state.time + 1,
-        )
-        return self._rewarded(state, main, side, params)
-
-    def _rewarded(
-        self, state: EnvState, main: jax.Array, side: jax.Array, params: EnvParams
-    ) -> tuple[EnvState, jax.Array]:
-        x, y, x_dot, y_dot, angle, _, first, second = self.get_obs(state)
-        shaping = (
-            -100 * length(Vector(x, y))
-            - 100 * length(Vector(x_dot, y_dot))
-            - 100 * jnp.abs(angle)
-            + 10 * first
-            + 10 * second
-        )
-        fuel = 0.3 * main + 0.03 * jnp.abs(side)
-        reward = shaping - state.shaping - fuel
-        reward = jnp.where(state.world.over | (jnp.abs(x) >= 1), -100, reward)
-        reward = jnp.where(state.world.awake, reward, 100)
-        return replace(state, shaping=shaping), reward
 
     def get_obs(
         self,
@@ -270,27 +230,12 @@ class LunarLander(Described[EnvState, EnvParams]):
 
         The position is that of the hull's origin, the velocity its centre of mass's.
         """
-        dtype = state.terrain.dtype
-        hull = row(state.world.bodies, c.HULL)
-        shape = row(shapes(dtype, run_time_one(state.time)), c.HULL)
-        position = materialise(origin(hull, shape)[0], shape.one)
-        half_width, half_height, rate = c.WIDTH / 2, c.HEIGHT / 2, 1 / c.TIME_STEP
-        return jnp.stack(
-            [
-                (position.x - half_width) / half_width,
-                (position.y - (c.PAD_HEIGHT + c.LEG_DOWN)) / half_height,
-                hull.velocity.x * (half_width / rate),
-                hull.velocity.y * (half_height / rate),
-                hull.angle,
-                hull.spin * (20 / rate),
-                state.world.flags[c.FIRST_LEG].astype(dtype),
-                state.world.flags[c.SECOND_LEG].astype(dtype),
-            ]
-        )
+        return observed(state)
 
     def is_terminated(self, state: EnvState, params: EnvParams) -> jax.Array:
         """Whether the hull touched the ground, the lander left the sides or rests."""
-        inside = jnp.abs(self.get_obs(state)[0]) < 1
+        half_width = c.WIDTH / 2
+        inside = jnp.abs((hull_origin(state).x - half_width) / half_width) < 1
         # Asked this way round, a state that is no number is over too.
         return ~(inside & ~state.world.over & state.world.awake)
 

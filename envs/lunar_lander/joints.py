@@ -9,21 +9,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, Shape
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Scalar,
     Vector,
     cross,
+    fixed,
     length,
     rotation,
+    row,
+    stacked,
     swept,
     turn,
     where,
 )
+
+ORDER = (1, 0)  # of the legs' joints: Box2D solves the newest one first
 
 
 class Joint(struct.PyTreeNode):
@@ -81,8 +87,8 @@ class JointRow(struct.PyTreeNode):
 def settings(dtype: Any) -> JointSetting:
     """The joints of both legs, as rows."""
 
-    def rows(values: Any) -> jax.Array:
-        return jnp.asarray(values, dtype)
+    def rows(values: Any) -> np.ndarray:
+        return np.asarray(values, dtype)
 
     hull_x, hull_y = c.HULL_CENTRE
     return JointSetting(
@@ -90,8 +96,8 @@ def settings(dtype: Any) -> JointSetting:
         lower=rows(c.LOWER_ANGLES),
         upper=rows(c.UPPER_ANGLES),
         motor_speed=rows(c.MOTOR_SPEEDS),
-        anchor_a=Vector(rows([-hull_x, -hull_x]), rows([-hull_y, -hull_y])),
-        anchor_b=Vector(
+        anchor_a=fixed(rows([-hull_x, -hull_x]), rows([-hull_y, -hull_y])),
+        anchor_b=fixed(
             rows([anchor[0] for anchor in c.LEG_ANCHORS]),
             rows([anchor[1] for anchor in c.LEG_ANCHORS]),
         ),
@@ -132,8 +138,9 @@ def prepared(
     max_motor: Scalar,
 ) -> tuple[Joint, JointRow]:
     """Find the limit's state at the present angle, and what the iterations need."""
-    lever_a = materialise(turn(rotation(hull.angle), setting.anchor_a), a.one)
-    lever_b = materialise(turn(rotation(leg.angle), setting.anchor_b), a.one)
+    lever_a = turn(rotation(hull.angle), setting.anchor_a)
+    lever_b = turn(rotation(leg.angle), setting.anchor_b)
+    lever_a, lever_b = keep((lever_a, lever_b))
     i_a, i_b = a.inverse_inertia, b.inverse_inertia
     k11, k12, k22 = _point_matrix(lever_a, lever_b, a, b)
     k13 = -lever_a.y * i_a - lever_b.y * i_b
@@ -186,10 +193,10 @@ def velocity_solved(
 ) -> tuple[Joint, Body, Body]:
     """One velocity iteration: the motor, then limit and anchors together."""
     wanted = joint.motor - row.motor_mass * (leg.spin - hull.spin - row.motor_speed)
-    motor = materialise(jnp.clip(wanted, -row.max_motor, row.max_motor), a.one)
+    motor = keep(jnp.clip(wanted, -row.max_motor, row.max_motor))
     twist = motor - joint.motor
-    spin_a = materialise(hull.spin - a.inverse_inertia * twist, a.one)
-    spin_b = materialise(leg.spin + b.inverse_inertia * twist, a.one)
+    spin_a = hull.spin - a.inverse_inertia * twist
+    spin_b = leg.spin + b.inverse_inertia * twist
 
     drift = (
         leg.velocity
@@ -197,11 +204,12 @@ def velocity_solved(
         - hull.velocity
         - swept(spin_a, row.lever_a)
     )
-    x, y, z = materialise(drift.x, a.one), materialise(drift.y, a.one), spin_b - spin_a
+    spin_a, spin_b, drift = keep((spin_a, spin_b, drift))
+    x, y, z = drift.x, drift.y, spin_b - spin_a
     m11, m12, m13, m22, m23, m33 = row.inverse
     limit = joint.limit - (m13 * x + m23 * y + m33 * z)
     holds = ((joint.side < 0) & (limit >= 0)) | ((joint.side > 0) & (limit <= 0))
-    limit = materialise(jnp.where(holds, limit, 0), a.one)
+    limit = jnp.where(holds, limit, 0)
     # A limit that lets go leaves the anchors to the smaller matrix.
     rest = Vector(joint.limit * row.coupling.x - x, joint.limit * row.coupling.y - y)
     n11, n12, n22 = row.point_inverse
@@ -210,7 +218,7 @@ def velocity_solved(
         Vector(-(m11 * x + m12 * y + m13 * z), -(m12 * x + m22 * y + m23 * z)),
         Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y),
     )
-    push = materialise(push, a.one)
+    limit, push = keep((limit, push))
     hull, leg = applied(
         hull.replace(spin=spin_a),
         leg.replace(spin=spin_b),
@@ -221,44 +229,54 @@ def velocity_solved(
         limit - joint.limit,
     )
     solved = joint.replace(impulse=joint.impulse + push, limit=limit, motor=motor)
-    return materialise((solved, hull, leg), a.one)
+    return keep((solved, hull, leg))
 
 
-def position_solved(
-    joint: Joint,
-    setting: JointSetting,
-    hull: Body,
-    leg: Body,
-    a: Shape,
-    b: Shape,
-) -> tuple[Body, Body, jax.Array]:
-    """One position iteration, limit before anchors; and whether both were well."""
-    i_a, i_b = a.inverse_inertia, b.inverse_inertia
-    angle = leg.angle - hull.angle - setting.reference
-    at_lower, at_upper = joint.side < 0, joint.side > 0
-    error = jnp.where(at_lower, angle - setting.lower, angle - setting.upper)
-    lower = jnp.clip(error + c.ANGULAR_SLOP, -c.MAX_ANGULAR_CORRECTION, 0)
-    upper = jnp.clip(error - c.ANGULAR_SLOP, 0, c.MAX_ANGULAR_CORRECTION)
-    correction = jnp.where(at_lower, lower, jnp.where(at_upper, upper, 0))
+def placed(side: jax.Array, hull: Pose, legs: Pose) -> tuple[Pose, Pose, jax.Array]:
+    """One position iteration of both joints, and whether both were well, `[L]`.
+
+    Args:
+        side: of the limits, see `Joint`, `[2, L]`.
+        hull: its pose, `[L]`.
+        legs: their poses, `[2, L]`.
+    """
+    well, poses = [], [row(legs, k) for k in range(2)]
+    for k in ORDER:
+        hull, poses[k], fits = _one_placed(k, side[k], hull, poses[k])
+        well.append(fits)
+    return hull, stacked(*poses), well[0] & well[1]
+
+
+def _one_placed(
+    k: int, side: jax.Array, hull: Pose, leg: Pose
+) -> tuple[Pose, Pose, jax.Array]:
+    """One position iteration of the joint of leg k: its limit before its anchors."""
+    mass_a, mass_b = c.INVERSE_MASSES[c.HULL], c.INVERSE_MASSES[1 + k]
+    i_a, i_b = c.INVERSE_INERTIAS[c.HULL], c.INVERSE_INERTIAS[1 + k]
+    angle = leg.angle - hull.angle - c.REFERENCE_ANGLES[k]
+    at_lower, at_upper = side < 0, side > 0
+    error = angle - jnp.where(at_lower, c.LOWER_ANGLES[k], c.UPPER_ANGLES[k])
+    lowest = jnp.where(at_lower, -c.MAX_ANGULAR_CORRECTION, 0)
+    highest = jnp.where(at_upper, c.MAX_ANGULAR_CORRECTION, 0)
+    slop = jnp.where(at_lower, -c.ANGULAR_SLOP, c.ANGULAR_SLOP)
+    twist = jnp.clip(error - slop, lowest, highest) * (1 / (i_a + i_b))
+    angle_a, angle_b = keep((hull.angle + i_a * twist, leg.angle - i_b * twist))
+
+    hull_x, hull_y = c.HULL_CENTRE
+    lever_a = keep(turn(rotation(angle_a), fixed(-hull_x, -hull_y)))
+    lever_b = keep(turn(rotation(angle_b), fixed(*c.LEG_ANCHORS[k])))
+    apart = keep(leg.centre + lever_b - hull.centre - lever_a)
+    k11, k12, k22 = (
+        mass_a + mass_b + lever_a.y * lever_a.y * i_a + lever_b.y * lever_b.y * i_b,
+        -(lever_a.y * lever_a.x * i_a) - lever_b.y * lever_b.x * i_b,
+        mass_a + mass_b + lever_a.x * lever_a.x * i_a + lever_b.x * lever_b.x * i_b,
+    )
+    scale = -1 / (k11 * k22 - k12 * k12)
+    push = Vector(k22 * apart.x - k12 * apart.y, k11 * apart.y - k12 * apart.x) * scale
+    push = keep(push)
+    hull = Pose(hull.centre - push * mass_a, angle_a - i_a * cross(lever_a, push))
+    leg = Pose(leg.centre + push * mass_b, angle_b + i_b * cross(lever_b, push))
     angular_error = jnp.where(at_lower, -error, jnp.where(at_upper, error, 0))
-    twist = -correction / (i_a + i_b)
-    angle_a = materialise(hull.angle - i_a * twist, a.one)
-    angle_b = materialise(leg.angle + i_b * twist, a.one)
-
-    lever_a = materialise(turn(rotation(angle_a), setting.anchor_a), a.one)
-    lever_b = materialise(turn(rotation(angle_b), setting.anchor_b), a.one)
-    apart = materialise(leg.centre + lever_b - hull.centre - lever_a, a.one)
-    n11, n12, n22 = _point_inverse(*_point_matrix(lever_a, lever_b, a, b))
-    push = -Vector(n11 * apart.x + n12 * apart.y, n12 * apart.x + n22 * apart.y)
-    push = materialise(push, a.one)
-    hull = hull.replace(
-        centre=hull.centre - push * a.inverse_mass,
-        angle=angle_a - i_a * cross(lever_a, push),
-    )
-    leg = leg.replace(
-        centre=leg.centre + push * b.inverse_mass,
-        angle=angle_b + i_b * cross(lever_b, push),
-    )
     well = (length(apart) <= c.LINEAR_SLOP) & (angular_error <= c.ANGULAR_SLOP)
-    hull, leg = materialise((hull, leg), a.one)
+    hull, leg = keep((hull, leg))
     return hull, leg, well

@@ -1,13 +1,15 @@
-"""Costly work for the few lanes of a batch that need it.
+"""Many landers at once, with their lanes as the last axis of every array.
 
-Under `vmap` a conditional computes both of its branches in every lane, and a loop runs
-until its slowest lane is done. Most landers fly, and few of those that stand are hit at
-the same moment; so the lanes that need the costly function are gathered into groups,
-and only these compute it. Nested `vmap`s become one batch first.
+The physics is written for arrays `[..., L]` of L lanes: legs, corners and edges are
+leading axes, and the processor's vectors run along the lanes. An environment is a
+function of one lane, though, which its users put under `vmap`, where the lanes come
+first; `of_one_lane` stands between the two.
 """
 
+import functools
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,27 +18,32 @@ from jax.custom_batching import custom_vmap
 SMALLEST_GROUP = 32
 MOST_GROUPS = 16
 
+Tree = TypeVar("Tree")
 
-def where_needed(
-    needed: Callable[..., jax.Array],
-    cheap: Callable[..., Any],
-    costly: Callable[..., Any],
-) -> Callable[..., Any]:
-    """The function of one lane that is `costly` where `needed`, and else `cheap`.
+
+def of_one_lane(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of one lane whose work is done by a function of many.
+
+    Surrounding `vmap`s, nested ones too, become one axis of lanes. The function is
+    traced once for every number of lanes, wherever it is called.
 
     Args:
-        needed: whether the lane of these arguments needs the costly function.
-        cheap: gives the lane's result otherwise.
-        costly: of the same result. None of the three may close over traced values.
+        function: of arrays, and trees of them, whose last axis are the lanes; it must
+            not close over traced values.
     """
+    compiled = jax.jit(function)
 
+    # Under `vmap` JAX would carry the lanes as the first axis, whose short rows of
+    # three bodies or two legs fill no vector of the processor.
     @custom_vmap
     def lane(*args: Any) -> Any:
-        return jax.lax.cond(needed(*args), costly, cheap, *args)
+        out = compiled(*jax.tree.map(lambda x: x[..., None], args))
+        return jax.tree.map(lambda x: x[..., 0], out)
 
     @custom_vmap
     def lanes(*args: Any) -> Any:
-        return _in_groups(needed, cheap, costly, args)
+        out = compiled(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
+        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), out)
 
     @lane.def_vmap
     def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
@@ -61,26 +68,105 @@ def _broadcast(size: int, batched: Any, args: Any) -> Any:
     return jax.tree.map(rows, args, tuple(batched))
 
 
-def _in_groups(needed: Any, cheap: Any, costly: Any, args: Any) -> Any:
-    """The batch with the costly results of those that need them in their places."""
-    total = jax.tree.leaves(args)[0].shape[0]
-    size = min(total, max(SMALLEST_GROUP, -(-total // MOST_GROUPS)))
-    groups = -(-total // size)
-    need = jax.vmap(needed)(*args)
-    (places,) = jnp.nonzero(need, size=groups * size, fill_value=total)
-    # A group that is not full repeats a lane that needs the work anyway.
-    sources = jnp.where(places < total, places, places[0])
+def repeated(
+    going: Callable[[Any], jax.Array], step: Callable[[Any], Any], begin: Tree
+) -> Tree:
+    """A loop until every lane is done; a lane that is keeps what it has.
+
+    Args:
+        going: whether each lane goes on.
+        step: makes the next values of all lanes.
+        begin: the first values, every leaf with all lanes.
+    """
+
+    def onward(carry: Any) -> Any:
+        go = going(carry)
+        return jax.tree.map(lambda x, y: jnp.where(go, x, y), step(carry), carry)
+
+    return jax.lax.while_loop(lambda carry: jnp.any(going(carry)), onward, begin)
+
+
+def where_needed(
+    needed: jax.Array, cheap: Tree, costly: Callable[..., Tree], *args: Any
+) -> Tree:
+    """What is `costly` in the lanes that need it, and else cheap.
+
+    Most landers fly, and few of those that stand are hit at the same moment. On a CPU
+    the lanes that need the costly function are gathered into groups, and only these
+    compute it. A device with many cores computes it in all lanes at once, since the
+    groups would only follow each other.
+
+    Args:
+        needed: the lanes that need the costly function, `[L]`.
+        cheap: the result of the other lanes, leaves `[..., L]`.
+        costly: gives a result of the same structure from the lanes of `args`.
+        args: the arguments, leaves `[..., L]`.
+    """
+    total = needed.shape[0]
+    if total <= SMALLEST_GROUP or jax.default_backend() != "cpu":
+
+        def some(*args: Any) -> Tree:
+            found = costly(*args)
+            return jax.tree.map(lambda x, y: jnp.where(needed, x, y), found, cheap)
+    else:
+        some = functools.partial(_in_groups, needed, cheap, costly)
+    return jax.lax.cond(jnp.any(needed), some, lambda *_: cheap, *args)
+
+
+def _in_groups(needed: jax.Array, cheap: Any, costly: Any, *args: Any) -> Any:
+    """The costly results of one group of lanes after the other, in their places."""
+    total = needed.shape[0]
+    size = max(SMALLEST_GROUP, -(-total // MOST_GROUPS))
+    room = -(-total // size) * size
+    rank = jnp.cumsum(needed.astype(jnp.int32))  # 1 for the first lane that needs it
+    count = rank[-1]
+    given, as_arguments = _packed(args)
+    others, as_result = _packed(cheap)
 
     def group(carry: Any) -> Any:
         done, out = carry
-        source = jax.lax.dynamic_slice(sources, (done,), (size,))
-        place = jax.lax.dynamic_slice(places, (done,), (size,))
-        found = jax.vmap(costly)(
-            *jax.tree.map(lambda x: jnp.take(x, source, axis=0, mode="clip"), args)
-        )
-        out = jax.tree.map(lambda x, y: x.at[place].set(y, mode="drop"), out, found)
+        # Of the lane that has a rank, the number of lanes with a smaller one. A group
+        # that is not full repeats a lane that needs the work anyway.
+        ranks = jnp.minimum(done + 1 + jnp.arange(size, dtype=jnp.int32), count)
+        source = jnp.sum(rank < ranks[:, None], axis=1, dtype=jnp.int32)
+        chosen = [jnp.take(x, source, axis=-1, mode="clip") for x in given]
+        found, _ = _packed(costly(*as_arguments(chosen)))
+        out = [
+            jax.lax.dynamic_update_slice_in_dim(x, y, done, axis=-1)
+            for x, y in zip(out, found, strict=True)
+        ]
         return done + size, out
 
-    count = jnp.sum(need, dtype=jnp.int32)
-    begin = (jnp.int32(0), jax.vmap(cheap)(*args))
-    return jax.lax.while_loop(lambda carry: carry[0] < count, group, begin)[1]
+    blank = [jnp.zeros((x.shape[0], room), x.dtype) for x in others]
+    begin = (jnp.int32(0), blank)
+    _, out = jax.lax.while_loop(lambda carry: carry[0] < count, group, begin)
+    place = jnp.maximum(rank - 1, 0)
+    found = as_result([jnp.take(x, place, axis=-1, mode="clip") for x in out])
+    return jax.tree.map(lambda x, y: jnp.where(needed, x, y), found, cheap)
+
+
+def _packed(tree: Any) -> tuple[list[jax.Array], Callable[[list[jax.Array]], Any]]:
+    """A tree's leaves as rows of one array for each type, and the way back.
+
+    One array is gathered much faster than its many rows.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    kinds = sorted({leaf.dtype.name for leaf in leaves})
+    of_kind = [[i for i, x in enumerate(leaves) if x.dtype.name == k] for k in kinds]
+    rows = [
+        jnp.concatenate([leaves[i].reshape(-1, leaves[i].shape[-1]) for i in numbers])
+        for numbers in of_kind
+    ]
+
+    def unpacked(arrays: list[jax.Array]) -> Any:
+        out: list[Any] = [None] * len(leaves)
+        for numbers, array in zip(of_kind, arrays, strict=True):
+            begin = 0
+            for i in numbers:
+                shape = leaves[i].shape[:-1]
+                end = begin + math.prod(shape)
+                out[i] = array[begin:end].reshape(*shape, array.shape[-1])
+                begin = end
+        return jax.tree.unflatten(structure, out)
+
+    return rows, unpacked

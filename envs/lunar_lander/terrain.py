@@ -5,7 +5,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.vectors import Vector
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Vector,
+    left_of,
+    nth,
+    numbers,
+    unit,
+)
 
 
 class Edge(struct.PyTreeNode):
@@ -34,15 +40,17 @@ def smoothed(heights: jax.Array) -> jax.Array:
 
 
 def edge(terrain: jax.Array, index: jax.Array) -> Edge:
-    """The edge of one number, chosen without a gather."""
-    vertices = jnp.arange(c.NUM_VERTICES)
-    zero = jnp.zeros((), terrain.dtype)
+    """The edges of some numbers.
 
-    def height(vertex: jax.Array) -> jax.Array:
-        return jnp.sum(jnp.where(vertices == vertex, terrain, zero))
-
+    Args:
+        terrain: heights of the vertices, m, `[11, …]`.
+        index: the edges' numbers.
+    """
     x = index.astype(terrain.dtype) * c.EDGE_WIDTH
-    return Edge(Vector(x, height(index)), Vector(x + c.EDGE_WIDTH, height(index + 1)))
+    return Edge(
+        Vector(x, nth(terrain, index)),
+        Vector(x + c.EDGE_WIDTH, nth(terrain, index + 1)),
+    )
 
 
 def edges_below(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -54,3 +62,34 @@ def edges_below(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     left = jnp.clip(left, 0, c.NUM_EDGES - 2)
     even = left + left % 2
     return even, 2 * left + 1 - even
+
+
+class Ground(struct.PyTreeNode):
+    """The two neighbouring edges below a body, which cover x ± 1 m: no body is wider.
+
+    Attributes:
+        vertices: where the left edge begins, where both meet, and where the right one
+            ends, `[3, …, L]`.
+        ups: the normals of the left and of the right edge, `[2, …, L]`.
+        left_is_odd: whether the number of the left edge is odd, `[…, L]`.
+    """
+
+    vertices: Vector
+    ups: Vector
+    left_is_odd: jax.Array
+
+
+def ground_below(terrain: jax.Array, x: jax.Array) -> Ground:
+    """The ground below bodies at x.
+
+    Args:
+        terrain: heights of the vertices, m, `[11, L]`.
+        x: of the bodies' centres, m, `[…, L]`.
+    """
+    left = jnp.floor((x - c.EDGE_WIDTH / 2) / c.EDGE_WIDTH)
+    left = jnp.clip(left, 0, c.NUM_EDGES - 2)
+    index = left + numbers(3, left).astype(left.dtype)
+    vertices = Vector(index * c.EDGE_WIDTH, nth(terrain, index))
+    ups = left_of(unit(vertices[1:] - vertices[:-1]))
+    odd = left - 2 * jnp.floor(left / 2) == 1
+    return Ground(vertices, ups, odd)

@@ -14,8 +14,9 @@ from dmaml_jax.envs.lunar_lander.bodies import Body, created, is_slow, shapes
 from dmaml_jax.envs.lunar_lander.exact import broadphase
 from dmaml_jax.envs.lunar_lander.exact.contacts import Contact, Point
 from dmaml_jax.envs.lunar_lander.exact.world import World
-from dmaml_jax.envs.lunar_lander.fast.world import FastWorld
+from dmaml_jax.envs.lunar_lander.fast.world import FastWorld, hull_height
 from dmaml_jax.envs.lunar_lander.joints import Joint
+from dmaml_jax.envs.lunar_lander.lanes import of_one_lane
 from dmaml_jax.envs.lunar_lander.terrain import edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Vector
 
@@ -195,26 +196,33 @@ def _contacts(
     return contact, unusable, first
 
 
-def as_fast(world: World) -> FastWorld:
+def as_fast(world: World, terrain: jax.Array) -> FastWorld:
     """The fast solver's worlds of the exact one's: impulses by the corners' numbers."""
     contacts = jax.tree.map(np.asarray, world.contacts)
     steps = len(contacts.count)
-    normals, tangents = np.zeros((2, steps, 2, 4), np.float32)
+    # By step, kind, corner, even and odd edge, and leg.
+    impulses = np.zeros((steps, 2, 2, 2, 2), np.float32)
     for number, point in enumerate(contacts.points):
         corners = (point.key - 65536) // 256
         there = (contacts.count > number) & (point.key < 2 * 65536) & (corners < 2)
         for row, body, slot in np.argwhere(there[:, c.FIRST_LEG :]):
             place = row, body + c.FIRST_LEG, slot
-            kept = row, body, 2 * corners[place] + slot
-            normals[kept], tangents[kept] = point.normal[place], point.tangent[place]
+            found = point.normal[place], point.tangent[place]
+            impulses[row, :, corners[place], slot, body] = found
+
+    def height(bodies: Body, terrain: jax.Array) -> jax.Array:
+        return hull_height(bodies, terrain)
+
+    gaps = jax.jit(of_one_lane(height))
+    near = jax.vmap(gaps)(world.bodies, terrain) <= 2 * c.SKIN
     return FastWorld(
         bodies=world.bodies,
         joints=world.joints,
-        normals=jnp.asarray(normals),
-        tangents=jnp.asarray(tangents),
-        touching=world.contacts.count[:, c.FIRST_LEG :] > 0,
+        impulses=jnp.asarray(impulses),
+        touching=jnp.swapaxes(world.contacts.count[:, c.FIRST_LEG :] > 0, 1, 2),
         sleep_times=world.sleep_times,
         flags=world.flags,
+        grazing=near,
         over=world.over,
         awake=world.awake,
     )
@@ -289,9 +297,10 @@ def rebuilt_states(
         over=jnp.zeros(len(flags), bool),
         awake=jnp.ones(len(flags), bool),
     )
+    terrain = jnp.asarray(a["terrain_y"], float)[of_step]
     state = EnvState(
-        world=as_fast(world) if env.solver == "fast" else world,
-        terrain=jnp.asarray(a["terrain_y"], float)[of_step],
+        world=as_fast(world, terrain) if env.solver == "fast" else world,
+        terrain=terrain,
         wind_index=jnp.asarray(wind_index, jnp.int32),
         shaping=jnp.zeros(len(flags)),
         time=jnp.asarray(time, jnp.int32),

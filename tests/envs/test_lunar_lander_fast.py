@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import recordings
+from benchmarks import lander_size
 
 from dmaml_jax.envs.lunar_lander import LunarLander
 from dmaml_jax.envs.lunar_lander import constants as c
@@ -67,7 +68,8 @@ def test_single_steps_from_recorded_states(step):
     assert np.median(error[~flight]) < 5e-6
     assert np.quantile(error[~flight], 0.85) < 5e-3
     assert np.mean(over == a["terminated"][rows]) >= 0.99
-    np.testing.assert_allclose(obs[:, 6:], a["contact"][rows], atol=0.02 * LANES)
+    # All were right when this was written; over the whole recording 99.99 % of steps.
+    assert np.mean((obs[:, 6:] > 0.5) == a["contact"][rows]) >= 0.995
 
 
 @pytest.mark.slow
@@ -187,6 +189,29 @@ def test_continuous_actions_reach_the_discrete_ones(start):
     one, other = both(jnp.array([0, 1, 2, 3, 2]), reals)
     np.testing.assert_allclose(other, one, rtol=0, atol=1e-7)
     assert np.max(np.abs(one[0] - one[2])) > 1e-2
+
+
+# Measured: 6,000 and 1,800 equations of the fast one, 10,800 and 2,400 of the exact.
+@pytest.mark.float32
+@pytest.mark.parametrize(
+    ("solver", "step", "reset"),
+    [("fast", 7000, 2500), pytest.param("exact", 12500, 3200, marks=pytest.mark.slow)],
+)
+def test_the_programs_are_short(solver, step, reset):
+    """Traced under vmap; XLA's work grows with every equation."""
+    most = {"step": step, "reset": reset}
+    for name, (function, arguments) in lander_size.programs(solver, LANES).items():
+        traced = jax.jit(function).trace(*arguments)
+        assert lander_size.equations(traced.jaxpr.jaxpr) <= most[name], name
+
+
+@pytest.mark.slow
+@pytest.mark.float32
+def test_xla_copies_nothing():
+    """If `keep` were of no use any more, the compiled step would grow."""
+    function, arguments = lander_size.programs("fast", LANES)["step"]
+    size = lander_size.measured(function, arguments)
+    assert size.fusions <= 750 and size.instructions <= 17_000
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
-from dmaml_jax.envs.lunar_lander.vectors import Vector, turn, where
+from dmaml_jax.envs.lunar_lander.numerics import keep
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Vector,
+    fixed,
+    numbers,
+    over,
+    turn,
+    where,
+)
 
 
 class Box(struct.PyTreeNode):
@@ -41,27 +50,28 @@ class Pairs(struct.PyTreeNode):
 def _box(body: Body, shape: Shape) -> tuple[Box, Vector]:
     """The smallest box of a body with its skin, and its origin."""
     position, q = origin(body, shape)
-    corners = turn(q, shape.vertices) + position
-    skin = Vector(c.SKIN, c.SKIN)
-    lower = Vector(jnp.min(corners.x), jnp.min(corners.y)) - skin
-    upper = Vector(jnp.max(corners.x), jnp.max(corners.y)) + skin
+    corners = keep(turn(q, shape.vertices) + position)
+    skin = fixed(c.SKIN, c.SKIN)
+    lower = Vector(jnp.min(corners.x, axis=0), jnp.min(corners.y, axis=0)) - skin
+    upper = Vector(jnp.max(corners.x, axis=0), jnp.max(corners.y, axis=0)) + skin
     return Box(lower, upper), position
 
 
 def _met(box: Box, terrain: jax.Array) -> jax.Array:
     """The set of edges whose boxes, with their margins, a box meets."""
     margin = c.SKIN + c.BOX_MARGIN
-    left = jnp.arange(c.NUM_EDGES) * jnp.asarray(c.EDGE_WIDTH, terrain.dtype)
-    low = jnp.minimum(terrain[:-1], terrain[1:]) - margin
-    high = jnp.maximum(terrain[:-1], terrain[1:]) + margin
+    edges = numbers(c.NUM_EDGES, box.lower.x)
+    left = edges * np.asarray(c.EDGE_WIDTH, terrain.dtype)
+    low = over(jnp.minimum(terrain[:-1], terrain[1:]) - margin, box.lower.x)
+    high = over(jnp.maximum(terrain[:-1], terrain[1:]) + margin, box.lower.x)
     meets = (
         (left - margin <= box.upper.x)
         & (left + (c.EDGE_WIDTH + margin) >= box.lower.x)
         & (low <= box.upper.y)
         & (high >= box.lower.y)
     )
-    bits = jnp.left_shift(jnp.int32(1), jnp.arange(c.NUM_EDGES, dtype=jnp.int32))
-    return jnp.sum(jnp.where(meets, bits, 0), dtype=jnp.int32)
+    bits = np.left_shift(np.int32(1), edges)
+    return jnp.sum(jnp.where(meets, bits, 0), axis=0, dtype=jnp.int32)
 
 
 def _with_new(pairs: Pairs, terrain: jax.Array) -> Pairs:
@@ -76,8 +86,8 @@ def _with_new(pairs: Pairs, terrain: jax.Array) -> Pairs:
 def created(body: Body, shape: Shape, terrain: jax.Array) -> Pairs:
     """The pairs of a body that was just created."""
     box, _ = _box(body, shape)
-    margin = Vector(c.BOX_MARGIN, c.BOX_MARGIN)
-    none = jnp.int32(0)
+    margin = fixed(c.BOX_MARGIN, c.BOX_MARGIN)
+    none = jnp.zeros(box.lower.x.shape, jnp.int32)
     pairs = Pairs(Box(box.lower - margin, box.upper + margin), none, none)
     return _with_new(pairs, terrain)
 
@@ -104,12 +114,12 @@ def swept(
         & (pairs.box.upper.y >= upper.y)
     )
     ahead = (to - from_) * c.BOX_FORESIGHT
-    margin = Vector(c.BOX_MARGIN, c.BOX_MARGIN)
+    margin = fixed(c.BOX_MARGIN, c.BOX_MARGIN)
     still = jax.tree.map(jnp.zeros_like, ahead)
     renewed = Box(
         lower - margin + lowest(ahead, still), upper + margin + highest(ahead, still)
     )
-    pairs = pairs.replace(box=where(kept, pairs.box, renewed))
+    pairs = pairs.replace(box=keep(where(kept, pairs.box, renewed)))
     return where(kept, pairs, _with_new(pairs, terrain))
 
 

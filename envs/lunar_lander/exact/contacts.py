@@ -13,13 +13,15 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import Edge
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     dot,
+    first_least,
+    nth,
+    over,
     right_of,
-    row,
     turn,
     turn_back,
     unit,
@@ -83,14 +85,6 @@ def no_contact(edge: jax.Array, dtype: Any) -> Contact:
     return Contact(edge, none, (point, point))
 
 
-def _nth(rows: Any, index: jax.Array) -> Any:
-    """The tree of one number among six, chosen without a gather."""
-    chosen = rows[0]
-    for i in range(1, 6):
-        chosen = where(index == i, rows[i], chosen)
-    return chosen
-
-
 # A point of the segment to be clipped: where, its corner's number, its key.
 _End = tuple[Vector, jax.Array, jax.Array]
 
@@ -110,97 +104,122 @@ def _clipped(
     return kept, both | ((inside[0] | inside[1]) & crossing)
 
 
-def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
-    """Where a body touches an edge in its present pose."""
-    position, q = origin(body, shape)
-    one = shape.one
-    vertices = materialise(
-        [position + turn(q, row(shape.vertices, i)) for i in range(6)], one
-    )
-    normals = materialise([turn(q, row(shape.normals, i)) for i in range(6)], one)
+class _Sides(struct.PyTreeNode):
+    """Which sides of body and edge face each other.
 
-    below = materialise(right_of(unit(edge.end - edge.start)), one)
+    Attributes:
+        near: whether no face of either keeps them apart.
+        body_face: whether the body's face is the plane of contact, not the edge.
+        face: number of the body's face that keeps them apart best.
+        incident: number of the body's face that is turned to the edge.
+    """
+
+    near: Any
+    body_face: Any
+    face: Any
+    incident: Any
+
+
+def _sides(vertices: Vector, normals: Vector, upward: Vector, edge: Edge) -> _Sides:
+    """The sides that meet; `upward` is the edge's normal on the body's side."""
+    edge_gap = jnp.min(dot(upward, vertices - edge.start), axis=0)
+    gaps = jnp.minimum(
+        dot(-normals, vertices - edge.start), dot(-normals, vertices - edge.end)
+    )
+    least, face = first_least(-gaps)
+    _, incident = first_least(dot(upward, normals))
+    edge_gap, body_gap = keep((edge_gap, -least))
+    near = (edge_gap <= 2 * c.SKIN) & (body_gap <= 2 * c.SKIN)
+    return _Sides(near, body_gap > 0.98 * edge_gap + 0.001, face, incident)
+
+
+def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
+    """Where bodies touch edges in their present poses.
+
+    Args:
+        body: `[…, L]`.
+        shape: of the bodies; the vertices come first, `[6, …, L]`.
+        edge: two of each body, `[2, …, L]`.
+    """
+    position, q = origin(body, shape)
+    corners, outwards = keep((turn(q, shape.vertices), turn(q, shape.normals)))
+    below = right_of(unit(edge.end - edge.start))
     # The centroids of hull and legs are their centres of mass.
     front = dot(below, body.centre - edge.start) >= 0
-    upward = materialise(where(front, below, -below), one)
-
-    edge_gap = dot(upward, vertices[0] - edge.start)
-    for vertex in vertices[1:]:
-        edge_gap = jnp.minimum(edge_gap, dot(upward, vertex - edge.start))
-    edge_gap = materialise(edge_gap, one)
-
-    def gap(i: int) -> jax.Array:
-        """Between the body's face i and the edge before it."""
-        return jnp.minimum(
-            dot(-normals[i], vertices[i] - edge.start),
-            dot(-normals[i], vertices[i] - edge.end),
-        )
-
-    body_gap, face = gap(0), jnp.int32(0)
-    opposition, incident = dot(upward, normals[0]), jnp.int32(0)
-    for i in range(1, 6):
-        other_gap, other_opposition = gap(i), dot(upward, normals[i])
-        face = jnp.where(other_gap > body_gap, i, face)
-        body_gap = jnp.maximum(body_gap, other_gap)
-        incident = jnp.where(other_opposition < opposition, i, incident)
-        opposition = jnp.minimum(opposition, other_opposition)
-    near = (edge_gap <= 2 * c.SKIN) & (body_gap <= 2 * c.SKIN)
-    body_face = body_gap > 0.98 * edge_gap + 0.001
+    upward = keep(where(front, below, -below))
+    vertices, normals = over((corners + position, outwards), front)
+    sides = _sides(vertices, normals, upward, edge)
+    face, body_face = sides.face, sides.body_face
 
     # The plane of contact belongs to one of the two, the incident segment to the other.
-    chosen = jnp.where(body_face, face, incident)
+    chosen = jnp.where(body_face, face, sides.incident)
     following = jnp.where(chosen + 1 < shape.corners, chosen + 1, 0)
-    sides = list(zip(vertices, vertices[1:] + vertices[:1], normals, strict=True))
-    corner, next_corner, outward = _nth(sides, chosen)
-    ground = where(front, (edge.start, edge.end), (edge.end, edge.start))
-    plane = materialise(where(body_face, (corner, next_corner), ground), one)
-    normal = materialise(where(body_face, outward, upward), one)
-    segment = where(body_face, (edge.start, edge.end), (corner, next_corner))
-    segment = materialise(segment, one)
+    corner, outward = nth((vertices, normals), chosen)
+    ends_of_face = keep((corner, nth(vertices, following)))
+    ends_of_edge = (edge.start, edge.end)
+    ground = where(front, ends_of_edge, (edge.end, edge.start))
+    plane, normal, segment = keep(
+        (
+            where(body_face, ends_of_face, ground),
+            where(body_face, outward, upward),
+            where(body_face, ends_of_edge, ends_of_face),
+        )
+    )
     plane_numbers = (
         jnp.where(body_face, chosen, jnp.where(front, 0, 1)),
         jnp.where(body_face, following, jnp.where(front, 1, 0)),
     )
-
-    def key(number: jax.Array) -> jax.Array:
-        """Of an end of the incident segment."""
-        return 65536 + jnp.where(body_face, face, 256 * number)
-
-    def cut_key(corner: jax.Array) -> Any:
-        """Of a cut at a corner of the plane."""
-        return lambda number: jnp.where(
-            body_face, 65536 + face + 256 * corner, 16777216 + corner + 256 * number
-        )
-
-    ends = (segment[0], chosen, key(chosen)), (segment[1], following, key(following))
-    side = right_of(normal)
-    ends, remains = _clipped(ends, side, dot(side, plane[0]), cut_key(plane_numbers[0]))
-    ends = materialise(ends, one)
-    ends, remains_too = _clipped(
-        ends, -side, dot(-side, plane[1]), cut_key(plane_numbers[1])
-    )
-    ends = materialise(ends, one)
-
+    ends = _keyed(segment, (chosen, following), sides)
+    ends, remains = _cut_off(ends, sides, plane, plane_numbers, normal)
     close = [dot(normal, end[0] - plane[0]) <= 2 * c.SKIN for end in ends]
-    valid = near & remains & remains_too
     first = where(close[0], ends[0], ends[1])
     count = close[0].astype(jnp.int32) + close[1].astype(jnp.int32)
 
     def local(point: Vector) -> Vector:
         return where(body_face, point, turn_back(q, point - position))
 
+    own_normal, own_plane = nth((shape.normals, shape.vertices), face)
     return Manifold(
-        count=jnp.where(valid, count, 0),
+        count=jnp.where(sides.near & remains, count, 0),
         body_face=body_face,
-        normal=where(
-            body_face, _nth([row(shape.normals, i) for i in range(6)], face), normal
-        ),
-        plane=where(
-            body_face, _nth([row(shape.vertices, i) for i in range(6)], face), plane[0]
-        ),
+        normal=where(body_face, own_normal, normal),
+        plane=where(body_face, own_plane, plane[0]),
         points=(local(first[0]), local(ends[1][0])),
         keys=(first[2], ends[1][2]),
     )
+
+
+def _keyed(
+    segment: tuple[Vector, Vector], corners: tuple[Any, Any], sides: _Sides
+) -> tuple[_End, _End]:
+    """The ends of the incident segment with their corners' numbers and keys."""
+
+    def end(i: int) -> _End:
+        key = jnp.where(sides.body_face, sides.face, 256 * corners[i])
+        return segment[i], corners[i], 65536 + key
+
+    return end(0), end(1)
+
+
+def _cut_off(
+    ends: tuple[_End, _End],
+    sides: _Sides,
+    plane: tuple[Vector, Vector],
+    plane_numbers: tuple[Any, Any],
+    normal: Vector,
+) -> tuple[tuple[_End, _End], jax.Array]:
+    """Cut off what of the incident segment is beyond the ends of the plane."""
+    remains = jnp.ones_like(sides.near)
+    for i, side in enumerate((right_of(normal), -right_of(normal))):
+
+        def cut_key(number: jax.Array, i: int = i) -> jax.Array:
+            of_face = 65536 + sides.face + 256 * plane_numbers[i]
+            of_edge = 16777216 + plane_numbers[i] + 256 * number
+            return jnp.where(sides.body_face, of_face, of_edge)
+
+        ends, some = _clipped(ends, side, dot(side, plane[i]), cut_key)
+        ends, remains = keep(ends), remains & some
+    return ends, remains
 
 
 def updated(contact: Contact, found: Manifold) -> Contact:

@@ -5,14 +5,16 @@ edge it is set there, pushed out, its contacts are solved without joints and wit
 memory, and it goes the rest of its way (`b2World::SolveTOI`).
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, moved
+from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, hull_or_leg, moved
 from dmaml_jax.envs.lunar_lander.exact import broadphase
 from dmaml_jax.envs.lunar_lander.exact import velocity as contact_solver
 from dmaml_jax.envs.lunar_lander.exact.broadphase import Pairs
@@ -24,7 +26,8 @@ from dmaml_jax.envs.lunar_lander.exact.contacts import (
 )
 from dmaml_jax.envs.lunar_lander.exact.impact import time_of_impact
 from dmaml_jax.envs.lunar_lander.exact.position import contact_positions_solved
-from dmaml_jax.envs.lunar_lander.lanes import where_needed
+from dmaml_jax.envs.lunar_lander.lanes import repeated, where_needed
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import edge as terrain_edge
 from dmaml_jax.envs.lunar_lander.vectors import row, where
 
@@ -63,12 +66,12 @@ class Way(struct.PyTreeNode):
 def begun(
     start: Body, end: Body, contacts: Contact, pairs: Pairs, flags: jax.Array
 ) -> Way:
-    """The ways of all three bodies, as rows, as if nothing were in them.
+    """The ways of bodies as if nothing were in them.
 
     Args:
-        start: poses at the beginning of the step.
+        start: poses at the beginning of the step, `[…]`.
         end: poses and velocities at its end.
-        contacts: with the even and the odd edge, `[3, 2]`.
+        contacts: with the even and the odd edge, `[2, …]`.
         pairs: see `broadphase`.
         flags: see `Way`.
     """
@@ -79,95 +82,101 @@ def begun(
         contacts=contacts,
         pairs=pairs,
         flag=flags,
-        began=jnp.zeros(3, bool),
-        enabled=jnp.ones((3, 2), bool),
-        impacts=jnp.zeros((3, 2), jnp.int32),
-        done=jnp.zeros(3, bool),
+        began=jnp.zeros_like(flags),
+        enabled=jnp.ones(contacts.edge.shape, bool),
+        impacts=jnp.zeros_like(contacts.edge),
+        done=jnp.zeros_like(flags),
     )
 
 
 def completed(
-    way: Way, shape: Shape, terrain: jax.Array, awake: jax.Array, solved: jax.Array
+    way: Way, terrain: jax.Array, awake: jax.Array, *, hull_contacts: bool
 ) -> Way:
     """The ways of all three bodies with their impacts.
 
     Args:
-        way: as begun.
-        shape: of each body.
-        terrain: heights of the ground's vertices, m, `[11]`.
-        awake: whether there is anything to do.
-        solved: whether an impact moves each body, or only counts, `[3]`.
+        way: as begun, `[3, L]`.
+        terrain: heights of the ground's vertices, m, `[11, L]`.
+        awake: whether there is anything to do, `[L]`.
+        hull_contacts: whether an impact moves the hull, or only counts.
     """
 
-    def near(way: Way, *_: Any) -> jax.Array:
-        known = jax.vmap(jax.vmap(broadphase.is_known, (None, 0)))
-        return jnp.any(known(way.pairs, way.contacts.edge) & ~way.done[:, None])
+    def flat(leaf: jax.Array) -> jax.Array:
+        return leaf.reshape(*leaf.shape[:-2], -1)
 
-    def far(way: Way, *_: Any) -> Way:
-        return way.replace(done=jnp.ones_like(way.done))
+    # Every body goes its way alone: from here on they are lanes like others.
+    three = (3, awake.shape[-1])
+    is_hull = jnp.broadcast_to(np.array([[True], [False], [False]]), three)
+    terrain = jnp.broadcast_to(terrain[:, None], (len(terrain), *three))
+    ways = jax.tree.map(flat, way.replace(done=way.done | ~awake))
+    near = jnp.any(broadphase.is_known(ways.pairs, ways.contacts.edge), axis=0)
+    after = where_needed(
+        near & ~ways.done,
+        ways.replace(done=jnp.ones_like(ways.done)),
+        functools.partial(_walked, hull_contacts=hull_contacts),
+        *(ways, flat(terrain), flat(is_hull)),
+    )
+    return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:-1], *three), after)
 
-    def looked_at(way: Way, shape: Shape, terrain: Any, solved: Any) -> Way:
-        return jax.vmap(_body_completed, (0, 0, None, 0))(way, shape, terrain, solved)
 
-    way = way.replace(done=way.done | ~awake)
-    return where_needed(near, far, looked_at)(way, shape, terrain, solved)
-
-
-def _body_completed(way: Way, shape: Shape, terrain: Any, solved: Any) -> Way:
-    edges = jax.vmap(terrain_edge, (None, 0))(terrain, way.contacts.edge)
+def _walked(
+    way: Way, terrain: jax.Array, is_hull: jax.Array, *, hull_contacts: bool
+) -> Way:
+    """The ways of bodies with their impacts, one after the other."""
+    edges = terrain_edge(terrain, way.contacts.edge)
+    shape = hull_or_leg(is_hull, terrain.dtype)
+    hit = functools.partial(_hit, hull_contacts=hull_contacts)
 
     def impact(way: Way) -> Way:
         odd_first = broadphase.odd_first(way.pairs, *way.contacts.edge)
-        known = jax.vmap(broadphase.is_known, (None, 0))(way.pairs, way.contacts.edge)
+        known = broadphase.is_known(way.pairs, way.contacts.edge)
         wanted = known & way.enabled & (way.impacts <= c.MAX_IMPACTS) & ~way.done
-        t, hit = jax.vmap(time_of_impact, (None, None, None, 0, 0))(
-            way.start, way.end, shape, edges, wanted
-        )
+        t, found = time_of_impact(way.start, way.end, shape, edges, wanted)
         times = jnp.minimum(way.fraction + (1 - way.fraction) * t, 1)
-        times = jnp.where(hit, times, 1)
+        times = jnp.where(found, times, 1)
         odd = jnp.where(odd_first, times[1] <= times[0], times[1] < times[0])
-        return where_needed(_is_hit, _is_missed, _hit)(
-            way, jnp.min(times), odd, shape, terrain, solved
+        time = jnp.min(times, axis=0)
+        missed = way.replace(done=jnp.ones_like(way.done))
+        return where_needed(
+            time < LAST_FRACTION, missed, hit, *(way, time, odd, terrain, is_hull)
         )
 
-    return jax.lax.while_loop(lambda way: ~way.done, impact, way)
-
-
-def _is_hit(way: Way, time: jax.Array, *_: Any) -> jax.Array:
-    return time < LAST_FRACTION
-
-
-def _is_missed(way: Way, *_: Any) -> Way:
-    return way.replace(done=jnp.ones_like(way.done))
+    return repeated(lambda way: ~way.done, impact, way)
 
 
 def _hit(
-    way: Way, time: Any, odd: Any, shape: Shape, terrain: jax.Array, solved: Any
+    way: Way,
+    time: jax.Array,
+    odd: jax.Array,
+    terrain: jax.Array,
+    is_hull: jax.Array,
+    *,
+    hull_contacts: bool,
 ) -> Way:
-    """A body's way after its impact with the odd or the even edge at some time."""
-    edges = jax.vmap(terrain_edge, (None, 0))(terrain, way.contacts.edge)
-    known = jax.vmap(broadphase.is_known, (None, 0))(way.pairs, way.contacts.edge)
+    """Ways after impacts with the odd or the even edge at some times."""
+    edges = terrain_edge(terrain, way.contacts.edge)
+    shape = keep(hull_or_leg(is_hull, terrain.dtype))
+    solved = jnp.ones_like(is_hull) if hull_contacts else ~is_hull
+    known = broadphase.is_known(way.pairs, way.contacts.edge)
     ahead = (time - way.fraction) / (1 - way.fraction)
     there = way.end.replace(
         centre=way.start.centre + (way.end.centre - way.start.centre) * ahead,
         angle=way.start.angle + (way.end.angle - way.start.angle) * ahead,
     )
-    found = jax.vmap(manifold, (None, None, 0))(there, shape, edges)
+    found = manifold(there, shape, edges)
     touches, touched = found.count > 0, way.contacts.count > 0
-    first = jnp.arange(2) == odd.astype(jnp.int32)
+    first = jnp.stack([~odd, odd])
     # The root finder may stop short of the edge; then the contact is left alone.
-    real = jnp.any(touches & first)
+    real = jnp.any(touches & first, axis=0)
     looked_at = first | (known & real)
     begins = looked_at & touches & ~touched
     ends = looked_at & ~touches & touched
     way = way.replace(
-        contacts=jax.vmap(where)(
-            looked_at, jax.vmap(updated)(way.contacts, found), way.contacts
-        ),
+        contacts=where(looked_at, updated(way.contacts, found), way.contacts),
         flag=last_event(way.flag, begins, ends, odd),
-        began=way.began | jnp.any(begins),
+        began=way.began | jnp.any(begins, axis=0),
         enabled=(way.enabled | looked_at) & (real | ~first),
-        impacts=way.impacts + first,
+        impacts=way.impacts + first.astype(way.impacts.dtype),
         done=real & ~solved,
     )
     found = found.replace(count=jnp.where(looked_at, found.count, 0))
@@ -193,9 +202,9 @@ def _stopped(
     body: Body,
     found: Manifold,
     shape: Shape,
-    odd_first: Any,
-    time: Any,
-    stop: Any,
+    odd_first: jax.Array,
+    time: jax.Array,
+    stop: jax.Array,
 ) -> tuple[Body, Body]:
     """A body pushed out at its impact, and after the rest of its way."""
     found = jax.tree.map(lambda leaf: jnp.where(odd_first, leaf[::-1], leaf), found)
@@ -208,8 +217,10 @@ def _stopped(
     def deep(carry: Any) -> jax.Array:
         return stop & ~carry[1] & (carry[2] < c.IMPACT_POSITION_ITERATIONS)
 
-    start, _, _ = jax.lax.while_loop(deep, push, (body, jnp.array(False), jnp.int32(0)))
-    rows = [contact_solver.prepared(row(found, i), start, shape) for i in range(2)]
+    no, passes = jnp.zeros_like(stop), jnp.zeros(stop.shape, jnp.int32)
+    start, _, _ = repeated(deep, push, (body, no, passes))
+    both = keep(contact_solver.prepared(found, start, shape))
+    rows = [row(both, i) for i in range(2)]
     zero = jnp.zeros_like(body.angle)
     none = contact_solver.Impulses((zero, zero), (zero, zero))
 
@@ -226,8 +237,8 @@ def _stopped(
     def moving(carry: Any) -> jax.Array:
         return stop & carry[2] & (carry[3] < c.VELOCITY_ITERATIONS)
 
-    begin = (start, [none, none], jnp.array(True), jnp.int32(0))
-    end, _, _, _ = jax.lax.while_loop(moving, solve, begin)
+    begin = (start, [none, none], ~no, passes)
+    end, _, _, _ = repeated(moving, solve, begin)
     return start, moved(end, time)
 
 

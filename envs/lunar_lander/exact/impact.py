@@ -12,14 +12,18 @@ import jax.numpy as jnp
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
+from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, Shape, origin
+from dmaml_jax.envs.lunar_lander.lanes import repeated
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import Edge
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     dot,
+    first_least,
     length,
+    nth,
+    over,
     right_of,
-    row,
     turn,
     unit,
     where,
@@ -44,75 +48,75 @@ class Axis(struct.PyTreeNode):
     point: Vector
 
 
-def at(start: Body, end: Body, t: Any) -> Body:
-    """The body at a fraction t of its way."""
-    return end.replace(
+def at(start: Body, end: Body, t: jax.Array) -> Pose:
+    """Where a body is at a fraction t of its way."""
+    return Pose(
         centre=start.centre * (1 - t) + end.centre * t,
         angle=start.angle * (1 - t) + end.angle * t,
     )
 
 
-def _vertices(body: Body, shape: Shape) -> list[Vector]:
-    position, q = origin(body, shape)
-    return [position + turn(q, row(shape.vertices, i)) for i in range(6)]
-
-
 def separation(
-    body: Body, shape: Shape, edge: Edge
+    body: Pose, shape: Shape, edge: Edge
 ) -> tuple[jax.Array, jax.Array, Axis]:
-    """Distance of body and edge, whether they overlap, and the axis of the distance."""
-    _, q = origin(body, shape)
-    vertices = _vertices(body, shape)
+    """Distance of bodies and edges, whether they overlap, and the distance's axis."""
+    position, q = origin(body, shape)
+    local, own = over((shape.vertices, shape.normals), body.angle)
+    vertices, outward = keep((position + turn(q, local), turn(q, own)))
     along = edge.end - edge.start
-    below = right_of(unit(along))
-    heights = [dot(below, vertex - edge.start) for vertex in vertices]
-    lowest = highest = heights[0]
-    for height in heights[1:]:
-        lowest, highest = jnp.minimum(lowest, height), jnp.maximum(highest, height)
-    apart = jnp.maximum(lowest, -highest)
+    below = keep(right_of(unit(along)))
+    heights = keep(dot(below, vertices - edge.start))
+    apart = jnp.maximum(jnp.min(heights, axis=0), -jnp.max(heights, axis=0))
 
-    best = jnp.full_like(body.angle, jnp.inf)
-    axis = Axis(jnp.array(False), below, edge.start)
-    ends = (edge.start, edge.end)
-    for vertex, height in zip(vertices, heights, strict=True):
-        t = dot(vertex - edge.start, along) / dot(along, along)
-        beside = (t > 0) & (t < 1)
-        corner = where(t <= 0, edge.start, edge.end)
-        to_corner = vertex - corner
-        distance = jnp.where(beside, jnp.abs(height), length(to_corner))
-        face = where(height >= 0, below, -below), (edge.start + edge.end) * 0.5
-        direction, point = where(beside, face, (unit(to_corner), corner))
-        closer = distance < best
-        axis = where(closer, Axis(jnp.array(False), direction, point), axis)
-        best = jnp.minimum(best, distance)
-    for i in range(6):
-        side = vertices[(i + 1) % 6] - vertices[i]
-        outward = turn(q, row(shape.normals, i))
-        offsets = [dot(outward, end - vertices[i]) for end in ends]
-        apart = jnp.maximum(apart, jnp.minimum(offsets[0], offsets[1]))
-        middle = (row(shape.vertices, i) + row(shape.vertices, (i + 1) % 6)) * 0.5
-        for end, offset in zip(ends, offsets, strict=True):
-            t = dot(end - vertices[i], side)
-            beside = (t > 0) & (t < dot(side, side))
-            distance = jnp.where(beside, jnp.abs(offset), jnp.inf)
-            own = row(shape.normals, i)
-            direction = where(offset >= 0, own, -own)
-            closer = distance < best
-            axis = where(closer, Axis(jnp.array(True), direction, middle), axis)
-            best = jnp.minimum(best, distance)
-    return best, apart <= 0, axis
+    t = dot(vertices - edge.start, along) / dot(along, along)
+    beside = (t > 0) & (t < 1)
+    corner = where(t <= 0, edge.start, edge.end)
+    to_corner = vertices - corner
+    far = keep(jnp.where(beside, jnp.abs(heights), length(to_corner)))
+    of_vertex, vertex = first_least(far)
+    face = where(heights >= 0, below, -below), (edge.start + edge.end) * 0.5
+    ground = where(beside, face, (unit(to_corner), corner))
+
+    next_vertex, next_local = (_next(each) for each in (vertices, local))
+    side = next_vertex - vertices
+    offsets, distances = [], []
+    for end in (edge.start, edge.end):
+        to_end = end - vertices
+        offsets.append(dot(outward, to_end))
+        t = dot(to_end, side)
+        beside = (t > 0) & (t < dot(side, side))
+        distances.append(jnp.where(beside, jnp.abs(offsets[-1]), jnp.inf))
+    apart = jnp.maximum(apart, jnp.max(jnp.minimum(*offsets), axis=0))
+    # Side by side, each with both ends: of equal distances the first one counts.
+    offset, distance = keep(
+        (_flat(jnp.stack(offsets, axis=1)), _flat(jnp.stack(distances, axis=1)))
+    )
+    of_side, number = first_least(distance)
+    middle = (local + next_local) * 0.5
+    normal, middle = nth((own, middle), number // 2)
+    normal = where(nth(offset, number) >= 0, normal, -normal)
+
+    of_body = of_side < of_vertex
+    direction, point = where(of_body, (normal, middle), nth(ground, vertex))
+    return jnp.minimum(of_vertex, of_side), apart <= 0, Axis(of_body, direction, point)
+
+
+def _next(vertices: Vector) -> Vector:
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf[1:], leaf[:1]]), vertices)
+
+
+def _flat(leaf: jax.Array) -> jax.Array:
+    return leaf.reshape(-1, *leaf.shape[2:])
 
 
 def _deepest(
-    axis: Axis, body: Body, shape: Shape, edge: Edge
+    axis: Axis, body: Pose, shape: Shape, edge: Edge
 ) -> tuple[jax.Array, jax.Array]:
     """The smallest gap along an axis, and the number of the point that has it."""
     position, q = origin(body, shape)
-    numbers = jnp.arange(6)
-    levers = turn(q, shape.vertices) + (position - axis.point)
-    heights = dot(levers, axis.direction)
-    lowest = jnp.min(heights)
-    vertex = jnp.min(jnp.where(heights == lowest, numbers, 6))
+    local = over(shape.vertices, body.angle)
+    levers = turn(q, local) + (position - axis.point)
+    lowest, vertex = first_least(keep(dot(levers, axis.direction)))
     facing, foot = turn(q, axis.direction), position + turn(q, axis.point)
     start, end = dot(edge.start - foot, facing), dot(edge.end - foot, facing)
     gap = jnp.where(axis.of_body, jnp.minimum(start, end), lowest)
@@ -120,15 +124,11 @@ def _deepest(
 
 
 def _gap(
-    axis: Axis, number: jax.Array, body: Body, shape: Shape, edge: Edge
+    axis: Axis, number: jax.Array, body: Pose, shape: Shape, edge: Edge
 ) -> jax.Array:
     """The gap along an axis at the point of a given number."""
     position, q = origin(body, shape)
-    chosen = jnp.arange(6) == number
-    local = jax.tree.map(
-        lambda leaf: jnp.sum(jnp.where(chosen, leaf, 0)), shape.vertices
-    )
-    vertex = position + turn(q, local)
+    vertex = position + turn(q, nth(shape.vertices, number))
     of_ground = dot(vertex - axis.point, axis.direction)
     corner = where(number == 0, edge.start, edge.end)
     foot = position + turn(q, axis.point)
@@ -145,92 +145,110 @@ class _Search(struct.PyTreeNode):
     rounds: Any
 
 
+class _Way(struct.PyTreeNode):
+    """A body that moves evenly between two poses, and an edge before it."""
+
+    start: Body
+    end: Body
+    shape: Shape
+    edge: Edge
+
+    def at(self, t: jax.Array) -> Pose:
+        """Where the body is at a fraction t of its way."""
+        return keep(at(self.start, self.end, t))
+
+
 def time_of_impact(
     start: Body, end: Body, shape: Shape, edge: Edge, wanted: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """When a body comes within 5 mm of an edge.
+    """When bodies come within 5 mm of edges.
 
     Args:
-        start: the body's pose at t = 0.
+        start: the bodies' poses at t = 0, `[…]`.
         end: at t = 1; centre and angle move evenly between the two.
-        shape: of the body.
-        edge: of the ground.
-        wanted: whether to search at all.
+        shape: of the bodies, with their vertices as first axis.
+        edge: of the ground, `[…]`, with further axes in front where there are several.
+        wanted: whether to search at all, for each edge.
 
     Returns:
         The fraction t, and whether there is an impact at all.
     """
-
-    def gap_at(axis: Axis, number: jax.Array, t: Any) -> jax.Array:
-        return _gap(axis, number, at(start, end, t), shape, edge)
-
-    def root(
-        axis: Axis, number: Any, t1: Any, t2: Any, s1: Any, s2: Any, go: Any
-    ) -> Any:
-        """A time at which the gap is the wanted one: bisection and secants in turn."""
-
-        def step(carry: Any) -> Any:
-            a1, a2, s1, s2, _, tries = carry
-            secant = a1 + (c.IMPACT_TARGET - s1) * (a2 - a1) / (s2 - s1)
-            t = jnp.where(tries % 2 == 1, secant, 0.5 * (a1 + a2))
-            s = gap_at(axis, number, t)
-            hit = jnp.abs(s - c.IMPACT_TARGET) < c.IMPACT_TOLERANCE
-            above = s > c.IMPACT_TARGET
-            a1, s1 = where(above & ~hit, (t, s), (a1, s1))
-            a2, s2 = where(above, (a2, s2), (t, s))
-            a2 = jnp.where(hit, t, a2)
-            return a1, a2, s1, s2, hit, tries + 1
-
-        def searching(carry: Any) -> jax.Array:
-            return ~carry[4] & (carry[5] < c.MAX_ROOT_ITERATIONS) & go
-
-        no, zero = jnp.array(False), jnp.int32(0)
-        found = jax.lax.while_loop(searching, step, (t1, t2, s1, s2, no, zero))
-        return jnp.where(found[4], found[1], t2)
-
-    def push_back(axis: Axis, search: _Search) -> _Search:
-        """Go back from the end until the deepest point just touches."""
-
-        def step(carry: Any) -> Any:
-            search, t2, _, rounds = carry
-            s2, number = _deepest(axis, at(start, end, t2), shape, edge)
-            apart = s2 > UPPER
-            reached = ~apart & (s2 > LOWER)
-            s1 = gap_at(axis, number, search.t)
-            open_ = ~apart & ~reached
-            failed = open_ & (s1 < LOWER)
-            touching = open_ & ~failed & (s1 <= UPPER)
-            go = open_ & ~failed & ~touching
-            earlier = root(axis, number, search.t, t2, s1, s2, go)
-            search = search.replace(
-                t=jnp.where(reached, t2, search.t),
-                done=apart | failed | touching,
-                touching=touching,
-            )
-            return search, jnp.where(go, earlier, t2), ~go, rounds + 1
-
-        def going(carry: Any) -> jax.Array:
-            return ~carry[2] & (carry[3] < c.MAX_DEEPEST_POINTS)
-
-        last = jnp.ones_like(search.t)
-        begin = (search, last, search.done, jnp.int32(0))
-        return jax.lax.while_loop(going, step, begin)[0]
+    way = _Way(start, end, shape, edge)
 
     def axis_round(search: _Search) -> _Search:
-        distance, overlap, axis = separation(at(start, end, search.t), shape, edge)
+        body = way.at(search.t)
+        distance, overlap, axis = separation(body, shape, edge)
         touching = ~overlap & (distance < UPPER)
-        tried = push_back(axis, search.replace(done=overlap | touching))
-        search = where(
-            overlap | touching,
-            search.replace(done=jnp.array(True), touching=touching),
-            tried,
-        )
+        stop = overlap | touching
+        tried = _pushed_back(way, axis, search.replace(done=stop | search.done))
+        ended = search.replace(done=jnp.ones_like(stop), touching=touching)
+        search = where(stop, ended, tried)
         return search.replace(rounds=search.rounds + 1)
 
     def unfinished(search: _Search) -> jax.Array:
         return ~search.done & (search.rounds < c.MAX_AXES)
 
-    no = jnp.array(False)
-    search = _Search(jnp.zeros_like(start.angle), ~wanted, no, jnp.int32(0))
-    search = jax.lax.while_loop(unfinished, axis_round, search)
+    zero = jnp.zeros(wanted.shape, start.angle.dtype)
+    begin = _Search(zero, ~wanted, jnp.zeros_like(wanted), zero.astype(jnp.int32))
+    search = repeated(unfinished, axis_round, begin)
     return search.t, search.touching & wanted
+
+
+def _pushed_back(way: _Way, axis: Axis, search: _Search) -> _Search:
+    """Go back from the end until the deepest point just touches."""
+
+    def step(carry: Any) -> Any:
+        search, t2, _, rounds = carry
+        s2, number = _deepest(axis, way.at(t2), way.shape, way.edge)
+        apart = s2 > UPPER
+        reached = ~apart & (s2 > LOWER)
+        s1 = _gap(axis, number, way.at(search.t), way.shape, way.edge)
+        open_ = ~apart & ~reached
+        failed = open_ & (s1 < LOWER)
+        touching = open_ & ~failed & (s1 <= UPPER)
+        go = open_ & ~failed & ~touching
+        earlier = _root(way, axis, number, (search.t, t2, s1, s2), go)
+        search = search.replace(
+            t=jnp.where(reached, t2, search.t),
+            done=apart | failed | touching,
+            touching=touching,
+        )
+        return search, jnp.where(go, earlier, t2), ~go, rounds + 1
+
+    def going(carry: Any) -> jax.Array:
+        return ~carry[2] & (carry[3] < c.MAX_DEEPEST_POINTS)
+
+    begin = search, jnp.ones_like(search.t), search.done, jnp.zeros_like(search.rounds)
+    return repeated(going, step, begin)[0]
+
+
+def _root(way: _Way, axis: Axis, number: jax.Array, bounds: Any, go: Any) -> jax.Array:
+    """A time at which the gap is the wanted one: bisection and secants in turn.
+
+    Args:
+        way: of the body.
+        axis: along which the gap is measured.
+        number: of the point at which it is.
+        bounds: a time with too wide and one with too small a gap, and both gaps.
+        go: whether to search.
+    """
+    t1, t2, s1, s2 = bounds
+
+    def step(carry: Any) -> Any:
+        a1, a2, s1, s2, _, tries = carry
+        secant = a1 + (c.IMPACT_TARGET - s1) * (a2 - a1) / (s2 - s1)
+        t = keep(jnp.where(tries % 2 == 1, secant, 0.5 * (a1 + a2)))
+        s = keep(_gap(axis, number, way.at(t), way.shape, way.edge))
+        hit = jnp.abs(s - c.IMPACT_TARGET) < c.IMPACT_TOLERANCE
+        above = s > c.IMPACT_TARGET
+        a1, s1 = where(above & ~hit, (t, s), (a1, s1))
+        a2, s2 = where(above, (a2, s2), (t, s))
+        a2 = jnp.where(hit, t, a2)
+        return a1, a2, s1, s2, hit, tries + 1
+
+    def searching(carry: Any) -> jax.Array:
+        return ~carry[4] & (carry[5] < c.MAX_ROOT_ITERATIONS) & go
+
+    begin = (t1, t2, s1, s2, jnp.zeros_like(go), jnp.zeros(go.shape, jnp.int32))
+    found = repeated(searching, step, begin)
+    return jnp.where(found[4], found[1], t2)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
 from dmaml_jax.envs.lunar_lander.exact.contacts import Manifold, world_plane
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot, row, turn, where
 
 
@@ -21,9 +21,9 @@ def _point_solved(
     baumgarte: float,
 ) -> tuple[Body, jax.Array]:
     """Push a body out at one point; also tell how deep it was, as a negative gap."""
-    position, q, facing, plane = materialise(world_plane(found, body, shape), shape.one)
+    position, q, facing, plane = keep(world_plane(found, body, shape))
     point = where(found.body_face, point, position + turn(q, point))
-    point = materialise(point, shape.one)
+    point = keep(point)
     gap = dot(point - plane, facing) - 2 * c.SKIN
     normal = where(found.body_face, -facing, facing)
     lever = point - body.centre
@@ -32,18 +32,18 @@ def _point_solved(
     arm = cross(lever, normal)
     inverse_mass = shape.inverse_mass + shape.inverse_inertia * arm * arm
     size = jnp.where(present, -correction / inverse_mass, 0)
-    push = normal * materialise(size, shape.one)
+    push = normal * keep(size)
     body = body.replace(
         centre=body.centre + push * shape.inverse_mass,
         angle=body.angle + shape.inverse_inertia * cross(lever, push),
     )
-    return materialise((body, jnp.where(present, jnp.minimum(gap, 0), 0)), shape.one)
+    return keep((body, jnp.where(present, jnp.minimum(gap, 0), 0)))
 
 
 def contact_positions_solved(
     body: Body, found: Manifold, shape: Shape, baumgarte: Any
 ) -> tuple[Body, jax.Array]:
-    """One position iteration of a body's two contacts, `[2]`, in their order.
+    """One position iteration of bodies' two contacts each, `[2, …]`, in their order.
 
     Returns:
         The body, and its deepest gap before it was pushed, at most 0, in m.

@@ -5,6 +5,7 @@ the heavy hull and the moon: the truncated iterate *is* the environment
 (`b2Island.cpp`).
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -13,229 +14,206 @@ from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import joints as joint_solver
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, is_slow
+from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, across, shapes
 from dmaml_jax.envs.lunar_lander.exact import velocity as contact_solver
-from dmaml_jax.envs.lunar_lander.exact.contacts import Contact
+from dmaml_jax.envs.lunar_lander.exact.contacts import Contact, Manifold
 from dmaml_jax.envs.lunar_lander.exact.position import contact_positions_solved
-from dmaml_jax.envs.lunar_lander.joints import Joint, JointSetting
-from dmaml_jax.envs.lunar_lander.lanes import where_needed
-from dmaml_jax.envs.lunar_lander.numerics import materialise
-from dmaml_jax.envs.lunar_lander.vectors import row, stacked, where
+from dmaml_jax.envs.lunar_lander.joints import Joint
+from dmaml_jax.envs.lunar_lander.lanes import repeated, where_needed
+from dmaml_jax.envs.lunar_lander.numerics import keep
+from dmaml_jax.envs.lunar_lander.vectors import row, stacked
 
-LEGS = (c.SECOND_LEG, c.FIRST_LEG)  # Box2D's order: the newest first
-ALL = (c.SECOND_LEG, c.HULL, c.FIRST_LEG)
+ALL, LEGS = slice(0, 3), slice(c.FIRST_LEG, 3)
 
 
 class Constraints(struct.PyTreeNode):
     """What the solver is given beside the bodies.
 
     Attributes:
-        joints: as rows, `[2]`.
-        contacts: of each body with an even and an odd edge, `[3, 2]`.
-        found: where they touch, `[3, 2]`; not looked at in the air.
-        odd_first: of each body, whether the odd edge is solved first, `[3]`.
-        shape: of each body, `[3]`.
-        setting: of each joint, `[2]`.
-        max_motor: angular impulse of a leg's motor in a step, N m s.
+        joints: of both legs, `[2, L]`.
+        contacts: with an even and an odd edge of each body, `[2, 3, L]`.
+        found: where they touch, `[2, 3, L]`; not looked at in the air.
+        odd_first: of each body, whether the odd edge is solved first, `[3, L]`.
+        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
     """
 
     joints: Joint
     contacts: Contact
     found: Any
     odd_first: Any
-    shape: Shape
-    setting: JointSetting
     max_motor: Any
 
 
-def touches(given: Constraints, *, hull_contacts: bool) -> jax.Array:
+def touches(found: Manifold, *, hull_contacts: bool) -> jax.Array:
     """Whether any contact is there to be solved."""
-    counts = given.found.count if hull_contacts else given.found.count[c.FIRST_LEG :]
-    return jnp.any(counts > 0)
+    counts = found.count if hull_contacts else found.count[:, LEGS]
+    return jnp.any(counts > 0, axis=(0, 1))
 
 
 def _in_order(given: Constraints, tree: Any) -> Any:
     """Each body's contact to be solved first before the other one; its own inverse."""
-
-    def swapped(leaf: jax.Array) -> jax.Array:
-        swap = given.odd_first.reshape((3,) + (1,) * (leaf.ndim - 1))
-        return jnp.where(swap, leaf[:, ::-1], leaf)
-
-    return jax.tree.map(swapped, tree)
+    return jax.tree.map(lambda leaf: jnp.where(given.odd_first, leaf[::-1], leaf), tree)
 
 
-def _contact_rows(
-    bodies: Body, given: Constraints, touching: tuple[int, ...], one: Any
-) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Rows and last step's impulses of the contacts of bodies, in their order."""
-    rows = jax.vmap(jax.vmap(contact_solver.prepared, (0, None, None)))(
-        given.found, bodies, given.shape
-    )
-    rows = materialise(rows, one)
-    start = jax.vmap(jax.vmap(contact_solver.remembered))(given.contacts, rows)
-    rows, start = _in_order(given, rows), _in_order(given, materialise(start, one))
-    return (
-        {i: [row(rows, i, j) for j in range(2)] for i in touching},
-        {i: [row(start, i, j) for j in range(2)] for i in touching},
-    )
+def _of(tree: Any, bodies: slice) -> Any:
+    """The contacts of some bodies."""
+    return jax.tree.map(lambda leaf: leaf[:, bodies], tree)
 
 
-def _stored(given: Constraints, rows: dict[int, Any], solved: dict[int, Any]) -> Any:
+def _stored(given: Constraints, rows: Any, solved: Any, bodies: slice) -> Contact:
     """The contacts with the impulses that were solved in their order."""
     contacts = _in_order(given, given.contacts)
-    after = []
-    for i in range(3):
-        pair = [row(contacts, i, j) for j in range(2)]
-        if i in rows:
-            pair = map(contact_solver.stored, pair, rows[i], solved[i])
-        after.append(stacked(*pair))
-    return _in_order(given, stacked(*after))
+    after = contact_solver.stored(_of(contacts, bodies), rows, stacked(*solved))
+
+    def with_others(old: jax.Array, new: jax.Array) -> jax.Array:
+        return jnp.concatenate([old[:, : bodies.start], new], axis=1)
+
+    return _in_order(given, jax.tree.map(with_others, contacts, after))
 
 
 def _joint_rows(
-    body: list[Body], given: Constraints, shape: list[Shape]
-) -> tuple[dict[int, Joint], dict[int, Any], list[Body]]:
+    body: list[Body], given: Constraints
+) -> tuple[list[Joint], list[Any], list[Body]]:
     """Joints with their limits, their rows, and bodies after last step's impulses."""
-    body, joint, rows = list(body), {}, {}
-    for leg in LEGS:
-        pair = body[c.HULL], body[leg], shape[c.HULL], shape[leg]
-        held, setting = row(given.joints, leg - 1), row(given.setting, leg - 1)
-        joint[leg], rows[leg] = materialise(
-            joint_solver.prepared(held, setting, *pair, given.max_motor), shape[leg].one
+    dtype = given.max_motor.dtype
+    shape, setting = shapes(dtype), joint_solver.settings(dtype)
+    body, joint = list(body), [row(given.joints, k) for k in range(2)]
+    rows: list[Any] = [None, None]
+    for k in joint_solver.ORDER:
+        a, b = row(shape, c.HULL), row(shape, 1 + k)
+        joint[k], rows[k] = joint_solver.prepared(
+            joint[k], row(setting, k), body[0], body[1 + k], a, b, given.max_motor
         )
-        twist = joint[leg].motor + joint[leg].limit
-        body[c.HULL], body[leg] = joint_solver.applied(
-            body[c.HULL], body[leg], rows[leg], *pair[2:], joint[leg].impulse, twist
+        twist = joint[k].motor + joint[k].limit
+        body[0], body[1 + k] = joint_solver.applied(
+            body[0], body[1 + k], rows[k], a, b, joint[k].impulse, twist
         )
     return joint, rows, body
 
 
 def velocities_solved(
-    bodies: Body, given: Constraints, *, touching: tuple[int, ...]
+    bodies: Body, given: Constraints, *, touching: slice | None
 ) -> tuple[Body, Joint, Contact]:
     """Velocities and impulses after 180 iterations from last step's impulses.
 
     Args:
-        bodies: as rows, with gravity and forces already in their velocities.
+        bodies: `[3, L]`, with gravity and forces already in their velocities.
         given: joints and contacts.
         touching: the bodies whose contacts are solved.
     """
-    shape, body = ([row(tree, i) for i in range(3)] for tree in (given.shape, bodies))
-    one = shape[c.HULL].one
-    contact_rows, impulses = {}, {}
+    shape = shapes(bodies.angle.dtype)
+    standing = across(shape)
+    impulses, rows, both = [], [], None
     if touching:
-        contact_rows, impulses = _contact_rows(bodies, given, touching, one)
-    for i in touching:
-        for contact_row, impulse in zip(contact_rows[i], impulses[i], strict=True):
-            body[i] = contact_solver.pushed(body[i], contact_row, impulse, shape[i])
-    joint, joint_rows, body = _joint_rows(body, given, shape)
+        both = keep(contact_solver.prepared(given.found, bodies, standing))
+        start = contact_solver.remembered(given.contacts, both)
+        both, start = _of(_in_order(given, (both, start)), touching)
+        standing = jax.tree.map(lambda leaf: leaf[..., touching, :], standing)
+        rows, impulses = ([row(x, i) for i in range(2)] for x in (both, keep(start)))
+    body = [row(bodies, i) for i in range(3)]
+    if touching:
+        bodies = jax.tree.map(lambda leaf: leaf[touching], bodies)
+        for contact_row, impulse in zip(rows, impulses, strict=True):
+            bodies = contact_solver.pushed(bodies, contact_row, impulse, standing)
+        body[touching] = [row(bodies, i) for i in range(len(body[touching]))]
+    joint, joint_rows, body = _joint_rows(body, given)
+    pairs = [(row(shape, c.HULL), row(shape, 1 + k)) for k in range(2)]
 
     def iteration(_: Any, carry: Any) -> Any:
-        body, joint, impulses = carry
-        body, joint, impulses = list(body), dict(joint), dict(impulses)
-        for leg in LEGS:
-            pair = body[c.HULL], body[leg], shape[c.HULL], shape[leg]
-            joint[leg], body[c.HULL], body[leg] = joint_solver.velocity_solved(
-                joint[leg], joint_rows[leg], *pair
+        body, joint, impulses = (list(part) for part in carry)
+        for k in joint_solver.ORDER:
+            joint[k], body[0], body[1 + k] = joint_solver.velocity_solved(
+                joint[k], joint_rows[k], body[0], body[1 + k], *pairs[k]
             )
-        for i in touching:
-            solved = []
-            for old, contact_row in zip(impulses[i], contact_rows[i], strict=True):
-                new, body[i] = contact_solver.velocity_solved(
-                    old, contact_row, body[i], shape[i]
+        if touching:
+            bodies = stacked(*body[touching])
+            for i in range(2):
+                impulses[i], bodies = contact_solver.velocity_solved(
+                    impulses[i], rows[i], bodies, standing
                 )
-                solved.append(new)
-            impulses[i] = solved
+            body[touching] = [row(bodies, i) for i in range(len(body[touching]))]
         return body, joint, impulses
 
-    body, joint, impulses = jax.lax.fori_loop(
-        0, c.VELOCITY_ITERATIONS, iteration, (materialise(body, one), joint, impulses)
+    # Poses stay as they are, and would only be carried along.
+    moving = [each.replace(centre=None, angle=None) for each in body]
+    moving, joint, impulses = jax.lax.fori_loop(
+        0, c.VELOCITY_ITERATIONS, iteration, (keep(moving), joint, impulses)
+    )
+    after = stacked(
+        *(
+            each.replace(velocity=new.velocity, spin=new.spin)
+            for each, new in zip(body, moving, strict=True)
+        )
     )
     contacts = given.contacts
     if touching:
-        contacts = _stored(given, contact_rows, impulses)
-    joints = stacked(joint[c.FIRST_LEG], joint[c.SECOND_LEG])
-    return stacked(*body), joints, contacts
+        contacts = _stored(given, both, impulses, touching)
+    return after, stacked(*joint), contacts
 
 
-def velocities(hull_contacts: bool) -> Any:
-    """`velocities_solved` as a function that is first told whether a contact is there.
-
-    Without one the joints alone are solved, at a quarter of the cost.
-    """
-
-    def stand(stands: jax.Array, bodies: Body, given: Constraints) -> Any:
-        return velocities_solved(bodies, given, touching=ALL if hull_contacts else LEGS)
-
-    def fly(stands: jax.Array, bodies: Body, given: Constraints) -> Any:
-        return velocities_solved(bodies, given, touching=())
-
-    return where_needed(lambda stands, *_: stands, fly, stand)
+def velocities(
+    stands: jax.Array, bodies: Body, given: Constraints, *, hull_contacts: bool
+) -> tuple[Body, Joint, Contact]:
+    """`velocities_solved`; in the air the joints alone, at a quarter of the cost."""
+    stand = functools.partial(
+        velocities_solved, touching=ALL if hull_contacts else LEGS
+    )
+    fly = velocities_solved(bodies, given, touching=None)
+    return where_needed(stands, fly, stand, bodies, given)
 
 
-def positions(hull_contacts: bool) -> Any:
-    """`positions_solved`, after whether the world lives and any contact is there.
-
-    In the air one iteration of the joints is nearly always enough.
-    """
-
-    def once(first: Any, well: jax.Array, bodies: Body, given: Constraints) -> Any:
-        return first, well
-
-    def again(first: Any, well: jax.Array, bodies: Body, given: Constraints) -> Any:
-        return positions_solved(bodies, given, touching=ALL if hull_contacts else LEGS)
-
-    # What is needed is told by the second argument: whether all was well at once.
-    choose = where_needed(lambda _, well, *__: ~well, once, again)
-
-    def solved(
-        alive: jax.Array, stands: jax.Array, bodies: Body, given: Constraints
-    ) -> tuple[Body, jax.Array]:
-        first, well = joint_positions_solved(bodies, given)
-        return choose(first, (well & ~stands) | ~alive, bodies, given)
-
-    return solved
+def positions(
+    alive: jax.Array,
+    stands: jax.Array,
+    bodies: Body,
+    given: Constraints,
+    *,
+    hull_contacts: bool,
+) -> tuple[Body, jax.Array]:
+    """`positions_solved`; in the air one iteration of the joints is mostly enough."""
+    first, well = joint_positions_solved(bodies, given)
+    again = functools.partial(positions_solved, touching=ALL if hull_contacts else LEGS)
+    needed = alive & (stands | ~well)
+    return where_needed(needed, (first, well | ~alive), again, bodies, given)
 
 
 def joint_positions_solved(bodies: Body, given: Constraints) -> tuple[Body, jax.Array]:
     """One position iteration of both joints, and whether both were well."""
-    shapes = [row(given.shape, i) for i in range(3)]
-    body, satisfied = [row(bodies, i) for i in range(3)], jnp.array(True)
-    for leg in LEGS:
-        body[c.HULL], body[leg], well = joint_solver.position_solved(
-            row(given.joints, leg - 1),
-            row(given.setting, leg - 1),
-            body[c.HULL],
-            body[leg],
-            shapes[c.HULL],
-            shapes[leg],
-        )
-        satisfied &= well
-    return stacked(*body), satisfied
+    hull = Pose(bodies.centre[c.HULL], bodies.angle[c.HULL])
+    legs = Pose(bodies.centre[LEGS], bodies.angle[LEGS])
+    hull, legs, well = joint_solver.placed(given.joints.side, hull, legs)
+
+    def joined(hull: jax.Array, legs: jax.Array) -> jax.Array:
+        return jnp.concatenate([hull[None], legs])
+
+    pose = jax.tree.map(joined, hull, legs)
+    return bodies.replace(centre=pose.centre, angle=pose.angle), well
 
 
 def positions_solved(
-    bodies: Body, given: Constraints, *, touching: tuple[int, ...]
+    bodies: Body, given: Constraints, *, touching: slice | None
 ) -> tuple[Body, jax.Array]:
     """Poses after at most 60 iterations, and whether all constraints were satisfied.
 
     `touching` are the bodies whose contacts are solved.
     """
     found: Any = None
+    shape = across(shapes(bodies.angle.dtype))
     if touching:
         found = _in_order(given, given.found)
         if touching == LEGS:
-            is_leg = jnp.arange(3)[:, None] >= c.FIRST_LEG
-            found = found.replace(count=jnp.where(is_leg, found.count, 0))
+            nothing = jnp.zeros_like(found.count[:, :1])
+            counts = jnp.concatenate([nothing, found.count[:, LEGS]], axis=1)
+            found = found.replace(count=counts)
 
     def iteration(carry: Any) -> Any:
-        bodies, _, passes = carry
-        well = jnp.array(True)
+        bodies, well, passes = carry
+        well = jnp.ones_like(well)
         if touching:
-            bodies, deepest = jax.vmap(contact_positions_solved, (0, 0, 0, None))(
-                bodies, found, given.shape, c.BAUMGARTE
+            bodies, deepest = contact_positions_solved(
+                bodies, found, shape, c.BAUMGARTE
             )
-            well = jnp.min(deepest) >= -3 * c.LINEAR_SLOP
+            well = jnp.min(deepest, axis=0) >= -3 * c.LINEAR_SLOP
         bodies, satisfied = joint_positions_solved(bodies, given)
         return bodies, satisfied & well, passes + 1
 
@@ -243,20 +221,7 @@ def positions_solved(
         _, satisfied, passes = carry
         return ~satisfied & (passes < c.POSITION_ITERATIONS)
 
-    begin = (bodies, jnp.array(False), jnp.int32(0))
-    bodies, satisfied, _ = jax.lax.while_loop(unsatisfied, iteration, begin)
+    lanes = bodies.angle.shape[1:]
+    begin = (bodies, jnp.zeros(lanes, bool), jnp.zeros(lanes, jnp.int32))
+    bodies, satisfied, _ = repeated(unsatisfied, iteration, begin)
     return bodies, satisfied
-
-
-def fallen_asleep(
-    bodies: Body, sleep_times: jax.Array, satisfied: jax.Array
-) -> tuple[Body, jax.Array, jax.Array]:
-    """Bodies, their times of rest (s), and whether they fell asleep, then at rest."""
-    slow = jax.vmap(is_slow)(bodies)
-    sleep_times = jnp.where(slow, sleep_times + c.TIME_STEP, 0)
-    asleep = satisfied & (jnp.min(sleep_times) >= c.TIME_TO_SLEEP)
-    at_rest = bodies.replace(
-        velocity=jax.tree.map(jnp.zeros_like, bodies.velocity),
-        spin=jnp.zeros_like(bodies.spin),
-    )
-    return where(asleep, at_rest, bodies), sleep_times, asleep

@@ -13,7 +13,7 @@ from flax import struct
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander.bodies import Body, Shape
 from dmaml_jax.envs.lunar_lander.exact.contacts import Contact, Manifold, world_plane
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
@@ -57,8 +57,7 @@ class ContactRow(struct.PyTreeNode):
 
 def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
     """What the iterations need of a contact in the body's present pose."""
-    one = shape.one
-    position, q, facing, plane = materialise(world_plane(found, body, shape), one)
+    position, q, facing, plane = keep(world_plane(found, body, shape))
     normal = where(found.body_face, -facing, facing)
     tangent = right_of(normal)
     mass, inertia = shape.inverse_mass, shape.inverse_inertia
@@ -69,13 +68,13 @@ def prepared(found: Manifold, body: Body, shape: Shape) -> ContactRow:
         surfaces = clip + facing * (c.SKIN - gap), clip - facing * c.SKIN
         return (surfaces[0] + surfaces[1]) * 0.5 - body.centre
 
-    levers = materialise((lever(found.points[0]), lever(found.points[1])), one)
-    arms = materialise((cross(levers[0], normal), cross(levers[1], normal)), one)
+    levers = keep((lever(found.points[0]), lever(found.points[1])))
+    arms = keep((cross(levers[0], normal), cross(levers[1], normal)))
     tangent_arms = cross(levers[0], tangent), cross(levers[1], tangent)
     k11 = mass + inertia * arms[0] * arms[0]
     k12 = mass + inertia * arms[0] * arms[1]
     k22 = mass + inertia * arms[1] * arms[1]
-    determinant = materialise(k11 * k22 - k12 * k12, one)
+    determinant = keep(k11 * k22 - k12 * k12)
     # Of two points that say nearly the same only the first one is solved.
     block = (found.count == 2) & (k11 * k11 < c.MAX_CONDITION * determinant)
     scale = 1 / jnp.where(block, determinant, 1)
@@ -150,16 +149,14 @@ def velocity_solved(
         old, limit = impulses.tangents[i], shape.friction * impulses.normals[i]
         speed = along + spin * row.tangent_arms[i]
         new = jnp.clip(old - row.tangent_masses[i] * speed, -limit, limit)
-        new = materialise(new, shape.one)
+        new = keep(new)
         along = along + mass * (new - old)
-        spin = materialise(
-            spin + inertia * row.tangent_arms[i] * (new - old), shape.one
-        )
+        spin = spin + inertia * row.tangent_arms[i] * (new - old)
         tangents.append(new)
 
     away = dot(body.velocity, row.normal)
-    speeds = [materialise(away + spin * arm, shape.one) for arm in row.normal_arms]
-    normals = _normals(impulses.normals, row, speeds, shape.one)
+    spin, *speeds = keep([spin, *(away + spin * arm for arm in row.normal_arms)])
+    normals = _normals(impulses.normals, row, speeds)
     change = [normals[i] - impulses.normals[i] for i in range(2)]
     push = row.normal * (change[0] + change[1]) + tangent * (
         (tangents[0] - impulses.tangents[0]) + (tangents[1] - impulses.tangents[1])
@@ -168,11 +165,11 @@ def velocity_solved(
         row.normal_arms[0] * change[0] + row.normal_arms[1] * change[1]
     )
     body = body.replace(velocity=body.velocity + push * mass, spin=spin)
-    return Impulses(normals, (tangents[0], tangents[1])), materialise(body, shape.one)
+    return Impulses(normals, (tangents[0], tangents[1])), keep(body)
 
 
 def _normals(
-    old: tuple[Any, Any], row: ContactRow, speeds: list[jax.Array], one: Any
+    old: tuple[Any, Any], row: ContactRow, speeds: list[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     """The normal impulses x ≥ 0 that leave speeds K x + b' ≥ 0, one of the two 0.
 
@@ -181,8 +178,9 @@ def _normals(
     alone = jnp.maximum(old[0] - row.normal_masses[0] * speeds[0], 0)
     k11, k12, k22 = row.matrix
     h11, h12, h22 = row.inverse
-    b1 = materialise(speeds[0] - (k11 * old[0] + k12 * old[1]), one)
-    b2 = materialise(speeds[1] - (k12 * old[0] + k22 * old[1]), one)
+    b1 = speeds[0] - (k11 * old[0] + k12 * old[1])
+    b2 = speeds[1] - (k12 * old[0] + k22 * old[1])
+    b1, b2 = keep((b1, b2))
     both = -(h11 * b1 + h12 * b2), -(h12 * b1 + h22 * b2)
     first, second = -row.normal_masses[0] * b1, -row.normal_masses[1] * b2
     both_fit = (both[0] >= 0) & (both[1] >= 0)
@@ -194,4 +192,4 @@ def _normals(
     chosen = where(second_fits, (zero, second), chosen)
     chosen = where(first_fits, (first, zero), chosen)
     chosen = where(both_fit, both, chosen)
-    return materialise(where(row.block, chosen, (alone, zero)), one)
+    return keep(where(row.block, chosen, (alone, zero)))

@@ -7,19 +7,26 @@ import jax.numpy as jnp
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, created, moved, shapes
+from dmaml_jax.envs.lunar_lander.bodies import (
+    Body,
+    accelerated,
+    across,
+    created,
+    fallen_asleep,
+    moved,
+    shapes,
+)
 from dmaml_jax.envs.lunar_lander.exact import broadphase, continuous, solver
 from dmaml_jax.envs.lunar_lander.exact.broadphase import Pairs
 from dmaml_jax.envs.lunar_lander.exact.contacts import (
     Contact,
-    Manifold,
     manifold,
     no_contact,
     updated,
 )
 from dmaml_jax.envs.lunar_lander.exact.solver import Constraints
-from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed, settings
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.terrain import edge, edges_below
 from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, where
 
@@ -51,18 +58,23 @@ class World(struct.PyTreeNode):
 def new_world(terrain: jax.Array) -> World:
     """The lander as Gymnasium creates it, before the reset's own step."""
     dtype = terrain.dtype
-    bodies, shape = created(dtype), shapes(dtype)
-    edges = jnp.stack(jax.vmap(edges_below)(bodies.centre.x), axis=1)
+    bodies, shape = created(dtype), across(shapes(dtype), 0)
+    edges = jnp.stack(edges_below(bodies.centre.x))
     return World(
         bodies=bodies,
         joints=relaxed(dtype),
-        contacts=no_contact(edges, dtype),
-        pairs=jax.vmap(broadphase.created, (0, 0, None))(bodies, shape, terrain),
+        contacts=_turned(no_contact(edges, dtype)),
+        pairs=broadphase.created(bodies, shape, terrain),
         sleep_times=jnp.zeros(3, dtype),
         flags=jnp.zeros(3, bool),
         over=jnp.array(False),
         awake=jnp.array(True),
     )
+
+
+def _turned(contacts: Contact) -> Contact:
+    """The edges before the bodies, or the other way round."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), contacts)
 
 
 def stepped(
@@ -71,56 +83,49 @@ def stepped(
     force: Vector,
     torque: Scalar,
     gravity: Scalar,
-    max_motor: Scalar,
+    max_motor: jax.Array,
     *,
     hull_contacts: bool,
-    one: Any,
 ) -> World:
     """The world 0.02 s later.
 
     Args:
-        world: with the engines' impulses already in the hull's velocity.
-        terrain: heights of the ground's vertices, m, `[11]`.
-        force: on the hull's centre, N.
-        torque: on the hull, N m.
-        gravity: downwards, m/s².
-        max_motor: angular impulse of a leg's motor in a step, N m s.
+        world: with the engines' impulses already in the hull's velocity, `[…, L]`.
+        terrain: heights of the ground's vertices, m, `[11, L]`.
+        force: on the hull's centre, N, `[L]`.
+        torque: on the hull, N m, `[L]`.
+        gravity: downwards, m/s², `[L]`.
+        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
         hull_contacts: whether the hull's contacts are solved, or only seen.
-        one: see `materialise`.
     """
-    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
     alive = world.awake & ~world.over  # what is at its end is not solved any more
-    world, found, odd_first = materialise(collided(world, terrain, shape), one)
-    start = world.bodies
-    bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
-    given = Constraints(
-        joints=world.joints,
-        contacts=world.contacts,
-        found=found,
-        odd_first=odd_first,
-        shape=shape,
-        setting=setting,
-        max_motor=max_motor,
+    start = keep(world.bodies)
+    world, given = collided(world.replace(bodies=start), terrain, max_motor)
+    bodies = keep(accelerated(start, force, torque, gravity))
+    stands = solver.touches(given.found, hull_contacts=hull_contacts)
+    bodies, joints, contacts = solver.velocities(
+        stands, bodies, given, hull_contacts=hull_contacts
     )
-    stands = solver.touches(given, hull_contacts=hull_contacts)
-    bodies, joints, contacts = solver.velocities(hull_contacts)(stands, bodies, given)
-    bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
-    given = given.replace(joints=joints)
-    bodies, satisfied = solver.positions(hull_contacts)(alive, stands, bodies, given)
-    bodies, sleep_times, asleep = solver.fallen_asleep(
-        bodies, world.sleep_times, satisfied
+    bodies, satisfied = solver.positions(
+        alive,
+        stands,
+        keep(moved(bodies, c.TIME_STEP)),
+        given.replace(joints=joints),
+        hull_contacts=hull_contacts,
     )
-    pairs = jax.vmap(broadphase.swept, (0, 0, 0, 0, None))(
-        world.pairs, start, bodies, shape, terrain
+    bodies, sleep_times, asleep = keep(
+        fallen_asleep(bodies, world.sleep_times, satisfied)
     )
+    shape = across(shapes(terrain.dtype))
+    pairs = broadphase.swept(world.pairs, start, bodies, shape, terrain)
     way = continuous.begun(start, bodies, contacts, pairs, world.flags)
     way = continuous.completed(
-        way, shape, terrain, alive & ~asleep, jnp.array([hull_contacts, True, True])
+        way, terrain, alive & ~asleep, hull_contacts=hull_contacts
     )
     return World(
         bodies=way.end,
         joints=joints,
-        contacts=way.contacts,
+        contacts=_turned(way.contacts),
         pairs=way.pairs,
         sleep_times=sleep_times,
         flags=way.flag,
@@ -135,90 +140,68 @@ def launched(
     force: Vector,
     torque: Scalar,
     gravity: Scalar,
-    max_motor: Scalar,
-    *,
-    one: Any,
+    max_motor: jax.Array,
 ) -> World:
     """The new world 0.02 s later; arguments as `stepped`'s.
 
     It hangs more than six metres above the highest ground and cannot fall more than two
     in a step: what is left of `stepped` is the joints, and the meeting of edges.
     """
-    shape, setting = shapes(terrain.dtype, one), settings(terrain.dtype)
-    start = materialise(world.bodies, one)
+    start = keep(world.bodies)
     given = Constraints(
         joints=world.joints,
         contacts=world.contacts,
         found=None,
         odd_first=None,
-        shape=shape,
-        setting=setting,
         max_motor=max_motor,
     )
-    bodies = materialise(accelerated(start, shape, force, torque, gravity), one)
-    bodies, joints, _ = solver.velocities_solved(bodies, given, touching=())
-    bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
+    bodies = keep(accelerated(start, force, torque, gravity))
+    bodies, joints, _ = solver.velocities_solved(bodies, given, touching=None)
     bodies, _ = solver.positions_solved(
-        bodies, given.replace(joints=joints), touching=()
+        keep(moved(bodies, c.TIME_STEP)), given.replace(joints=joints), touching=None
     )
-    bodies, sleep_times, _ = solver.fallen_asleep(
-        bodies, world.sleep_times, jnp.array(False)
-    )
-    pairs = jax.vmap(broadphase.swept, (0, 0, 0, 0, None))(
-        world.pairs, start, bodies, shape, terrain
-    )
+    never = jnp.zeros(terrain.shape[1:], bool)
+    bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, never)
+    shape = across(shapes(terrain.dtype))
+    pairs = broadphase.swept(world.pairs, start, bodies, shape, terrain)
     return world.replace(
         bodies=bodies, joints=joints, pairs=pairs, sleep_times=sleep_times
     )
 
 
 def collided(
-    world: World, terrain: jax.Array, shape: Shape
-) -> tuple[World, Manifold, jax.Array]:
+    world: World, terrain: jax.Array, max_motor: jax.Array
+) -> tuple[World, Constraints]:
     """Look where bodies touch the ground; contacts begin, go on and end.
 
     Returns:
-        The world with its contacts, where they are, `[3, 2]`, and of which bodies the
-        odd edge comes first, `[3]`.
+        The world with its contacts, and what the solver is given, of which the contacts
+        have the even and the odd edge as first axis.
     """
+    dtype = terrain.dtype
+    pairs = broadphase.without_lost(world.pairs, terrain)
+    edges = jnp.stack(edges_below(world.bodies.centre.x))
+    known = broadphase.is_known(pairs, edges)
+    odd_first = broadphase.odd_first(pairs, edges[0], edges[1])
+    contacts = _turned(world.contacts)
+    touched = contacts.count > 0
+    same = contacts.edge == edges
+    contacts = where(same, contacts, no_contact(edges, dtype))
 
-    def collide(body: Body, contacts: Contact, pairs: Pairs, shape: Shape, flag: Any):
-        pairs = broadphase.without_lost(pairs, terrain)
-        edges = jnp.stack(edges_below(body.centre.x))
-        known = jax.vmap(broadphase.is_known, (None, 0))(pairs, edges)
-        odd_first = broadphase.odd_first(pairs, edges[0], edges[1])
-        old_touches = contacts.count > 0
-        fresh = no_contact(edges, terrain.dtype)
-        same = contacts.edge == edges
-        contacts = jax.vmap(where)(same, contacts, fresh)
-
-        ground = jax.vmap(edge, (None, 0))(terrain, edges)
-        found = jax.vmap(manifold, (None, None, 0))(body, shape, ground)
-        found = found.replace(count=jnp.where(known, found.count, 0))
-        touches = found.count > 0
-        begins = touches & ~(old_touches & same)
-        ends = old_touches & ~(touches & same)
-        flag = continuous.last_event(flag, begins, ends, odd_first)
-        contacts = jax.vmap(updated)(contacts, found)
-        return contacts, pairs, flag, jnp.any(begins), found, odd_first
-
-    contacts, pairs, flags, began, found, odd_first = jax.vmap(collide)(
-        world.bodies, world.contacts, world.pairs, shape, world.flags
+    shape, ground = across(shapes(dtype)), keep(edge(terrain, edges))
+    found = keep(manifold(world.bodies, shape, ground))
+    found = found.replace(count=jnp.where(known, found.count, 0))
+    touches = found.count > 0
+    begins = touches & ~(touched & same)
+    ends = touched & ~(touches & same)
+    flags = continuous.last_event(world.flags, begins, ends, odd_first)
+    over = world.over | jnp.any(begins[:, c.HULL], axis=0)
+    contacts = keep(updated(contacts, found))
+    given = Constraints(
+        joints=world.joints,
+        contacts=contacts,
+        found=found,
+        odd_first=odd_first,
+        max_motor=max_motor,
     )
-    over = world.over | began[c.HULL]
-    world = world.replace(contacts=contacts, pairs=pairs, flags=flags, over=over)
-    return world, found, odd_first
-
-
-def accelerated(
-    bodies: Body, shape: Shape, force: Vector, torque: Scalar, gravity: Scalar
-) -> Body:
-    """Velocities after gravity on all bodies, and force and torque on the hull."""
-    is_hull = jnp.arange(3) == c.HULL
-    zero = jnp.zeros_like(bodies.angle)
-    hull_mass = jnp.where(is_hull, shape.inverse_mass, 0)
-    pull = Vector(hull_mass * force.x, hull_mass * force.y - gravity)
-    spin = c.TIME_STEP * shape.inverse_inertia * jnp.where(is_hull, torque, zero)
-    return bodies.replace(
-        velocity=bodies.velocity + pull * c.TIME_STEP, spin=bodies.spin + spin
-    )
+    return world.replace(pairs=pairs, flags=flags, over=over), given

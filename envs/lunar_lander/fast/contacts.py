@@ -1,145 +1,121 @@
-"""The fast solver's eyes: where legs and hull stand over the ground.
+"""The fast solver's eyes: whether a leg touches the edges below it, and the hull's gap.
 
-A leg touches with the bottom corners of its foot, each on the edge under it. Whether it
-counts as touching an edge is asked as Box2D asks it, by the gaps along all faces.
+Whether a body counts as touching an edge is asked as Box2D asks it, by the gaps along
+the faces of both. Leading axes are edges (left and right), then legs.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import struct
+import numpy as np
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, origin
-from dmaml_jax.envs.lunar_lander.numerics import materialise
-from dmaml_jax.envs.lunar_lander.terrain import Edge, edge, edges_below
+from dmaml_jax.envs.lunar_lander.terrain import Ground
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     dot,
+    fixed,
     right_of,
-    rotation,
     turn,
     turn_back,
-    unit,
-    where,
 )
 
 HALF_WIDTH, HALF_HEIGHT = (float(half) for half in c.LEG_VERTICES[2])
-SIDES = (-1.0, 1.0)  # of the two bottom corners in a leg's own frame
+# The bottom corners of a leg: on which side of its own frame they are, `[2, 1, 1]`.
+SIDES = np.array([-1.0, 1.0], np.float32).reshape(2, 1, 1)
 
 
-class Ground(struct.PyTreeNode):
-    """The two edges that a body may touch.
+def corner(centre: Vector, q: Vector, side: jax.Array | np.ndarray) -> Vector:
+    """The bottom corner of a leg on one of its `SIDES`.
 
-    Attributes:
-        edges: the even and the odd one.
-        ups: their normals.
+    Args:
+        centre: of the leg.
+        q: the leg's rotation.
+        side: −1 or 1.
     """
-
-    edges: tuple[Edge, Edge]
-    ups: tuple[Vector, Vector]
-
-
-def ground_below(terrain: jax.Array, body: Body, one: Any) -> Ground:
-    """The even and the odd edge below a body."""
-    even, odd = (edge(terrain, index) for index in edges_below(body.centre.x))
-    ups = [-right_of(unit(each.end - each.start)) for each in (even, odd)]
-    return materialise(Ground((even, odd), (ups[0], ups[1])), one)
+    down = fixed(q.y * HALF_HEIGHT, q.x * -HALF_HEIGHT)
+    return centre + down + q * (HALF_WIDTH * side)
 
 
-def is_over_even(ground: Ground, point: Vector) -> jax.Array:
-    """Whether a point is over the even edge, or beyond both and nearer to that one."""
-    even, odd = ground.edges
-    on_even = (even.start.x <= point.x) & (point.x < even.end.x)
-    # Beyond both, the nearer one.
-    left, right = (
-        even.start.x < odd.start.x,
-        point.x < jnp.minimum(even.start.x, odd.start.x),
-    )
-    beyond = point.x >= jnp.maximum(even.end.x, odd.end.x)
-    return on_even | (right & left) | (beyond & ~left)
-
-
-def line(ground: Ground, even: jax.Array) -> tuple[Vector, Vector]:
-    """A point of the even edge or of the odd one, and that edge's normal."""
-    lines = [(e.start, up) for e, up in zip(ground.edges, ground.ups, strict=True)]
-    return where(even, lines[0], lines[1])
-
-
-def under(ground: Ground, point: Vector) -> tuple[Vector, Vector]:
-    """A point of the edge under a point, and that edge's normal."""
-    return line(ground, is_over_even(ground, point))
-
-
-def is_valley(ground: Ground) -> jax.Array:
-    """Whether the two edges rise from the vertex between them, so to each other."""
-    lean = ground.ups[0].x - ground.ups[1].x
-    even_is_left = ground.edges[0].start.x < ground.edges[1].start.x
-    return jnp.where(even_is_left, lean, -lean) > 0
-
-
-def corner(leg: Body, q: Vector, side: Any) -> Vector:
-    """The bottom corner of a leg on one of its `SIDES`."""
-    return leg.centre + turn(q, Vector(HALF_WIDTH * side, -HALF_HEIGHT + 0 * side))
-
-
-def leg_touches(leg: Body, q: Vector, ground: Ground, number: int) -> jax.Array:
-    """Whether leg and edge have a point of contact, as Box2D finds them.
+def legs_touch(centre: Vector, q: Vector, ground: Ground) -> jax.Array:
+    """Whether legs and edges have a point of contact, as Box2D finds them.
 
     No face of either keeps them more than 0.02 m apart; and of that face which does so
     best, what is over it of the other one comes as near. So a corner just beyond the
     end of an edge does not touch it.
+
+    Args:
+        centre: of the legs, `[2, L]`.
+        q: rotations of the legs, `[2, L]`.
+        ground: below the legs.
+
+    Returns:
+        Whether the left and the right edge touches each leg, `[2, 2, L]`.
     """
-    edge_, up = ground.edges[number], ground.ups[number]
-    ends = turn_back(q, edge_.start - leg.centre), turn_back(q, edge_.end - leg.centre)
-    facing = turn_back(q, up)
-    height = dot(leg.centre - edge_.start, up)
+    vertices = turn_back(q, ground.vertices - centre)
+    start, end = vertices[:2], vertices[1:]
+    facing = turn_back(q, ground.ups)
+    height = dot(centre - ground.vertices[1:2], ground.ups)
     reach = HALF_WIDTH * jnp.abs(facing.x) + HALF_HEIGHT * jnp.abs(facing.y)
-    aside = _aside(ends[0].x, ends[1].x) - HALF_WIDTH
-    above = _aside(ends[0].y, ends[1].y) - HALF_HEIGHT
+    aside = _aside(start.x, end.x) - HALF_WIDTH
+    above = _aside(start.y, end.y) - HALF_HEIGHT
     edge_gap, leg_gap = jnp.abs(height) - reach, jnp.maximum(aside, above)
     near = jnp.maximum(edge_gap, leg_gap) <= 2 * c.SKIN
+    by_leg = leg_gap > 0.98 * edge_gap + 0.001
+    over_leg = _over_leg(start, end, beside=aside > above)
+    over_edge = _over_edge(start, end, facing, height)
+    return near & (jnp.where(by_leg, over_leg, over_edge) <= 2 * c.SKIN)
 
-    # The leg's lower face over the edge.
+
+def _over_edge(
+    start: Vector, end: Vector, facing: Vector, height: jax.Array
+) -> jax.Array:
+    """How high the leg's lower face is where it is over the edge."""
     flat = jnp.abs(facing.y) >= jnp.abs(facing.x)
     middle = Vector(
         jnp.where(flat, 0, -jnp.sign(facing.x) * HALF_WIDTH),
         jnp.where(flat, -jnp.sign(facing.y) * HALF_HEIGHT, 0),
     )
     half = Vector(jnp.where(flat, HALF_WIDTH, 0), jnp.where(flat, 0, HALF_HEIGHT))
-    corners = middle - half, middle + half
-    size = dot(edge_.end - edge_.start, right_of(up))
-    over_edge = _lowest(
-        [height + dot(each, facing) for each in corners],
-        [dot(each - ends[0], right_of(facing)) for each in corners],
-        (0.0, size),
+    along = right_of(facing)
+    rise, run = dot(half, facing), dot(half, along)
+    height = height + dot(middle, facing)
+    place = dot(middle - start, along)
+    return _lowest(
+        (height - rise, height + rise),
+        (place - run, place + run),
+        (0.0, dot(end - start, along)),
     )
-    # The edge beside or below one of the leg's faces.
-    beside = aside > above
-    outward = jnp.where(beside, ends[0].x + ends[1].x, ends[0].y + ends[1].y)
-    width, half_length = (
-        jnp.where(beside, *each)
-        for each in ((HALF_WIDTH, HALF_HEIGHT), (HALF_HEIGHT, HALF_WIDTH))
-    )
-    over_leg = _lowest(
-        [jnp.sign(outward) * jnp.where(beside, e.x, e.y) - width for e in ends],
-        [jnp.where(beside, e.y, e.x) for e in ends],
+
+
+def _over_leg(start: Vector, end: Vector, beside: jax.Array) -> jax.Array:
+    """How high the edge is over one of the leg's faces, beside or below the leg."""
+    outward = jnp.sign(jnp.where(beside, start.x + end.x, start.y + end.y))
+    width = jnp.where(beside, HALF_WIDTH, HALF_HEIGHT)
+    half_length = jnp.where(beside, HALF_HEIGHT, HALF_WIDTH)
+    return _lowest(
+        (
+            outward * jnp.where(beside, start.x, start.y) - width,
+            outward * jnp.where(beside, end.x, end.y) - width,
+        ),
+        (jnp.where(beside, start.y, start.x), jnp.where(beside, end.y, end.x)),
         (-half_length, half_length),
     )
-    by_leg = leg_gap > 0.98 * edge_gap + 0.001
-    return near & (jnp.where(by_leg, over_leg, over_edge) <= 2 * c.SKIN)
 
 
-def _lowest(heights: list[Any], places: list[Any], span: tuple[Any, Any]) -> jax.Array:
+def _lowest(
+    heights: tuple[jax.Array, jax.Array],
+    places: tuple[jax.Array, jax.Array],
+    span: tuple[jax.Array | float, jax.Array],
+) -> jax.Array:
     """The least height of a segment's ends, cut off at a span's; infinite beyond it."""
     length = places[1] - places[0]
     slope = heights[1] - heights[0]
     slope = slope / jnp.where(jnp.abs(length) > 1e-6, length, 1)
     low = jnp.maximum(jnp.minimum(*places), span[0])
     high = jnp.minimum(jnp.maximum(*places), span[1])
-    cut = [heights[0] + (place - places[0]) * slope for place in (low, high)]
-    return jnp.where(low <= high, jnp.minimum(*cut), jnp.inf)
+    first = heights[0] + (low - places[0]) * slope
+    second = heights[0] + (high - places[0]) * slope
+    return jnp.where(low <= high, jnp.minimum(first, second), jnp.inf)
 
 
 def _aside(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -147,35 +123,24 @@ def _aside(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.maximum(jnp.minimum(a, b), -jnp.maximum(a, b))
 
 
-def hull_gap(hull: Body, shape: Shape, ground: Ground) -> jax.Array:
-    """The widest gap that a face of hull or edge keeps between them, m."""
-    position, q = origin(hull, shape)
-    vertices = [Vector(float(x), float(y)) for x, y in c.HULL_VERTICES]
-    normals = [Vector(float(x), float(y)) for x, y in c.NORMALS[c.HULL]]
-    gaps = []
-    for edge_, up in zip(ground.edges, ground.ups, strict=True):
-        ends = [turn_back(q, end - position) for end in (edge_.start, edge_.end)]
-        facing = turn_back(q, up)
-        height = dot(position - edge_.start, up)
-        gap = height + _smallest([dot(facing, vertex) for vertex in vertices])
-        gap = jnp.maximum(
-            gap, -(height - _smallest([-dot(facing, v) for v in vertices]))
-        )
-        for vertex, normal in zip(vertices, normals, strict=True):
-            offset = float(dot(normal, vertex))
-            beside = [dot(normal, end) for end in ends]
-            gap = jnp.maximum(gap, jnp.minimum(beside[0], beside[1]) - offset)
-        gaps.append(gap)
-    return jnp.minimum(gaps[0], gaps[1])
+def hull_gap(centre: Vector, q: Vector, ground: Ground) -> jax.Array:
+    """The widest gap that a face of hull or edge keeps between them, m, `[L]`.
 
-
-def _smallest(values: list[jax.Array]) -> jax.Array:
-    smallest = values[0]
-    for value in values[1:]:
-        smallest = jnp.minimum(smallest, value)
-    return smallest
-
-
-def leg_rotation(leg: Body, one: Any) -> Vector:
-    """A leg's rotation, to be shared."""
-    return materialise(rotation(leg.angle), one)
+    Args:
+        centre: of the hull's mass, `[L]`.
+        q: the hull's rotation, `[L]`.
+        ground: below the hull.
+    """
+    x, y = (c.HULL_VERTICES[:, i].reshape(6, 1, 1).astype(q.x.dtype) for i in range(2))
+    normals = c.NORMALS[c.HULL].astype(q.x.dtype)
+    offsets = np.sum(normals * c.HULL_VERTICES, 1).reshape(6, 1, 1).astype(q.x.dtype)
+    position = centre - turn(q, fixed(*c.HULL_CENTRE))
+    facing = turn_back(q, ground.ups)
+    height = dot(position - ground.vertices[1:2], ground.ups)
+    heights = height + (facing.x * x + facing.y * y)
+    of_edge = jnp.maximum(jnp.min(heights, axis=0), -jnp.max(heights, axis=0))
+    vertices = turn_back(q, ground.vertices - position)
+    along = vertices.x * normals[:, 0].reshape(6, 1, 1)
+    along = along + vertices.y * normals[:, 1].reshape(6, 1, 1)
+    beside = jnp.minimum(along[:, :2], along[:, 1:]) - offsets
+    return jnp.min(jnp.maximum(of_edge, jnp.max(beside, axis=0)), axis=0)

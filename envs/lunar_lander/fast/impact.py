@@ -4,46 +4,69 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, moved, shapes
-from dmaml_jax.envs.lunar_lander.fast.contacts import (
-    SIDES,
-    Ground,
-    corner,
-    ground_below,
-    leg_rotation,
-    leg_touches,
-    under,
-)
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.bodies import Body, Pose, moved
+from dmaml_jax.envs.lunar_lander.fast.contacts import SIDES, corner, legs_touch
+from dmaml_jax.envs.lunar_lander.fast.position import pushed_out
+from dmaml_jax.envs.lunar_lander.numerics import keep
+from dmaml_jax.envs.lunar_lander.terrain import Ground
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
     dot,
     right_of,
-    row,
-    stacked,
+    rotation,
     where,
 )
 
 IMPACT_ITERATIONS = 20  # each leaves at most 0.36 of one corner's error
+FRICTION = c.FRICTIONS[c.FIRST_LEG]
+INVERSE_MASS = c.INVERSE_MASSES[c.FIRST_LEG]
+INVERSE_INERTIA = c.INVERSE_INERTIAS[c.FIRST_LEG]
 
 
-def _corner_heights(leg: Body, ground: Ground, one: Any) -> list[jax.Array]:
-    q = leg_rotation(leg, one)
-    heights = []
-    for side in SIDES:
-        place = materialise(corner(leg, q, side), one)
-        base, up = under(ground, place)
-        heights.append(dot(place - base, up))
-    return heights
+class Legs(struct.PyTreeNode):
+    """Both legs at the end of a step.
+
+    Attributes:
+        body: where they are and how they move, `[2, L]`.
+        touching: whether the left and the right edge touches each, `[2, 2, L]`.
+        hit: whether each has begun to touch an edge on its way, `[2, L]`.
+    """
+
+    body: Body
+    touching: jax.Array
+    hit: jax.Array
 
 
-def impact_time(start: Body, end: Body, ground: Ground, one: Any) -> jax.Array:
-    """The fraction of the step at which a foot must be stopped; 1 for none."""
-    before = jnp.minimum(*_corner_heights(start, ground, one))
-    after = jnp.minimum(*_corner_heights(end, ground, one))
+def corner_heights(
+    centre: Vector, q: Vector, ground: Ground
+) -> tuple[jax.Array, Vector]:
+    """How high the bottom corners are over the edges below them, and the normals there.
+
+    Args:
+        centre: of the legs, `[2, L]`.
+        q: rotations of the legs, `[2, L]`.
+        ground: below the legs.
+
+    Returns:
+        Heights in m and normals of the edges, both by corner and leg, `[2, 2, L]`.
+    """
+    places = keep(corner(centre, q, SIDES))
+    base = ground.vertices[1]
+    up = where(places.x < base.x, ground.ups[0], ground.ups[1])
+    return keep(dot(places - base, up)), up
+
+
+def impact_time(before: jax.Array, after: jax.Array) -> jax.Array:
+    """The fraction of the step at which a foot must be stopped; 1 for none.
+
+    Args:
+        before: height of the lowest corner at the beginning of the step, m.
+        after: at its end.
+    """
     near = c.IMPACT_TARGET + c.IMPACT_TOLERANCE
     at_once = (before > 0) & (before < near)
     later = (before >= near) & (after < c.IMPACT_TARGET - c.IMPACT_TOLERANCE)
@@ -52,90 +75,66 @@ def impact_time(start: Body, end: Body, ground: Ground, one: Any) -> jax.Array:
     return jnp.where(at_once, 0, time)
 
 
-def stopped(
-    impacts: jax.Array,
-    start: Body,
-    end: Body,
-    touching: jax.Array,
-    flags: jax.Array,
-    terrain: jax.Array,
-    one: Any,
-) -> tuple[Body, jax.Array, jax.Array]:
-    """Bodies, touched edges and flags after the feet were stopped at their impacts."""
-    shape = shapes(end.angle.dtype, one)
-    bodies, touches, flag = [row(end, c.HULL)], [], [flags[c.HULL]]
-    for leg in (c.FIRST_LEG, c.SECOND_LEG):
-        time, own = impacts[leg - 1], row(shape, leg)
-        before, after = row(start, leg), row(end, leg)
-        there = after.replace(
-            centre=before.centre + (after.centre - before.centre) * time,
-            angle=before.angle + (after.angle - before.angle) * time,
+def stopped(time: jax.Array, start: Pose, end: Legs, ground: Ground) -> Legs:
+    """Both legs after their impacts.
+
+    Args:
+        time: fractions of the step at which they are stopped, `[2, L]`.
+        start: poses at the beginning of the step, `[2, L]`.
+        end: the legs at its end, if nothing stops them.
+        ground: below the legs at the beginning.
+    """
+    after = end.body
+    there = keep(
+        after.replace(
+            centre=start.centre + (after.centre - start.centre) * time,
+            angle=start.angle + (after.angle - start.angle) * time,
         )
-        ground = ground_below(terrain, before, own.one)
-        q = leg_rotation(there, own.one)
-        now = jnp.stack([leg_touches(there, q, ground, i) for i in range(2)])
-        halted = moved(_landed(there, ground, own), (1 - time) * c.TIME_STEP)
-        hit = time < 1
-        bodies.append(where(hit, halted, after))
-        was = touching[leg - 1]
-        flag.append(flags[leg] | (hit & jnp.any(now & ~was)))
-        touches.append(was | (hit & now))
-    return stacked(*bodies), jnp.stack(touches), jnp.stack(flag)
+    )
+    q = keep(rotation(there.angle))
+    hit = time < 1
+    now = legs_touch(there.centre, q, ground) & hit
+    halted = moved(_landed(there, q, ground), (1 - time) * c.TIME_STEP)
+    return Legs(
+        where(hit, halted, after),
+        end.touching | now,
+        end.hit | jnp.any(now & ~end.touching, axis=0),
+    )
 
 
-def _landed(leg: Body, ground: Ground, shape: Shape) -> Body:
-    """A leg at its impact, pushed out and stopped at its lowest corner."""
-    heights = _corner_heights(leg, ground, shape.one)
-    lower = materialise(jnp.where(heights[1] < heights[0], 1.0, -1.0), shape.one)
-
-    def place(leg: Body) -> Vector:
-        return corner(leg, leg_rotation(leg, shape.one), lower)
-
-    base, up = materialise(under(ground, place(leg)), shape.one)
+def _landed(leg: Body, q: Vector, ground: Ground) -> Body:
+    """Legs at their impacts, pushed out and stopped at their lowest corners."""
+    heights, ups = corner_heights(leg.centre, q, ground)
+    second = heights[1] < heights[0]
+    up = keep(where(second, ups[1], ups[0]))
+    base, side = ground.vertices[1], jnp.where(second, 1, -1).astype(up.x.dtype)
+    pose = Pose(leg.centre, leg.angle)
     for _ in range(2):
-        point = place(leg)
-        gap = dot(point - base, up) - 2 * c.SKIN
-        arm = cross(point - leg.centre, up)
-        depth = c.IMPACT_BAUMGARTE * (gap + c.LINEAR_SLOP)
-        depth = jnp.clip(depth, -c.MAX_LINEAR_CORRECTION, 0)
-        mass = shape.inverse_mass + shape.inverse_inertia * arm * arm
-        push = materialise(-depth / mass, shape.one)
-        leg = leg.replace(
-            centre=leg.centre + up * (push * shape.inverse_mass),
-            angle=leg.angle + shape.inverse_inertia * arm * push,
-        )
-    point = place(leg)
+        pose, _ = pushed_out(pose, side, base, up, c.IMPACT_BAUMGARTE)
+    point = corner(pose.centre, rotation(pose.angle), side)
     gap = dot(point - base, up)
-    lever = point - up * (gap * 0.5) - leg.centre
+    lever = keep(point - up * (gap * 0.5) - pose.centre)
     along = right_of(up)
-    arms = materialise((cross(lever, up), cross(lever, along)), shape.one)
-    masses = [
-        1 / (shape.inverse_mass + shape.inverse_inertia * arm * arm) for arm in arms
-    ]
+    arms = keep((cross(lever, up), cross(lever, along)))
+    masses = [1 / (INVERSE_MASS + INVERSE_INERTIA * arm * arm) for arm in arms]
 
-    def iteration(_: Any, carry: Any) -> Any:
+    def iteration(_: int, carry: Any) -> Any:
         leg, normal, tangent = carry
-        most = shape.friction * normal
+        most = FRICTION * normal
         speed = dot(leg.velocity, along) + arms[1] * leg.spin
-        change = jnp.clip(tangent - masses[1] * speed, -most, most) - tangent
-        leg = _kicked(leg, along, arms[1], change, shape)
-        tangent = tangent + change
+        new = keep(jnp.clip(tangent - masses[1] * speed, -most, most))
+        leg, tangent = _kicked(leg, along, arms[1], new - tangent), new
         speed = dot(leg.velocity, up) + arms[0] * leg.spin
-        change = jnp.maximum(normal - masses[0] * speed, 0) - normal
-        return _kicked(leg, up, arms[0], change, shape), normal + change, tangent
+        new = keep(jnp.maximum(normal - masses[0] * speed, 0))
+        return _kicked(leg, up, arms[0], new - normal), new, tangent
 
     nothing = jnp.zeros_like(leg.angle)
-    begin = (leg, nothing, nothing)
+    begin = (leg.replace(centre=pose.centre, angle=pose.angle), nothing, nothing)
     return jax.lax.fori_loop(0, IMPACT_ITERATIONS, iteration, begin)[0]
 
 
-def _kicked(
-    leg: Body, direction: Vector, arm: jax.Array, size: jax.Array, shape: Shape
-) -> Body:
-    return materialise(
-        leg.replace(
-            velocity=leg.velocity + direction * (size * shape.inverse_mass),
-            spin=leg.spin + shape.inverse_inertia * arm * size,
-        ),
-        shape.one,
-    )
+def _kicked(leg: Body, direction: Vector, arm: jax.Array, size: jax.Array) -> Body:
+    velocity = leg.velocity + direction * (size * INVERSE_MASS)
+    spin = leg.spin + INVERSE_INERTIA * arm * size
+    velocity, spin = keep((velocity, spin))
+    return leg.replace(velocity=velocity, spin=spin)

@@ -1,76 +1,83 @@
 """The fast solver's positions: joints put together, feet pushed out of the ground."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander import joints as joint_solver
-from dmaml_jax.envs.lunar_lander.bodies import Body, Shape, shapes
-from dmaml_jax.envs.lunar_lander.exact.solver import LEGS
-from dmaml_jax.envs.lunar_lander.fast.contacts import corner, leg_rotation
-from dmaml_jax.envs.lunar_lander.fast.reduced import Foot
-from dmaml_jax.envs.lunar_lander.joints import Joint, settings
-from dmaml_jax.envs.lunar_lander.numerics import materialise
-from dmaml_jax.envs.lunar_lander.vectors import cross, dot, row, stacked
+from dmaml_jax.envs.lunar_lander import joints
+from dmaml_jax.envs.lunar_lander.bodies import Pose
+from dmaml_jax.envs.lunar_lander.fast.contacts import corner
+from dmaml_jax.envs.lunar_lander.fast.standing import Feet
+from dmaml_jax.envs.lunar_lander.numerics import keep
+from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot, rotation, where
 
 POSITION_PASSES = 3
 
 
-def joints_placed(bodies: Body, joints: Joint, shape: Shape) -> tuple[Body, jax.Array]:
-    """One position iteration of the joints, and whether both were well."""
-    body, setting = [row(bodies, i) for i in range(3)], settings(bodies.angle.dtype)
-    well = jnp.array(True)
-    for leg in LEGS:
-        body[c.HULL], body[leg], fits = joint_solver.position_solved(
-            row(joints, leg - 1),
-            row(setting, leg - 1),
-            body[c.HULL],
-            body[leg],
-            row(shape, c.HULL),
-            row(shape, leg),
-        )
-        well &= fits
-    return stacked(*body), well
+class Placing(struct.PyTreeNode):
+    """Poses on their way, and whether they satisfy all constraints, `[L]`."""
+
+    hull: Pose
+    legs: Pose
+    well: jax.Array
 
 
-def _foot_placed(
-    leg: Body, foot: Foot, shape: Shape, baumgarte: float
-) -> tuple[Body, jax.Array]:
-    """Push a leg out of the ground at one corner; also tell how deep it was."""
-    place = corner(leg, leg_rotation(leg, shape.one), foot.side)
-    gap = dot(place - foot.base, foot.up) - 2 * c.SKIN
-    arm = cross(place - leg.centre, foot.up)
+def pushed_out(
+    leg: Pose,
+    side: jax.Array,
+    base: Vector,
+    up: Vector,
+    baumgarte: float,
+    touches: jax.Array | None = None,
+) -> tuple[Pose, jax.Array]:
+    """Push legs out of the ground at one corner each; also tell the gaps there, m.
+
+    Args:
+        leg: poses, `[2, L]`.
+        side: which corner it is, see `SIDES`.
+        base: a point of the edge under it.
+        up: the normal of the edge.
+        baumgarte: the share of the depth that is corrected.
+        touches: which corners are on the ground, all by default.
+    """
+    place = keep(corner(leg.centre, rotation(leg.angle), side))
+    gap = keep(dot(place - base, up) - 2 * c.SKIN)
+    arm = keep(cross(place - leg.centre, up))
     depth = jnp.clip(baumgarte * (gap + c.LINEAR_SLOP), -c.MAX_LINEAR_CORRECTION, 0)
-    mass = shape.inverse_mass + shape.inverse_inertia * arm * arm
-    push = materialise(jnp.where(foot.touches, -depth / mass, 0), shape.one)
-    leg = leg.replace(
-        centre=leg.centre + foot.up * (push * shape.inverse_mass),
-        angle=leg.angle + shape.inverse_inertia * arm * push,
-    )
-    return materialise(leg, shape.one), jnp.where(foot.touches, gap, 0)
+    if touches is not None:
+        depth, gap = jnp.where(touches, depth, 0), jnp.where(touches, gap, 0)
+    inverse_mass = c.INVERSE_MASSES[c.FIRST_LEG]
+    inverse_inertia = c.INVERSE_INERTIAS[c.FIRST_LEG]
+    push = -depth / (inverse_mass + inverse_inertia * arm * arm)
+    centre = leg.centre + up * (push * inverse_mass)
+    angle = leg.angle + inverse_inertia * arm * push
+    return keep(Pose(centre, angle)), gap
 
 
-def placed(bodies: Body, joints: Joint, feet: Any, one: Any) -> tuple[Body, jax.Array]:
+def placed(hull: Pose, legs: Pose, side: jax.Array, feet: Feet | None) -> Placing:
     """Poses after at most three position iterations, and whether they sufficed."""
-    shape = shapes(bodies.angle.dtype, one)
 
-    def iteration(carry: Any) -> Any:
-        bodies, _, passes = carry
-        body, deepest = [row(bodies, i) for i in range(3)], 0.0
-        for leg in LEGS:
-            for foot in feet[leg - 1]:
-                body[leg], gap = _foot_placed(
-                    body[leg], foot, row(shape, leg), c.BAUMGARTE
-                )
-                deepest = jnp.minimum(deepest, gap)
-        bodies, well = joints_placed(stacked(*body), joints, shape)
-        return bodies, well & (deepest >= -3 * c.LINEAR_SLOP), passes + 1
+    def iteration(carry: tuple[Placing, jax.Array]) -> tuple[Placing, jax.Array]:
+        before, passes = carry
+        hull, legs, well = before.hull, before.legs, jnp.ones_like(before.well)
+        for i in range(3 if feet else 0):
+            assert feet
+            legs, gap = pushed_out(
+                legs,
+                feet.side[i],
+                feet.base,
+                feet.up[i],
+                c.BAUMGARTE,
+                feet.touches[i],
+            )
+            well &= jnp.min(gap, axis=0) >= -3 * c.LINEAR_SLOP
+        hull, legs, fits = joints.placed(side, hull, legs)
+        after = where(before.well, before, Placing(hull, legs, well & fits))
+        return after, passes + 1
 
-    def unsatisfied(carry: Any) -> jax.Array:
-        return ~carry[1] & (carry[2] < POSITION_PASSES)
+    def unsatisfied(carry: tuple[Placing, jax.Array]) -> jax.Array:
+        return jnp.any(~carry[0].well) & (carry[1] < POSITION_PASSES)
 
-    begin = (bodies, jnp.array(False), jnp.int32(0))
-    bodies, well, _ = jax.lax.while_loop(unsatisfied, iteration, begin)
-    return bodies, well
+    begin = Placing(hull, legs, jnp.zeros(hull.angle.shape, bool))
+    return jax.lax.while_loop(unsatisfied, iteration, (begin, jnp.int32(0)))[0]

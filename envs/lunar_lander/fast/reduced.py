@@ -18,263 +18,184 @@ inverse mass A, leaves a share of (1 − m A) of its error at each iteration. A 
 stands for n iterations, so its step is (1 − (1 − m A)ⁿ) / A.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body
-from dmaml_jax.envs.lunar_lander.numerics import materialise
-from dmaml_jax.envs.lunar_lander.vectors import Vector, cross, dot
+from dmaml_jax.envs.lunar_lander.fast.standing import Feet
+from dmaml_jax.envs.lunar_lander.numerics import keep
+from dmaml_jax.envs.lunar_lander.vectors import (
+    Vector,
+    cross,
+    dot,
+    left_of,
+    over,
+    right_of,
+    rows,
+)
 
-# A row alone is solved as well by few sweeps. Those of the feet are coupled, and an
-# impact's impulses came out a tenth too small by ten.
-FLIGHT_SWEEPS = 10
-GROUND_SWEEPS = 30
 MOTOR_MASS = 1 / (c.INVERSE_INERTIAS[c.HULL] + c.INVERSE_INERTIAS[c.FIRST_LEG])
-FRICTION = c.FRICTIONS[c.FIRST_LEG]
-
-
-class Motion(struct.PyTreeNode):
-    """Velocities of three bodies that hang together: of P, and the spins."""
-
-    velocity: Vector
-    spins: tuple[Any, Any, Any]
+# The rows of a motion: the legs' spins relative to the hull's, the velocity of P, and
+# the legs' spins.
+RELATIVE, VELOCITY, SPINS = slice(0, 2), slice(2, 4), slice(4, 6)
 
 
 class Masses(struct.PyTreeNode):
-    """The inverse of the mass matrix, as its parts: h_i, 1/J_i and S⁻¹ (11, 12, 22)."""
-
-    arms: tuple[Vector, Vector, Vector]
-    inverse_inertias: tuple[Any, Any, Any]
-    inverse: tuple[Any, Any, Any]
-
-
-class Foot(struct.PyTreeNode):
-    """A corner of a foot on the ground.
+    """The inverse of the mass matrix, as its parts.
 
     Attributes:
-        touches: whether it does.
-        base: a point of the edge under it.
-        up: the ground's normal.
-        side: which corner it is, see `SIDES`.
-        slot: where its impulses are kept.
-        point: where it touches.
-        normal: impulse, N s.
-        tangent: impulse, N s.
+        ways: r_i, from P to the bodies' centres, m, `[3, L]`.
+        arms: h_i, kg m, `[3, L]`.
+        inverse_inertias: 1 / J_i, `[3, L]`.
+        shares: h_i / J_i, `[3, L]`.
+        inverse: the elements 11, 12 and 22 of S⁻¹, 1/kg, `[L]` each.
     """
 
-    touches: Any
-    base: Vector
-    up: Vector
-    side: Any
-    slot: Any
-    point: Vector
-    normal: Any
-    tangent: Any
+    ways: Vector
+    arms: Vector
+    inverse_inertias: jax.Array
+    shares: Vector
+    inverse: tuple[jax.Array, jax.Array, jax.Array]
 
 
-class Row(struct.PyTreeNode):
-    """One direction in which an impulse acts.
+class JointRows(struct.PyTreeNode):
+    """A torque between the hull and each leg.
 
     Attributes:
-        direction: of the impulse on P.
+        answer: the motion that a unit of it causes, `[6, 2, L]`.
+        inertia: the torque for a unit of relative spin, kg m², `[2, L]`.
+        step: the torque for a unit of it in a sweep, of a free motor, `[2, L]`.
+    """
+
+    answer: jax.Array
+    inertia: jax.Array
+    step: jax.Array
+
+
+class FootRows(struct.PyTreeNode):
+    """Pushes at the feet: first along the ground, `[6, 2, L]`, then away from it.
+
+    Attributes:
+        direction: of each push.
         arm: its lever about P, for the leg that it acts on.
-        answer: the motion that a unit of it causes.
+        answer: the motion that a unit of it causes, `[6, 6, 2, L]`.
         step: impulse for a unit of velocity in a sweep.
-        limit: impulse of the joint's limit that answers a unit of it at once.
+        limit: the torque of the joint's limit that answers a unit of it at once.
         held_step: the step while the limit holds.
     """
 
     direction: Vector
-    arm: Any
-    answer: Motion
-    step: Any
-    limit: Any
-    held_step: Any
+    arm: jax.Array
+    answer: jax.Array
+    step: jax.Array
+    limit: jax.Array
+    held_step: jax.Array
 
 
-def masses(ways: tuple[Vector, Vector, Vector], one: Any) -> Masses:
+def masses(ways: Vector) -> Masses:
     """The inverse mass matrix of bodies whose centres lie at `ways` from P."""
-    arms, inverse_inertias = [], []
-    total, s11, s12, s22 = 0.0, 0.0, 0.0, 0.0
-    for i, way in enumerate(ways):
-        mass, inertia = 1 / c.INVERSE_MASSES[i], 1 / c.INVERSE_INERTIAS[i]
-        arm = Vector(-way.y * mass, way.x * mass)
-        inverse = 1 / (inertia + mass * dot(way, way))
-        arms.append(arm)
-        inverse_inertias.append(inverse)
-        total += mass
-        s11 = s11 + arm.x * arm.x * inverse
-        s12 = s12 + arm.x * arm.y * inverse
-        s22 = s22 + arm.y * arm.y * inverse
-    k11, k12, k22 = total - s11, -s12, total - s22
+    mass = rows(1 / np.array(c.INVERSE_MASSES), ways.x)
+    inertia = rows(1 / np.array(c.INVERSE_INERTIAS), ways.x)
+    arms = left_of(ways) * mass
+    inverse = 1 / (inertia + mass * dot(ways, ways))
+    shares = arms * inverse
+    total = sum(1 / each for each in c.INVERSE_MASSES)
+    k11 = total - jnp.sum(arms.x * shares.x, axis=0)
+    k12 = -jnp.sum(arms.x * shares.y, axis=0)
+    k22 = total - jnp.sum(arms.y * shares.y, axis=0)
     scale = 1 / (k11 * k22 - k12 * k12)
-    return materialise(
-        Masses(
-            (arms[0], arms[1], arms[2]),
-            (inverse_inertias[0], inverse_inertias[1], inverse_inertias[2]),
-            (scale * k22, -scale * k12, scale * k11),
-        ),
-        one,
+    return keep(
+        Masses(ways, arms, inverse, shares, (scale * k22, -scale * k12, scale * k11))
     )
 
 
-def motion(m: Masses, momentum: Vector, turns: list[Any]) -> Motion:
-    """Velocities of given momentum and angular momenta about P."""
-    rest = momentum
-    for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True):
-        if _may_differ_from_0(turn_):
-            rest = rest - arm * (turn_ * inverse)
+def motion(
+    m: Masses, push: Vector, hull_turn: jax.Array | float, leg_turns: jax.Array
+) -> jax.Array:
+    """The motion of given momentum and angular momenta about P, `[6, …, L]`.
+
+    Args:
+        m: the mass matrix.
+        push: the momentum, `[…, L]`.
+        hull_turn: angular momentum of the hull, `[…, L]`.
+        leg_turns: angular momenta of the legs, `[2, …, L]`.
+    """
+    shares, inverse = over((m.shares, m.inverse_inertias), leg_turns[0])
+    rest = push - shares[0] * hull_turn
+    rest = rest - shares[1] * leg_turns[0] - shares[2] * leg_turns[1]
     n11, n12, n22 = m.inverse
     velocity = Vector(n11 * rest.x + n12 * rest.y, n12 * rest.x + n22 * rest.y)
-    spins = [
-        (turn_ - dot(arm, velocity)) * inverse
-        for arm, inverse, turn_ in zip(m.arms, m.inverse_inertias, turns, strict=True)
-    ]
-    return Motion(velocity, (spins[0], spins[1], spins[2]))
+    hull_spin = hull_turn * inverse[0] - dot(shares[0], velocity)
+    spins = leg_turns * inverse[1:] - dot(shares[1:], velocity)
+    both = jnp.stack([velocity.x, velocity.y])
+    return jnp.concatenate([spins - hull_spin, both, spins])
 
 
-def _may_differ_from_0(value: Any) -> bool:
-    """XLA keeps a product with 0, which could be no number."""
-    return not isinstance(value, float) or value != 0
+def projected(m: Masses, velocity: Vector, spin: jax.Array) -> jax.Array:
+    """The motion that keeps the joints together, of bodies that do not, `[6, L]`."""
+    mass = rows(1 / np.array(c.INVERSE_MASSES), spin)
+    inertia = rows(1 / np.array(c.INVERSE_INERTIAS), spin)
+    momentum = Vector(
+        jnp.sum(mass * velocity.x, axis=0), jnp.sum(mass * velocity.y, axis=0)
+    )
+    turns = inertia * spin + dot(m.arms, velocity)
+    return motion(m, momentum, turns[0], turns[1:])
 
 
-def projected(m: Masses, bodies: list[Body]) -> Motion:
-    """Velocities that keep the joints together, of bodies that do not."""
-    momentum, turns = Vector(0.0, 0.0), []
-    for i, body in enumerate(bodies):
-        mass, inertia = 1 / c.INVERSE_MASSES[i], 1 / c.INVERSE_INERTIAS[i]
-        momentum = momentum + body.velocity * mass
-        turns.append(inertia * body.spin + dot(m.arms[i], body.velocity))
-    return motion(m, momentum, turns)
+def _of_own_leg(like: jax.Array) -> jax.Array:
+    """What acts on one leg and not on the other, `[2, …, 2, L]`."""
+    own = np.eye(2, dtype=like.dtype)
+    return jnp.asarray(own.reshape(2, *(1,) * (like.ndim - 2), 2, 1))
 
 
-def added(a: Motion, b: Motion, factor: Any) -> Motion:
-    """A + factor · b."""
-    return jax.tree.map(lambda x, y: x + y * factor, a, b)
+def joint_rows(m: Masses, iterations: int) -> JointRows:
+    """The joints' rows; a sweep stands for a number of Box2D's iterations."""
+    like = m.inverse_inertias[1:]
+    turns = _of_own_leg(like) * jnp.ones_like(like)
+    nothing = jnp.zeros_like(like)
+    answer = keep(motion(m, Vector(nothing, nothing), -1.0, turns))
+    inverse_mass = jnp.stack([answer[0, 0], answer[1, 1]])
+    step = (1 - (1 - MOTOR_MASS * inverse_mass) ** iterations) / inverse_mass
+    return JointRows(answer, 1 / inverse_mass, step)
 
 
-def joint_row(m: Masses, leg: int, iterations: int, one: Any) -> Row:
-    """A torque between hull and leg; its step is that of a free motor.
+def foot_rows(
+    m: Masses, joint: JointRows, feet: Feet, centre: Vector, iterations: int
+) -> FootRows:
+    """The rows of the feet, with their legs free and held by their limits.
 
-    A sweep stands for a number of Box2D's iterations.
+    Args:
+        m: the mass matrix.
+        joint: the joints' rows.
+        feet: where they stand.
+        centre: of the legs, `[2, L]`.
+        iterations: of Box2D, for which a sweep stands.
     """
-    turns: list[Any] = [-1.0, 0.0, 0.0]
-    turns[leg] = 1.0
-    zero = jnp.zeros_like(m.inverse[0])
-    answer = materialise(motion(m, Vector(zero, zero), turns), one)
-    inverse_mass = answer.spins[leg] - answer.spins[c.HULL]
-    free = (1 - (1 - MOTOR_MASS * inverse_mass) ** iterations) / inverse_mass
-    return materialise(
-        Row(Vector(zero, zero), zero, answer, free, 1 / inverse_mass, free), one
+    along = right_of(feet.up)
+    direction = Vector(
+        jnp.concatenate([along.x, feet.up.x]), jnp.concatenate([along.y, feet.up.y])
     )
+    lever = feet.point - centre
+    lever = keep(Vector(jnp.tile(lever.x, (2, 1, 1)), jnp.tile(lever.y, (2, 1, 1))))
+    arm, own_arm = cross(lever + m.ways[1:], direction), cross(lever, direction)
+    turns = arm * _of_own_leg(arm)
+    answer = keep(motion(m, direction, 0.0, turns))
 
+    def of_own(motion: jax.Array, begin: int) -> jax.Array:
+        return jnp.stack([motion[begin, ..., 0, :], motion[begin + 1, ..., 1, :]], -2)
 
-def foot_row(
-    m: Masses,
-    foot: Foot,
-    direction: Vector,
-    joint: Row,
-    leg: int,
-    from_joint: Vector,
-    from_centre: Vector,
-    iterations: int,
-    one: Any,
-) -> Row:
-    """A push at a corner of a foot, with the leg free and held by its limit."""
-    arm = cross(from_joint, direction)
-    turns: list[Any] = [0.0, 0.0, 0.0]
-    turns[leg] = arm
-    answer = materialise(motion(m, direction, turns), one)
-    relative = answer.spins[leg] - answer.spins[c.HULL]
-    limit = materialise(-relative * joint.limit, one)
-    free = dot(direction, answer.velocity) + arm * answer.spins[leg]
-    held = free + limit * (
-        dot(direction, joint.answer.velocity) + arm * joint.answer.spins[leg]
-    )
-    own_arm = cross(from_centre, direction)
-    own = 1 / (c.INVERSE_MASSES[leg] + c.INVERSE_INERTIAS[leg] * own_arm * own_arm)
+    limit = keep(-of_own(answer, 0) * joint.inertia)
+    free = dot(direction, Vector(answer[2], answer[3])) + arm * of_own(answer, 4)
+    of_joint = dot(direction, Vector(joint.answer[2], joint.answer[3]))
+    held = free + limit * (of_joint + arm * of_own(joint.answer, 4))
+    leg = c.FIRST_LEG
+    own = c.INVERSE_MASSES[leg] + c.INVERSE_INERTIAS[leg] * own_arm * own_arm
+    touches = jnp.tile(feet.touches, (2, 1, 1))
 
     def step(inverse_mass: jax.Array) -> jax.Array:
-        left = jnp.clip(1 - own * inverse_mass, 0, 1) ** iterations
-        return jnp.where(foot.touches, (1 - left) / inverse_mass, 0)
+        left = jnp.clip(1 - inverse_mass / own, 0, 1) ** iterations
+        return jnp.where(touches, (1 - left) / inverse_mass, 0)
 
-    row = Row(direction, arm, answer, step(free), limit, step(held))
-    return materialise(row, one)
-
-
-class Leg(struct.PyTreeNode):
-    """A leg's joint and foot during the sweeps; torques are impulses in N m s."""
-
-    joint: Row
-    motor: Any
-    limit: Any
-    side: Any
-    motor_speed: Any
-    max_motor: Any
-    feet: tuple[Foot, ...]
-    normals: tuple[Row, ...]
-    tangents: tuple[Row, ...]
-
-
-def _holds(leg: Leg) -> jax.Array:
-    return (leg.side != 0) & (leg.limit != 0)
-
-
-def _one_sided(leg: Leg, limit: jax.Array) -> jax.Array:
-    """A limit pushes, it never pulls."""
-    at_lower, at_upper = jnp.maximum(limit, 0), jnp.minimum(limit, 0)
-    return jnp.where(leg.side < 0, at_lower, jnp.where(leg.side > 0, at_upper, 0))
-
-
-def joint_swept(
-    state: Motion, leg: Leg, number: int, iterations: int, one: Any
-) -> tuple[Motion, Leg]:
-    """Motor, then limit; against a limit that holds the motor gets nowhere."""
-    step = jnp.where(_holds(leg), iterations * MOTOR_MASS, leg.joint.step)
-    relative = state.spins[number] - state.spins[c.HULL]
-    wanted = leg.motor - step * (relative - leg.motor_speed)
-    motor = materialise(jnp.clip(wanted, -leg.max_motor, leg.max_motor), one)
-    state = materialise(added(state, leg.joint.answer, motor - leg.motor), one)
-    relative = state.spins[number] - state.spins[c.HULL]
-    limit = _one_sided(leg, leg.limit - relative * leg.joint.limit)
-    limit = materialise(limit, one)
-    state = materialise(added(state, leg.joint.answer, limit - leg.limit), one)
-    return state, leg.replace(motor=motor, limit=limit)
-
-
-def _wanted(state: Motion, leg: Leg, row: Row, number: int, impulse: Any) -> jax.Array:
-    """The impulse after a sweep's step against the velocity along a row."""
-    speed = dot(row.direction, state.velocity) + row.arm * state.spins[number]
-    return impulse - jnp.where(_holds(leg), row.held_step, row.step) * speed
-
-
-def _answered(
-    state: Motion, leg: Leg, row: Row, change: jax.Array, one: Any
-) -> tuple[Motion, Leg]:
-    """After a push along a row, with what the limit answers at once."""
-    shared = jnp.where(_holds(leg), row.limit * change, 0)
-    limit = materialise(_one_sided(leg, leg.limit + shared), one)
-    state = added(state, row.answer, change)
-    state = added(state, leg.joint.answer, limit - leg.limit)
-    return materialise(state, one), leg.replace(limit=limit)
-
-
-def feet_swept(state: Motion, leg: Leg, number: int, one: Any) -> tuple[Motion, Leg]:
-    """Friction at both corners of a foot, then their normal impulses."""
-    feet = list(leg.feet)
-    for i, row in enumerate(leg.tangents):
-        most = FRICTION * feet[i].normal
-        wanted = _wanted(state, leg, row, number, feet[i].tangent)
-        tangent = materialise(jnp.clip(wanted, -most, most), one)
-        state, leg = _answered(state, leg, row, tangent - feet[i].tangent, one)
-        feet[i] = feet[i].replace(tangent=tangent)
-    for i, row in enumerate(leg.normals):
-        wanted = _wanted(state, leg, row, number, feet[i].normal)
-        normal = materialise(jnp.maximum(wanted, 0), one)
-        state, leg = _answered(state, leg, row, normal - feet[i].normal, one)
-        feet[i] = feet[i].replace(normal=normal)
-    return state, leg.replace(feet=tuple(feet))
+    return FootRows(direction, keep(arm), answer, keep(step(free)), limit, step(held))

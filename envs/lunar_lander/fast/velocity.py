@@ -1,189 +1,268 @@
 """The fast solver's step of velocities: warm start, sweeps, and what they leave."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body
-from dmaml_jax.envs.lunar_lander.exact.solver import LEGS
 from dmaml_jax.envs.lunar_lander.fast import reduced
-from dmaml_jax.envs.lunar_lander.fast.reduced import Foot, Leg, Motion
-from dmaml_jax.envs.lunar_lander.joints import Joint, settings
-from dmaml_jax.envs.lunar_lander.numerics import materialise
+from dmaml_jax.envs.lunar_lander.fast.reduced import FootRows, JointRows, Masses
+from dmaml_jax.envs.lunar_lander.fast.standing import Feet
+from dmaml_jax.envs.lunar_lander.joints import Joint
+from dmaml_jax.envs.lunar_lander.numerics import keep
 from dmaml_jax.envs.lunar_lander.vectors import (
     Vector,
     cross,
+    fixed,
+    left_of,
     right_of,
-    rotation,
-    row,
-    stacked,
+    rows,
     turn,
 )
+
+# A row alone is solved as well by few sweeps. Those of the feet are coupled, and an
+# impact's impulses came out a tenth too small by ten.
+FLIGHT_SWEEPS = 10
+GROUND_SWEEPS = 30
+FRICTION = c.FRICTIONS[c.FIRST_LEG]
+ORDER = (1, 0)  # of the legs: Box2D solves the newest constraints first
 
 
 class Given(struct.PyTreeNode):
     """What the sweeps are given.
 
     Attributes:
-        start: bodies with gravity and forces in their velocities, `[3]`.
-        joints: with last step's impulses, `[2]`.
-        feet: of both legs, two corners each.
-        max_motor: angular impulse of a leg's motor in a step, N m s.
-        one: see `materialise`.
+        centre: of the legs, m, `[2, L]`.
+        ways: from the joints' common place to each body's centre, m, `[3, L]`.
+        velocity: of the bodies, with gravity and forces in it, m/s, `[3, L]`.
+        spin: of the bodies, rad/s, `[3, L]`.
+        joints: with last step's impulses and this step's limits, `[2, L]`.
+        feet: of both legs.
+        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
     """
 
-    start: Body
+    centre: Vector
+    ways: Vector
+    velocity: Vector
+    spin: jax.Array
     joints: Joint
-    feet: tuple[tuple[Foot, ...], tuple[Foot, ...]]
-    max_motor: Any
-    one: Any
+    feet: Feet
+    max_motor: jax.Array
 
 
-def velocities(given: Given, *, on_ground: bool) -> Any:
-    """Bodies, joints and feet after the sweeps."""
-    one = given.one
-    sweeps = reduced.GROUND_SWEEPS if on_ground else reduced.FLIGHT_SWEEPS
+class Moved(struct.PyTreeNode):
+    """What the sweeps leave: velocities, and the impulses that made them.
+
+    Attributes:
+        velocity: of the bodies, m/s, `[3, L]`.
+        spin: of the bodies, rad/s, `[3, L]`.
+        joints: with their impulses, `[2, L]`.
+        impulses: of the feet, N s, `[2, 3, 2, L]`.
+    """
+
+    velocity: Vector
+    spin: jax.Array
+    joints: Joint
+    impulses: jax.Array
+
+
+class _Sweep(NamedTuple):
+    """What the sweeps change; each list has the legs' arrays, `[L]`.
+
+    Of a motion they change the relative spins, and in contact the whole of it. The
+    impulses of a leg's feet are those along the ground and those away from it.
+    """
+
+    motion: jax.Array
+    motors: list[jax.Array]
+    limits: list[jax.Array]
+    feet: list[list[jax.Array]]
+
+
+def ways(q: Vector) -> Vector:
+    """From the joints' common place to each body's centre, `[3, L]`.
+
+    Args:
+        q: the bodies' rotations, `[3, L]`.
+    """
+    first, second = c.LEG_ANCHORS
+    centres = np.array([c.HULL_CENTRE, np.negative(first), np.negative(second)])
+    return turn(q, fixed(rows(centres[:, 0], q.x), rows(centres[:, 1], q.x)))
+
+
+def limited(joints: Joint, angle: jax.Array) -> Joint:
+    """The joints with the limits at which they stand; a new one begins from nothing.
+
+    Args:
+        joints: as the last step left them.
+        angle: of the bodies, rad, `[3, L]`.
+    """
+    angles = angle[1:] - angle[0] - rows(c.REFERENCE_ANGLES, angle)
+    side = (angles >= rows(c.UPPER_ANGLES, angle)).astype(joints.side.dtype)
+    side = jnp.where(angles <= rows(c.LOWER_ANGLES, angle), -1, side)
+    kept = (side == joints.side) & (side != 0)
+    return joints.replace(side=side, limit=jnp.where(kept, joints.limit, 0))
+
+
+def velocities(given: Given, *, on_ground: bool) -> Moved:
+    """Velocities and impulses after the sweeps; in the air fewer are needed."""
+    sweeps = GROUND_SWEEPS if on_ground else FLIGHT_SWEEPS
     iterations = c.VELOCITY_ITERATIONS // sweeps
-    start = [row(given.start, i) for i in range(3)]
-    ways = _ways(start, one)
-    m = reduced.masses(ways, one)
-    body, joints = _remembered(given, start, ways, on_ground=on_ground)
-    body, joints = _first_motors(given, body, joints)
-    state = materialise(reduced.projected(m, body), one)
-    swept = {}
-    for number in LEGS:
-        joint_row = reduced.joint_row(m, number, iterations, one)
-        normals, tangents = [], []
-        for foot in given.feet[number - 1] if on_ground else ():
-            from_centre = foot.point - start[number].centre
-            places = number, from_centre + ways[number], from_centre
-            for rows, direction in ((normals, foot.up), (tangents, right_of(foot.up))):
-                rows.append(
-                    reduced.foot_row(
-                        m, foot, direction, joint_row, *places, iterations, one
-                    )
-                )
-        swept[number] = Leg(
-            joint=joint_row,
-            motor=materialise(joints[number].motor, one),
-            limit=materialise(joints[number].limit, one),
-            side=joints[number].side,
-            motor_speed=c.MOTOR_SPEEDS[number - 1],
-            max_motor=given.max_motor,
-            feet=given.feet[number - 1],
-            normals=tuple(normals),
-            tangents=tuple(tangents),
-        )
-
-    def sweep(_: Any, carry: Any) -> Any:
-        state, swept = carry
-        swept = dict(swept)
-        for number in LEGS:
-            state, swept[number] = reduced.joint_swept(
-                state, swept[number], number, iterations, one
-            )
-        if on_ground:
-            for number in LEGS:
-                state, swept[number] = reduced.feet_swept(
-                    state, swept[number], number, one
-                )
-        return state, swept
-
-    state, swept = jax.lax.fori_loop(0, sweeps, sweep, (state, swept))
-    return _unreduced(state, swept, ways, start)
-
-
-def _ways(start: list[Body], one: Any) -> tuple[Vector, Vector, Vector]:
-    """From the joints' common place to each body's centre."""
-    turns = [materialise(rotation(each.angle), one) for each in start]
-    hull = turn(turns[c.HULL], Vector(*c.HULL_CENTRE))
-    first, second = (
-        -turn(turns[leg], Vector(*c.LEG_ANCHORS[leg - 1]))
-        for leg in (c.FIRST_LEG, c.SECOND_LEG)
+    m = reduced.masses(given.ways)
+    velocity, spin = _remembered(given, on_ground=on_ground)
+    spin, motors = _first_motors(given, spin)
+    start = keep(reduced.projected(m, keep(velocity), spin))
+    joint = reduced.joint_rows(m, iterations)
+    foot = None
+    if on_ground:
+        foot = reduced.foot_rows(m, joint, given.feet, given.centre, iterations)
+    impulses = given.feet.impulses
+    limits = given.joints.limit
+    begin = _Sweep(
+        motion=start if on_ground else start[reduced.RELATIVE],
+        motors=motors,
+        limits=[limits[k] for k in range(2)],
+        feet=[
+            [impulses[1 - i // 3, i % 3, k] for i in range(6 if on_ground else 0)]
+            for k in range(2)
+        ],
     )
-    return materialise((hull, first, second), one)
+    sweep = _sweep(given, joint, foot, iterations)
+    end = jax.lax.fori_loop(0, sweeps, lambda _, carry: sweep(carry), begin)
+    motion = end.motion
+    if on_ground:
+        flat = [*zip(*end.feet, strict=True)]
+        impulses = jnp.stack([jnp.stack(pair) for pair in flat[3:] + flat[:3]])
+        impulses = impulses.reshape(2, 3, *impulses.shape[1:])
+    else:
+        motion = start
+        for k in range(2):
+            twist = end.motors[k] + end.limits[k] - motors[k] - limits[k]
+            motion = motion + joint.answer[:, k] * twist
+    joints = given.joints.replace(
+        motor=jnp.stack(end.motors), limit=jnp.stack(end.limits)
+    )
+    return _unreduced(given, m, motion, joints, impulses)
 
 
-def _remembered(
-    given: Given, start: list[Body], ways: Any, *, on_ground: bool
-) -> tuple[list[Body], dict[int, Joint]]:
-    """Bodies after last step's impulses, each alone, and the joints at their limits."""
-    setting = settings(given.start.angle.dtype)
-    body, joints = list(start), {}
-    for number in LEGS:
-        joint = _limited(row(given.joints, number - 1), setting, start, number)
-        hull, leg = body[c.HULL], body[number]
-        twist = joint.motor + joint.limit
-        hull = hull.replace(
-            velocity=hull.velocity - joint.impulse * c.INVERSE_MASSES[c.HULL],
-            spin=hull.spin
-            - c.INVERSE_INERTIAS[c.HULL] * (twist - cross(ways[c.HULL], joint.impulse)),
-        )
-        push = joint.impulse
-        twist = twist - cross(ways[number], joint.impulse)
-        for foot in given.feet[number - 1] if on_ground else ():
-            force = foot.up * foot.normal + right_of(foot.up) * foot.tangent
-            push = push + force
-            twist = twist + cross(foot.point - start[number].centre, force)
-        leg = leg.replace(
-            velocity=leg.velocity + push * c.INVERSE_MASSES[number],
-            spin=leg.spin + c.INVERSE_INERTIAS[number] * twist,
-        )
-        body[c.HULL], body[number] = materialise((hull, leg), given.one)
-        joints[number] = joint
-    return body, joints
+def _remembered(given: Given, *, on_ground: bool) -> tuple[Vector, jax.Array]:
+    """Velocities and spins after last step's impulses, of each body alone."""
+    joints, ways = given.joints, given.ways
+    push = joints.impulse
+    twist = joints.motor + joints.limit
+    of_hull = -Vector(push.x[0] + push.x[1], push.y[0] + push.y[1])
+    hull_twist = cross(ways[0], of_hull) + twist[0] + twist[1]
+    leg_twist = twist - cross(ways[1:], push)
+    if on_ground:
+        force, turned = _of_feet(given.feet, given.centre, given.feet.impulses)
+        push, leg_twist = push + force, leg_twist + turned
+    inverse = rows(c.INVERSE_MASSES, given.spin)
+    pushes = Vector(
+        jnp.concatenate([of_hull.x[None], push.x]),
+        jnp.concatenate([of_hull.y[None], push.y]),
+    )
+    twists = jnp.concatenate([-hull_twist[None], leg_twist])
+    return (
+        given.velocity + pushes * inverse,
+        given.spin + twists * rows(c.INVERSE_INERTIAS, given.spin),
+    )
 
 
-def _first_motors(
-    given: Given, body: list[Body], joints: dict[int, Joint]
-) -> tuple[list[Body], dict[int, Joint]]:
+def _of_feet(
+    feet: Feet, centre: Vector, impulses: jax.Array
+) -> tuple[Vector, jax.Array]:
+    """The sums of the feet's impulses on each leg, and of their moments, `[2, L]`."""
+    force = feet.up * impulses[0] + right_of(feet.up) * impulses[1]
+    moment = cross(feet.point - centre, force)
+    total = Vector(jnp.sum(force.x, axis=0), jnp.sum(force.y, axis=0))
+    return total, jnp.sum(moment, axis=0)
+
+
+def _first_motors(given: Given, spin: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
     """Before the joints are together the motors work on the bodies as they are."""
-    body, joints = list(body), dict(joints)
-    for number in LEGS:
-        joint, hull, leg = joints[number], body[c.HULL], body[number]
-        speed = leg.spin - hull.spin - c.MOTOR_SPEEDS[number - 1]
-        wanted = joint.motor - reduced.MOTOR_MASS * speed
-        motor = jnp.clip(wanted, -given.max_motor, given.max_motor)
-        change = materialise(motor - joint.motor, given.one)
-        joints[number] = joint.replace(motor=motor)
-        body[c.HULL] = hull.replace(
-            spin=hull.spin - c.INVERSE_INERTIAS[c.HULL] * change
-        )
-        body[number] = leg.replace(spin=leg.spin + c.INVERSE_INERTIAS[number] * change)
-    return body, joints
+    spins, motors = [spin[i] for i in range(3)], [given.joints.motor[k] for k in (0, 1)]
+    for k in ORDER:
+        speed = spins[1 + k] - spins[0] - c.MOTOR_SPEEDS[k]
+        wanted = motors[k] - reduced.MOTOR_MASS * speed
+        motor = keep(jnp.clip(wanted, -given.max_motor, given.max_motor))
+        change, motors[k] = motor - motors[k], motor
+        spins[0] = spins[0] - c.INVERSE_INERTIAS[c.HULL] * change
+        spins[1 + k] = spins[1 + k] + c.INVERSE_INERTIAS[1 + k] * change
+    return jnp.stack(spins), motors
+
+
+def _sweep(given: Given, joint: JointRows, foot: FootRows | None, iterations: int):
+    """One sweep: the motor and the limit of each leg, then the feet of each."""
+    side = given.joints.side
+    limits = jnp.array([-jnp.inf, jnp.inf], given.spin.dtype)
+    lowest = jnp.where(side > 0, limits[0], 0)  # a limit pushes, it never pulls
+    highest = jnp.where(side < 0, limits[1], 0)
+    size = joint.answer.shape[0] if foot else 2
+    answers = [joint.answer[:size, k] for k in range(2)]
+
+    def one_sided(k: int, limit: jax.Array) -> jax.Array:
+        return keep(jnp.clip(limit, lowest[k], highest[k]))
+
+    def holds(k: int, limit: jax.Array) -> jax.Array:
+        return (side[k] != 0) & (limit != 0)
+
+    def joint_swept(s: _Sweep, k: int) -> _Sweep:
+        """Motor, then limit; against a limit that holds the motor gets nowhere."""
+        motor, limit, spin = s.motors[k], s.limits[k], s.motion[k]
+        held = iterations * reduced.MOTOR_MASS
+        step = jnp.where(holds(k, limit), held, joint.step[k])
+        wanted = motor - step * (spin - c.MOTOR_SPEEDS[k])
+        new_motor = keep(jnp.clip(wanted, -given.max_motor, given.max_motor))
+        change = new_motor - motor
+        new_limit = one_sided(k, limit - spin * joint.inertia[k] - change)
+        twist = change + (new_limit - limit)
+        motion = keep(s.motion + answers[k] * twist)
+        s.motors[k], s.limits[k] = new_motor, new_limit
+        return s._replace(motion=motion)
+
+    def foot_swept(s: _Sweep, k: int, i: int, f: FootRows) -> _Sweep:
+        """One push of a foot, with what the limit answers at once."""
+        motion, limit, old = s.motion, s.limits[k], s.feet[k][i]
+        direction = f.direction[i, k]
+        speed = direction.x * motion[2] + direction.y * motion[3]
+        speed = speed + f.arm[i, k] * motion[4 + k]
+        held = holds(k, limit)
+        new = old - jnp.where(held, f.held_step[i, k], f.step[i, k]) * speed
+        if i < 3:
+            most = FRICTION * s.feet[k][i + 3]
+            new = keep(jnp.clip(new, -most, most))
+        else:
+            new = keep(jnp.maximum(new, 0))
+        change = new - old
+        shared = jnp.where(held, f.limit[i, k] * change, 0)
+        new_limit = one_sided(k, limit + shared)
+        motion = motion + f.answer[:, i, k] * change + answers[k] * (new_limit - limit)
+        s.feet[k][i], s.limits[k] = new, new_limit
+        return s._replace(motion=keep(motion))
+
+    def sweep(s: _Sweep) -> _Sweep:
+        s = jax.tree.map(lambda x: x, s)  # lists of its own
+        for k in ORDER:
+            s = joint_swept(s, k)
+        if foot:
+            for k in ORDER:
+                for i in range(6):
+                    s = foot_swept(s, k, i, foot)
+        return s
+
+    return sweep
 
 
 def _unreduced(
-    state: Motion, legs: dict[int, Leg], ways: Any, start: list[Body]
-) -> Any:
-    """Bodies with their velocities, joints with the impulses that held them, feet."""
-    bodies, joints = [], {}
-    for i, before in enumerate(start):
-        spin, way = state.spins[i], ways[i]
-        velocity = state.velocity + Vector(-way.y * spin, way.x * spin)
-        bodies.append(before.replace(velocity=velocity, spin=spin))
-    for number, leg in legs.items():
-        held = (bodies[number].velocity - start[number].velocity) * (
-            1 / c.INVERSE_MASSES[number]
-        )
-        for foot in leg.feet:
-            held = held - foot.up * foot.normal - right_of(foot.up) * foot.tangent
-        joints[number] = Joint(held, leg.limit, leg.motor, leg.side)
-    return (
-        stacked(*bodies),
-        stacked(joints[c.FIRST_LEG], joints[c.SECOND_LEG]),
-        (legs[c.FIRST_LEG].feet, legs[c.SECOND_LEG].feet),
-    )
-
-
-def _limited(joint: Joint, setting: Any, bodies: list[Body], number: int) -> Joint:
-    """The joint with the limit at which it stands; a new limit begins from nothing."""
-    angles = row(setting, number - 1)
-    angle = bodies[number].angle - bodies[c.HULL].angle - angles.reference
-    side = (angle >= angles.upper).astype(jnp.int32)
-    side = jnp.where(angle <= angles.lower, -1, side)
-    kept = (side == joint.side) & (side != 0)
-    return joint.replace(side=side, limit=jnp.where(kept, joint.limit, 0))
+    given: Given, m: Masses, motion: jax.Array, joints: Joint, impulses: jax.Array
+) -> Moved:
+    """Velocities of the bodies, and the impulses that held the joints together."""
+    velocity, spins = Vector(motion[2], motion[3]), motion[reduced.SPINS]
+    spin = jnp.concatenate([(spins[:1] - motion[:1]), spins])
+    after = velocity + left_of(m.ways) * spin
+    held = (after[1:] - given.velocity[1:]) * (1 / c.INVERSE_MASSES[c.FIRST_LEG])
+    force, _ = _of_feet(given.feet, given.centre, impulses)
+    return Moved(after, spin, joints.replace(impulse=held - force), impulses)

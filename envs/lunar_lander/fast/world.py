@@ -6,27 +6,48 @@ a foot, a leg's upper corners, the hull's impulses and a second impact in a step
 left out.
 """
 
-from typing import Any
+import functools
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from dmaml_jax.envs.lunar_lander import constants as c
-from dmaml_jax.envs.lunar_lander.bodies import Body, created, moved, shapes
-from dmaml_jax.envs.lunar_lander.exact.solver import fallen_asleep
-from dmaml_jax.envs.lunar_lander.exact.world import accelerated
-from dmaml_jax.envs.lunar_lander.fast.contacts import Ground, ground_below, hull_gap
-from dmaml_jax.envs.lunar_lander.fast.impact import impact_time, stopped
-from dmaml_jax.envs.lunar_lander.fast.position import joints_placed, placed
-from dmaml_jax.envs.lunar_lander.fast.standing import flag_after, kept, stood
-from dmaml_jax.envs.lunar_lander.fast.velocity import Given, velocities
+from dmaml_jax.envs.lunar_lander import joints as joint_solver
+from dmaml_jax.envs.lunar_lander.bodies import (
+    Body,
+    Pose,
+    accelerated,
+    created,
+    fallen_asleep,
+    moved,
+)
+from dmaml_jax.envs.lunar_lander.fast.contacts import hull_gap, legs_touch
+from dmaml_jax.envs.lunar_lander.fast.impact import (
+    Legs,
+    corner_heights,
+    impact_time,
+    stopped,
+)
+from dmaml_jax.envs.lunar_lander.fast.position import Placing, placed
+from dmaml_jax.envs.lunar_lander.fast.standing import (
+    Feet,
+    by_side,
+    flags_after,
+    remembered,
+    stood,
+)
+from dmaml_jax.envs.lunar_lander.fast.velocity import (
+    Given,
+    limited,
+    velocities,
+    ways,
+)
 from dmaml_jax.envs.lunar_lander.joints import Joint, relaxed
 from dmaml_jax.envs.lunar_lander.lanes import where_needed
-from dmaml_jax.envs.lunar_lander.numerics import materialise
-from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, row
-
-BOTH_LEGS = (c.FIRST_LEG, c.SECOND_LEG)
+from dmaml_jax.envs.lunar_lander.numerics import keep
+from dmaml_jax.envs.lunar_lander.terrain import Ground, ground_below
+from dmaml_jax.envs.lunar_lander.vectors import Scalar, Vector, rotation
 
 
 class FastWorld(struct.PyTreeNode):
@@ -35,25 +56,27 @@ class FastWorld(struct.PyTreeNode):
     Attributes:
         bodies: poses and velocities, `[3]`.
         joints: impulses and limits, `[2]`.
-        normals: impulses of each leg's bottom corners with the even and the odd edge:
-            left even, left odd, right even, right odd, N s, `[2, 4]`.
-        tangents: likewise, of friction.
-        touching: of each leg, whether it touches the even and the odd edge, `[2, 2]`.
+        impulses: along the normal and along the ground, of the left and the right
+            bottom corner, with the even and the odd edge, of each leg, N s,
+            `[2, 2, 2, 2]`.
+        touching: whether the even and the odd edge touches each leg, `[2, 2]`.
         sleep_times: how long each body has been at rest, s, `[3]`.
         flags: whether each body counts as touching the ground, `[3]`.
+        grazing: whether the hull is so near to the ground that the next step will find
+            it touching.
         over: whether the hull has touched the ground.
         awake: whether the lander has not yet come to rest.
     """
 
     bodies: Body
     joints: Joint
-    normals: Any
-    tangents: Any
-    touching: Any
-    sleep_times: Any
-    flags: Any
-    over: Any
-    awake: Any
+    impulses: jax.Array
+    touching: jax.Array
+    sleep_times: jax.Array
+    flags: jax.Array
+    grazing: jax.Array
+    over: jax.Array
+    awake: jax.Array
 
 
 def new_world(terrain: jax.Array) -> FastWorld:
@@ -62,11 +85,11 @@ def new_world(terrain: jax.Array) -> FastWorld:
     return FastWorld(
         bodies=created(dtype),
         joints=relaxed(dtype),
-        normals=jnp.zeros((2, 4), dtype),
-        tangents=jnp.zeros((2, 4), dtype),
+        impulses=jnp.zeros((2, 2, 2, 2), dtype),
         touching=jnp.zeros((2, 2), bool),
         sleep_times=jnp.zeros(3, dtype),
         flags=jnp.zeros(3, bool),
+        grazing=jnp.array(False),
         over=jnp.array(False),
         awake=jnp.array(True),
     )
@@ -78,52 +101,68 @@ def stepped(
     force: Vector,
     torque: Scalar,
     gravity: Scalar,
-    max_motor: Scalar,
+    max_motor: jax.Array,
     *,
     hull_contacts: bool,
-    one: Any,
 ) -> FastWorld:
-    """The world 0.02 s later; arguments as `world.stepped`'s, hull contacts unused."""
-    shape = shapes(terrain.dtype, one)
+    """The world 0.02 s later.
+
+    Args:
+        world: with the engines' impulses already in the hull's velocity, `[…, L]`.
+        terrain: heights of the ground's vertices, m, `[11, L]`.
+        force: on the hull's centre, N, `[L]`.
+        torque: on the hull, N m, `[L]`.
+        gravity: downwards, m/s², `[L]`.
+        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
+        hull_contacts: of no meaning here: the hull's contacts only end the episode.
+    """
     alive = world.awake & ~world.over
-    bodies = materialise(world.bodies, one)
-    body = [row(bodies, i) for i in range(3)]
-    grounds = [ground_below(terrain, each, one) for each in body]
-    over = world.over | (
-        hull_gap(body[c.HULL], row(shape, c.HULL), grounds[c.HULL]) <= 2 * c.SKIN
+    start = keep(world.bodies)
+    q = keep(rotation(start.angle))
+    legs = Pose(start.centre[1:], start.angle[1:])
+    ground = keep(ground_below(terrain, legs.centre.x))
+    touches = keep(legs_touch(legs.centre, q[1:], ground))
+    flags = flags_after(world.flags[1:], by_side(world.touching, ground), touches)
+    feet, height = stood(
+        legs.centre, q[1:], ground, touches, by_side(world.impulses, ground)
     )
-    feet, touches, flags = _seen(world, body, grounds, one)
+    bodies = accelerated(start, force, torque, gravity)
     given = Given(
-        start=accelerated(bodies, shape, force, torque, gravity),
-        joints=world.joints,
+        centre=legs.centre,
+        ways=ways(q),
+        velocity=bodies.velocity,
+        spin=bodies.spin,
+        joints=limited(world.joints, start.angle),
         feet=feet,
         max_motor=max_motor,
-        one=one,
     )
-    given = materialise(given, one)
-    stands = jnp.any(jnp.stack([foot.touches for pair in given.feet for foot in pair]))
-    moving, joints, feet = where_needed(
-        lambda stands, _: stands,
-        lambda _, given: velocities(given, on_ground=False),
-        lambda _, given: velocities(given, on_ground=True),
-    )(stands, given)
-    end = jax.vmap(moved, (0, None))(moving, c.TIME_STEP)
-    end, satisfied = _positioned(end, joints, feet, alive, stands, one)
-    end, sleep_times, asleep = fallen_asleep(end, world.sleep_times, satisfied)
+    given = keep(given)
+    feet = given.feet
+    # What is at its end is not solved any more: it would cost as if it stood.
+    stands = keep(alive & jnp.any(feet.touches, axis=(0, 1)))
+    solved = where_needed(
+        stands,
+        velocities(given, on_ground=False),
+        functools.partial(velocities, on_ground=True),
+        given,
+    )
+    end = moved(start.replace(velocity=solved.velocity, spin=solved.spin), c.TIME_STEP)
+    end, satisfied = _positioned(keep(end), solved.joints, feet, alive, stands)
+    end, sleep_times, asleep = keep(fallen_asleep(end, world.sleep_times, satisfied))
     end, touches, flags = _halted(
-        bodies, end, grounds, touches, flags, alive & ~asleep, terrain, one
+        legs, end, height, ground, touches, flags, alive & ~asleep
     )
-    ground = ground_below(terrain, row(end, c.HULL), one)
-    reached = hull_gap(row(end, c.HULL), row(shape, c.HULL), ground)
+    gap = keep(hull_height(end, terrain))
+    feet = feet.replace(impulses=solved.impulses)
     return FastWorld(
         bodies=end,
-        joints=joints,
-        normals=jnp.stack([kept(each, "normal") for each in feet]),
-        tangents=jnp.stack([kept(each, "tangent") for each in feet]),
-        touching=touches,
+        joints=solved.joints,
+        impulses=by_side(remembered(feet), ground),
+        touching=by_side(touches, ground),
         sleep_times=sleep_times,
-        flags=flags,
-        over=over | (reached < c.IMPACT_TARGET),
+        flags=jnp.concatenate([world.flags[:1], flags]),
+        grazing=gap <= 2 * c.SKIN,
+        over=world.over | world.grazing | (gap < c.IMPACT_TARGET),
         awake=~asleep,
     )
 
@@ -134,70 +173,98 @@ def launched(
     force: Vector,
     torque: Scalar,
     gravity: Scalar,
-    max_motor: Scalar,
-    *,
-    one: Any,
+    max_motor: jax.Array,
 ) -> FastWorld:
     """The new world 0.02 s later, in the air; arguments as `stepped`'s."""
-    shape = shapes(terrain.dtype, one)
-    start = materialise(world.bodies, one)
-    bodies = accelerated(start, shape, force, torque, gravity)
-    given = materialise(Given(bodies, world.joints, ((), ()), max_motor, one), one)
-    bodies, joints, _ = velocities(given, on_ground=False)
-    bodies = jax.vmap(moved, (0, None))(bodies, c.TIME_STEP)
-    bodies, _ = placed(bodies, joints, ((), ()), one)
-    bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, jnp.array(False))
-    return world.replace(bodies=bodies, joints=joints, sleep_times=sleep_times)
+    start = world.bodies
+    bodies = accelerated(start, force, torque, gravity)
+    nothing = jnp.zeros((3, 2, terrain.shape[-1]), terrain.dtype)
+    nowhere = Vector(nothing, nothing)
+    given = Given(
+        centre=start.centre[1:],
+        ways=ways(rotation(start.angle)),
+        velocity=bodies.velocity,
+        spin=bodies.spin,
+        joints=limited(world.joints, start.angle),
+        feet=Feet(
+            touches=jnp.zeros(nothing.shape, bool),
+            up=nowhere,
+            side=nothing,
+            on_left=jnp.zeros(nothing.shape, bool),
+            point=nowhere,
+            base=nowhere[0],
+            impulses=jnp.stack([nothing, nothing]),
+        ),
+        max_motor=max_motor,
+    )
+    solved = velocities(keep(given), on_ground=False)
+    end = moved(start.replace(velocity=solved.velocity, spin=solved.spin), c.TIME_STEP)
+    hull, legs = Pose(end.centre[0], end.angle[0]), Pose(end.centre[1:], end.angle[1:])
+    placing = placed(hull, legs, solved.joints.side, None)
+    bodies = _with_poses(end, placing)
+    never = jnp.zeros(terrain.shape[1:], bool)
+    bodies, sleep_times, _ = fallen_asleep(bodies, world.sleep_times, never)
+    return world.replace(bodies=bodies, joints=solved.joints, sleep_times=sleep_times)
 
 
-def _seen(
-    world: FastWorld, body: list[Body], grounds: list[Ground], one: Any
-) -> tuple[Any, jax.Array, jax.Array]:
-    """The feet on the ground, which edges each leg touches, and everybody's flags."""
-    feet, touching, flags = [], [], [world.flags[c.HULL]]
-    for leg in BOTH_LEGS:
-        impulses = world.normals[leg - 1], world.tangents[leg - 1]
-        foot, touches = stood(body[leg], grounds[leg], *impulses, one)
-        flags.append(flag_after(world.flags[leg], world.touching[leg - 1], touches))
-        feet.append(foot)
-        touching.append(jnp.stack(touches))
-    return tuple(feet), jnp.stack(touching), jnp.stack(flags)
+def hull_height(bodies: Body, terrain: jax.Array) -> jax.Array:
+    """The gap between hull and ground, m, `[L]`."""
+    hull = Pose(bodies.centre[c.HULL], bodies.angle[c.HULL])
+    ground = keep(ground_below(terrain, hull.centre.x))
+    return hull_gap(hull.centre, keep(rotation(hull.angle)), ground)
+
+
+def _with_poses(bodies: Body, placing: Placing) -> Body:
+    def joined(hull: jax.Array, legs: jax.Array) -> jax.Array:
+        return jnp.concatenate([hull[None], legs])
+
+    pose = jax.tree.map(joined, placing.hull, placing.legs)
+    return bodies.replace(centre=pose.centre, angle=pose.angle)
 
 
 def _positioned(
     bodies: Body,
     joints: Joint,
-    feet: Any,
+    feet: Feet,
     alive: jax.Array,
     stands: jax.Array,
-    one: Any,
 ) -> tuple[Body, jax.Array]:
     """Poses after the position iterations; in the air one is nearly always enough."""
-    first, well = joints_placed(bodies, joints, shapes(bodies.angle.dtype, one))
-    return where_needed(
-        lambda _, well, *__: ~well,
-        lambda first, well, *_: (first, well),
-        lambda _, __, *standing: placed(*standing),
-    )(first, (well & ~stands) | ~alive, bodies, joints, feet, one)
+    hull = Pose(bodies.centre[0], bodies.angle[0])
+    legs = Pose(bodies.centre[1:], bodies.angle[1:])
+    first = Placing(*joint_solver.placed(joints.side, hull, legs))
+    placing = where_needed(
+        alive & (stands | ~first.well),
+        first,
+        placed,
+        *(hull, legs, joints.side, feet),
+    )
+    return _with_poses(bodies, placing), placing.well | ~alive
 
 
 def _halted(
-    start: Body,
+    start: Pose,
     end: Body,
-    grounds: list[Ground],
+    before: jax.Array,
+    ground: Ground,
     touches: jax.Array,
     flags: jax.Array,
     may: jax.Array,
-    terrain: jax.Array,
-    one: Any,
 ) -> tuple[Body, jax.Array, jax.Array]:
     """Bodies, touched edges and flags after the impacts of legs, where any may be."""
-    times = [
-        impact_time(row(start, leg), row(end, leg), grounds[leg], one)
-        for leg in BOTH_LEGS
-    ]
-    return where_needed(
-        lambda impacts, *_: jnp.any(impacts < 1),
-        lambda impacts, start, end, touches, flags, *_: (end, touches, flags),
+    body = jax.tree.map(lambda leaf: leaf[1:], end)
+    after, _ = corner_heights(body.centre, rotation(body.angle), ground)
+    time = impact_time(before, jnp.minimum(after[0], after[1]))
+    time = keep(jnp.where(may, time, 1))
+    legs = Legs(body, touches, flags)
+    legs = where_needed(
+        jnp.any(time < 1, axis=0),
+        legs,
         stopped,
-    )(jnp.where(may, jnp.stack(times), 1), start, end, touches, flags, terrain, one)
+        *(time, start, legs, ground),
+    )
+
+    def joined(all_bodies: jax.Array, legs: jax.Array) -> jax.Array:
+        return jnp.concatenate([all_bodies[:1], legs])
+
+    return jax.tree.map(joined, end, legs.body), legs.touching, legs.hit
