@@ -11,6 +11,7 @@ from typing import Any, Literal
 from dmaml_jax.commands.forms import read
 from dmaml_jax.commands.words import flags_of
 from dmaml_jax.config.composition import (
+    CHOICES,
     TrainConfig,
     assembled,
     is_known,
@@ -30,8 +31,6 @@ from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import flag
 
-CHOICES = ("env", "algo", "method", "surrogate", "medium_task", "directed_gate")
-"""Values that decide which others there are."""
 _OTHERS = """
 Shown is what applies to --env cartpole, --algo directed-maml and --method pg. What
 another choice takes, a learner's own options among it, is shown by dmaml-jax train
