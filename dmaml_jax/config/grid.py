@@ -274,9 +274,7 @@ def groups_of(settings: Sequence[Setting]) -> list[Group]:
         varying = tuple(name for name in swept if options[name].traced)
         values = _identity(config, without=varying)
         groups.setdefault((varying, values), []).append(number)
-    return [
-        Group(tuple(numbers), varying) for (varying, _), numbers in groups.items()
-    ]
+    return [Group(tuple(numbers), varying) for (varying, _), numbers in groups.items()]
 
 
 def _setting(base: TrainConfig, point: Point) -> Setting:

@@ -60,7 +60,7 @@ def draw_curves(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_estimators(
@@ -122,7 +122,7 @@ def draw_estimators(
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{title}. Lines: sums over all data sets; points: sampled")
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_comparison(
@@ -153,7 +153,7 @@ def draw_comparison(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="best")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_evaluation(
@@ -188,7 +188,7 @@ def draw_evaluation(
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 _COLOURS = {"meta": "tab:blue", "random": "tab:gray", "medium": "tab:orange"}
@@ -248,7 +248,8 @@ def _draw_by_parameter(
     axes.legend(frameon=False, fontsize="small")
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as a PNG file, and close it."""
     with writing(path) as aside:
         figure.savefig(aside, format="png")
     plt.close(figure)
