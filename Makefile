@@ -29,7 +29,7 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
+.PHONY: help setup train sweep resume estimators turbulence family navigation crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-lander gpu-report gpu-python
 
@@ -55,6 +55,9 @@ $(READY): pyproject.toml requirements.lock
 
 train: $(READY)  ## train and write a run folder: ENV=cartpole ALGO=directed SEEDS=5 ...
 	@$(BIN)/dmaml-jax train $(FLAGS)
+
+sweep: $(READY)  ## many settings and seeds: ALGO="directed maml" SEEDS=16 GRID="inner_lr=0.001,0.01"
+	@$(BIN)/dmaml-jax sweep $(FLAGS)
 
 resume: $(READY)  ## go on with a run that was stopped: RUN=runs/mine EPOCHS=600 ...
 	@$(if $(RUN),,echo 'error: say which run goes on: make resume RUN=runs/mine' >&2; exit 2)

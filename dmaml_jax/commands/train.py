@@ -51,6 +51,8 @@ class Train:
     """A run's config.json to train again; other flags override its values."""
     resume: str = ""
     """A run folder to go on with where its last checkpoint left it, bit for bit."""
+    dry_run: bool = False
+    """Say how much memory and time it would take, and write nothing."""
     log: Literal["none", "tensorboard", "wandb"] = "none"
     """Where metrics go beside metrics.csv; wandb writes offline runs."""
     verbosity: Literal["quiet", "normal", "verbose"] = "normal"
@@ -77,6 +79,10 @@ def main(words: Sequence[str]) -> int:
 
     used = min(usable_cores(), config.run.seeds * config.sampling.num_tasks)
     config = config.replace(cpu_devices=config.run.cpu_devices or used)
+    if own.dry_run:
+        from dmaml_jax.sweeps.estimate import tell_run
+
+        return tell_run(config)
     out = own.out or None
     how: dict[str, Any] = {"log": own.log, "verbosity": own.verbosity}
     if own.resume:

@@ -40,8 +40,11 @@ def draw_sweep(
         epochs = np.arange(1, len(mean) + 1)
         left.plot(epochs, mean, color=f"C{index}", linewidth=1.8, label=label)
         left.fill_between(epochs, low, high, color=f"C{index}", alpha=0.15, linewidth=0)
+    title = f"the best {len(curves)}" if len(curves) > 1 else "the best"
+    if len({len(mean) for mean, _, _ in curves.values()}) > 1:
+        title += "; a curve ends where its setting was dropped"
     left.set(
-        title=f"the best {len(curves)}" if len(curves) > 1 else "the best",
+        title=title,
         xlabel="epoch",
         ylabel="return after adaptation (EMA 0.9)\ninterquartile mean, 95 % interval",
     )

@@ -132,7 +132,7 @@ class Training:
             if kept is None or kept.width != width:
                 return compiled(self.sweep, group, width)
         elif kept is None or 2 * total <= kept.width:
-            made = compiled(self.sweep, group)
+            made = compiled(self.sweep, group, total if kept else 0)
             file.parent.mkdir(exist_ok=True)
             write_json(file, {"width": made.width})
             return made
