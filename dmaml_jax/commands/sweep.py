@@ -86,7 +86,7 @@ def main(words: Sequence[str]) -> int:
 
     _set_up(fixed)
     bases, notes = _bases(options, fixed)
-    settings, more = _settings(options, bases)
+    settings, more = _settings(options, bases, fixed)
     _check_rungs(options, settings)
     count = len(settings) * bases[0].run.seeds
     used = min(devices.usable_cores(), count)
@@ -271,10 +271,16 @@ def _unknown(name: str, base: TrainConfig) -> UsageError:
 
 
 def _settings(
-    options: Sweep, bases: Sequence[TrainConfig]
+    options: Sweep, bases: Sequence[TrainConfig], fixed: Mapping[str, list[str]]
 ) -> tuple[list[Setting], list[str]]:
     axes = parse_grid(options.grid, drawn=bool(options.samples))
     rows = read_table(options.table) if options.table else [{}]
+    varied = {axis.name for axis in axes}.union(*rows)
+    for name in varied & {_named(word) for word in fixed}:
+        raise UsageError(
+            f"{flag(name)} is given, and --grid or --table varies it: give one of the "
+            "two."
+        )
     most = math.floor(MOST_LANES / (bases[0].run.seeds * len(bases)))
     found = points(
         axes, rows, samples=options.samples, seed=options.sample_seed, most=most
