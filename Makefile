@@ -30,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep resume estimators turbulence family navigation crossing pictures \
-  test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
+  test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-lander gpu-report gpu-python
 
 help:  ## this list
@@ -107,6 +107,11 @@ test-wandb: $(READY)  ## the tests that need the package wandb, which it install
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
 	  --no-build-isolation -e '.[$(EXTRAS),wandb]'
 	$(PYTEST) -m wandb
+
+test-optuna: $(READY)  ## the example of a search by Optuna, which it installs
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[$(EXTRAS),optuna]'
+	$(PYTEST) -m optuna
 
 test-box2d: $(BOX2D_READY)  ## the tests that play in Gymnasium's own LunarLander
 	@$(BOX2D_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock \

@@ -2,13 +2,15 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from test_cli import finish, start
 
-from dmaml_jax import cli, load
+from dmaml_jax import cli, load, train_settings
 from dmaml_jax.build import configuration
 from dmaml_jax.build.program import program_of
 from dmaml_jax.config.grid import parse_grid, points, settings_of
@@ -70,7 +72,7 @@ def whole(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "numbers_of_settings", [(0, 3), pytest.param((1, 2), marks=pytest.mark.slow)]
+    "numbers_of_settings", [(3,), pytest.param((0, 1, 2), marks=pytest.mark.slow)]
 )
 def test_lanes_equal_single_runs(whole: Path, numbers_of_settings) -> None:
     """In float64, over five epochs, to rounding."""
@@ -140,6 +142,7 @@ def test_what_does_not_fit_is_said(tmp_path, monkeypatch) -> None:
         sweeping.begin(plan(), str(tmp_path / "sweep"), verbosity="quiet")
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one(whole: Path, tmp_path) -> None:
     folder = swept(plan(cpu_devices=2, seeds=3), tmp_path / "sweep")
     record = json.loads((folder / "settings/001/config.json").read_text())
@@ -234,7 +237,22 @@ def test_programs_follow_each_other(tmp_path) -> None:
     assert loss.dtype == np.float64 and len(str(loss[0, 0])) > 12
 
 
-T = "--num-tasks 2 --num-trajectories 2 --horizon 8 --hidden-sizes 4 --epochs 4"
+def test_settings_in_memory_are_those_of_a_sweep(whole: Path) -> None:
+    settings = [dict(own.config.flat()) for own in plan().settings]
+    rates = [{n: own[n] for n in ("inner_lr", "outer_lr")} for own in settings]
+    found = train_settings("cartpole", "maml", settings=rates[::-1], **TOY)
+    assert found["return_after"].shape == (5, 4, 3) and not found["failed_at"].any()
+    for number in range(4):
+        metrics = read_metrics(whole / "settings" / f"{number + 1:03d}")
+        own = found["return_after"][:, 3 - number]
+        np.testing.assert_allclose(own, metrics["return_after"], rtol=1e-9)
+    with pytest.raises(UsageError, match="--inner-lr is -1"):
+        train_settings(settings=[{"inner_lr": -1.0}])
+    with pytest.raises(UsageError, match="settings is empty"):
+        train_settings(settings=[])
+
+
+T = "--num-tasks 2 --num-trajectories 2 --horizon 20 --hidden-sizes 4"
 
 
 @pytest.mark.parametrize(
@@ -273,16 +291,55 @@ def test_wrong_input_is_told_before_anything_is_compiled(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweeping, "begin", None)
-    own = [] if "--resume" in line else T.split()
+    own = [] if "--resume" in line else f"{T} --epochs 4".split()
     assert cli.main(["sweep", *line.split(), *own]) == 2
     err = capsys.readouterr().err
     assert words in err and err.startswith("error: ") and err.count("\n") == 1, err
     assert not list(tmp_path.iterdir())
 
 
+KILLED = (
+    f"{T} --algo maml --seeds 2 --grid inner_lr=0.01,0.3 --waves 2 --epochs 40 "
+    "--halve 2 --at 20 --chunk-epochs 1 --checkpoint-every 3 --out s"
+)
+
+
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory) -> Path:
+    """A sweep in a process of its own that was left to itself."""
+    here = tmp_path_factory.mktemp("unharmed")
+    code, _, err = finish(start("sweep", *KILLED.split(), cwd=here))
+    assert code == 0, err
+    return here / "s"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", range(1, 110, 12))
+def test_kill_9_leaves_what_a_sweep_goes_on_from(
+    rows: int, unharmed: Path, tmp_path
+) -> None:
+    """Killed as soon as so many rows are written, in either wave or rung."""
+    process = start("sweep", *KILLED.split(), cwd=tmp_path)
+    while True:
+        files = list(tmp_path.glob("s/waves/*/metrics.csv"))
+        if sum(file.read_text().count("\n") - 1 for file in files) >= rows:
+            break
+        assert process.poll() in (None, 0), process.communicate()
+        if process.poll() == 0:  # it was quicker than this test
+            break
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    code, out, err = finish(start("sweep", "--resume", "s", cwd=tmp_path))
+    assert code == 0, err
+    assert table(tmp_path / "s") == table(unharmed)
+    code, out, _ = finish(start("sweep", "--resume", "s", cwd=tmp_path))
+    assert code == 0 and "is finished" in out
+
+
 def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    line = f"sweep --dry-run --algo maml --grid inner_lr=0.1,1 {T} --seeds 2"
+    line = f"sweep --dry-run --algo maml --grid inner_lr=0.1,1 {T} --seeds 2 --epochs 4"
     assert cli.main(line.split()) == 0
     out = capsys.readouterr().out
     assert "2 settings x 2 seeds = 4 lanes" in out and "MiB" in out
@@ -298,6 +355,7 @@ def test_flags_that_some_learners_have_hold_there(
         sweeping, "begin", lambda sweep, out, verbosity: seen.append(sweep) or 0
     )
     line = f"sweep --algo directed maml --grid inner_lr=0.1,1 --directed-lr 0.3 {T}"
+    line += " --epochs 4"
     assert cli.main(line.split()) == 0
     assert "--directed-lr has no effect with maml" in capsys.readouterr().out
     configs = [own.config for own in seen[0].settings]
