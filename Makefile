@@ -31,7 +31,7 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep resume estimators turbulence family navigation crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
-  conformance-closed-loop carry-over bench bench-inner bench-lander gpu-report gpu-python
+  conformance-closed-loop carry-over bench bench-inner bench-sweep bench-lander gpu-report gpu-python
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -163,6 +163,9 @@ bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/
 
 bench-inner: $(READY)  ## what N inner steps cost, write docs/inner-loop.md: AGAINST=folder
 	@$(BIN)/python tests/benchmarks/inner_steps.py $(call flags,$(filter AGAINST,$(GIVEN)))
+
+bench-sweep: $(READY)  ## what a sweep costs beside single runs, write docs/sweep-speed.md
+	@$(BIN)/python tests/benchmarks/sweeps.py
 
 bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py
