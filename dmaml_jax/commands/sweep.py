@@ -15,15 +15,9 @@ from dmaml_jax.config.composition import (
     is_known,
     refusal,
 )
-from dmaml_jax.config.grid import (
-    MOST_LANES,
-    Setting,
-    parse_grid,
-    points,
-    read_table,
-    settings_of,
-)
+from dmaml_jax.config.grid import MOST_LANES, parse_grid, points, read_table
 from dmaml_jax.config.rules import schedules_that_end
+from dmaml_jax.config.settings import Setting, settings_of
 from dmaml_jax.config.values import Run
 from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.options import flag

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dmaml_jax.build.program import program_of
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.config.grid import groups_of
+from dmaml_jax.config.settings import groups_of
 from dmaml_jax.sweeps.folder import Sweep
 from dmaml_jax.sweeps.programs import compiled, configs_of
 from dmaml_jax.sweeps.waves import timed

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dmaml_jax.config.grid import Setting
+from dmaml_jax.config.settings import Setting
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.folder import create_run_folder, describe_run, json_values
 from dmaml_jax.runs.stored import configured, read_json

@@ -7,7 +7,7 @@ import numpy as np
 
 from dmaml_jax.build.config import configuration
 from dmaml_jax.build.lanes import part_of
-from dmaml_jax.config.grid import groups_of, settings_of
+from dmaml_jax.config.settings import groups_of, settings_of
 from dmaml_jax.errors import UsageError
 from dmaml_jax.sweeps.folder import Sweep
 from dmaml_jax.sweeps.programs import compiled

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from dmaml_jax.build.lanes import lanes_of, part_of
-from dmaml_jax.config.grid import Group, groups_of
+from dmaml_jax.config.settings import Group, groups_of
 from dmaml_jax.files import write_json
 from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.progress import Progress

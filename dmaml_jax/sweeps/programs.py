@@ -7,7 +7,7 @@ import jax
 
 from dmaml_jax.build.lanes import lanes_of, part_of, program_of_lanes
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.config.grid import Group
+from dmaml_jax.config.settings import Group
 from dmaml_jax.errors import UsageError
 from dmaml_jax.sweeps.folder import Sweep
 from dmaml_jax.training.devices import free_memory

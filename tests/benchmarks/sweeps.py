@@ -107,7 +107,8 @@ def runs(epochs: int) -> tuple[float, float]:
 def host_share(epochs: int) -> float:
     """The share of a sweep's training, 64 lanes, that its program is not running."""
     from dmaml_jax.build import configuration
-    from dmaml_jax.config.grid import parse_grid, points, settings_of
+    from dmaml_jax.config.grid import parse_grid, points
+    from dmaml_jax.config.settings import settings_of
     from dmaml_jax.runs.loop import Stop
     from dmaml_jax.sweeps import waves
     from dmaml_jax.sweeps.folder import Sweep, create

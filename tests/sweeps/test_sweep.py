@@ -13,7 +13,8 @@ from test_cli import finish, start
 from dmaml_jax import cli, load, train_settings
 from dmaml_jax.build import configuration
 from dmaml_jax.build.program import program_of
-from dmaml_jax.config.grid import parse_grid, points, settings_of
+from dmaml_jax.config.grid import parse_grid, points
+from dmaml_jax.config.settings import settings_of
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.metrics import read_metrics
