@@ -16,6 +16,7 @@ from dmaml_jax.runs.loading import Loaded, frozen
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.tasks.written import beyond, is_listed, parse_vary
 from dmaml_jax.training.adaptation import adaptation
+from dmaml_jax.training.devices import bytes_of, free_memory
 from dmaml_jax.training.keys import seed_keys
 
 Returns = dict[tuple[str, str], np.ndarray]
@@ -100,6 +101,8 @@ def measure(
 ) -> Returns:
     """Returns after 0 … n steps, of all seeds and tasks in one compiled call.
 
+    As many of them are measured side by side as the device has memory for.
+
     Args:
         run: the run whose learner adapts.
         states: the states to adapt, stacked over the run's seeds, by policy.
@@ -110,29 +113,53 @@ def measure(
     """
     _, learner = _built(run, num_trajectories)
     problem, _ = _built(run, num_episodes)
-    of_seed = adaptation(learner, problem, num_steps=num_steps)
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
     keys = jax.vmap(seed_keys)(jnp.asarray(run.seeds, jnp.uint32)).evaluation
 
-    @jax.jit
-    def of_all(states: Any) -> jax.Array:
+    def of_all(states: Any, seeds_at_once: int, tasks_at_once: int) -> jax.Array:
+        of_seed = adaptation(
+            learner, problem, num_steps=num_steps, tasks_at_once=tasks_at_once
+        )
+
         def one(each: Any) -> jax.Array:
             key, state = each
             return of_seed(key, state, tasks)
 
-        if jax.default_backend() == "cpu":
-            # One after another: what a seed's tasks need stays in the cache.
-            return jax.lax.map(one, (keys, states))
-        return jax.vmap(one)((keys, states))
+        width = seeds_at_once if seeds_at_once > 1 else None
+        return jax.lax.map(one, (keys, states), batch_size=width)
 
+    first = next(iter(states.values()))
+    evaluated = _that_fits(
+        of_all, first, len(run.seeds), len(jax.tree.leaves(tasks)[0])
+    )
     returns = {}
     for policy, state in states.items():
-        whole = np.asarray(of_all(state))
+        whole = np.asarray(evaluated(state))
         parts = np.split(whole, len(sets), axis=1)
         returns |= {
             (policy, name): part for name, part in zip(sets, parts, strict=True)
         }
     return returns
+
+
+def _that_fits(of_all: Any, states: Any, num_seeds: int, num_tasks: int) -> Any:
+    """The compiled evaluation, with as much of it side by side as memory allows.
+
+    First fewer seeds are taken at once, then fewer tasks. On a CPU a seed is taken at a
+    time from the first: what its tasks need stays in the cache.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    seeds, tasks = 1 if on_cpu else num_seeds, num_tasks
+    while True:
+        function = jax.jit(of_all, static_argnums=(1, 2))
+        compiled = function.lower(states, seeds, tasks).compile()
+        need, room = bytes_of(compiled), free_memory(jax.devices()[0])
+        if need <= room or (seeds, tasks) == (1, 1):
+            return compiled
+        if seeds > 1:
+            seeds = max(1, min(seeds - 1, seeds * room // need))
+        else:
+            tasks = max(1, min(tasks - 1, tasks * room // need))
 
 
 def summarise(returns: Returns) -> list[dict[str, Any]]:

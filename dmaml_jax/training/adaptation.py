@@ -15,6 +15,7 @@ def adaptation(
     *,
     num_steps: int,
     summary: Callable[[Data], PyTree] | None = None,
+    tasks_at_once: int | None = None,
 ) -> Callable[[jax.Array, Any, Task], PyTree]:
     """What a learner's policy earns after 0 … n adaptation steps to each task.
 
@@ -29,6 +30,7 @@ def adaptation(
         num_steps: n.
         summary: `(data) -> ` what to keep of the measured trajectories of one task, in
             floats; the mean undiscounted return by default.
+        tasks_at_once: how many tasks are adapted to side by side; all by default.
 
     Returns:
         `(key, state, tasks) -> ` summaries, for a learner's state and tasks stacked on
@@ -58,6 +60,12 @@ def adaptation(
     def run(key: jax.Array, state: Any, tasks: Task) -> PyTree:
         num = jax.tree.leaves(tasks)[0].shape[0]
         keys = jax.random.split(key, num)
-        return jax.vmap(of_task, in_axes=(0, None, 0))(keys, state, tasks)
+        if tasks_at_once is None or tasks_at_once >= num:
+            return jax.vmap(of_task, in_axes=(0, None, 0))(keys, state, tasks)
+        return jax.lax.map(
+            lambda pair: of_task(pair[0], state, pair[1]),
+            (keys, tasks),
+            batch_size=tasks_at_once,
+        )
 
     return run

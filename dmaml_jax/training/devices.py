@@ -122,6 +122,17 @@ def free_memory(device: Any) -> int:
     return int(0.8 * min(_system_memory()) / len(jax.devices()))
 
 
+def bytes_of(compiled: Any) -> int:
+    """Bytes that a compiled program takes on each device, results included."""
+    found = compiled.memory_analysis()
+    return int(
+        found.temp_size_in_bytes
+        + found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+    )
+
+
 def _system_memory() -> list[int]:
     """Bytes that the system and the container have left, as far as they say."""
     left = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

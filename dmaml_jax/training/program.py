@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from dmaml_jax.learners.task_axis import TASK_AXIS
-from dmaml_jax.training.devices import compiler_options
+from dmaml_jax.training.devices import bytes_of, compiler_options
 from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Info, MetaLearner, Problem
 
@@ -180,13 +180,7 @@ class Program:
 
     def memory(self) -> int:
         """Bytes that the compiled program takes on each device."""
-        found = self._compiled.memory_analysis()
-        return int(
-            found.temp_size_in_bytes
-            + found.argument_size_in_bytes
-            + found.output_size_in_bytes
-            - found.alias_size_in_bytes
-        )
+        return bytes_of(self._compiled)
 
     def compile(self) -> float:
         """Compile, and make the first state; returns the seconds that it took."""

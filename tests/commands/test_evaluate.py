@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from dmaml_jax.cli import main
 from dmaml_jax.commands import evaluate as command
 from dmaml_jax.commands.evaluate import Evaluate, evaluate
 from dmaml_jax.errors import UsageError
+from dmaml_jax.results import evaluation
 from dmaml_jax.results.evaluation import (
     _kind,
     summarise,
@@ -100,6 +102,30 @@ def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
             data = problem.advantages(params, problem.collect(key_step, params, own))
             gradient = jax.grad(problem.inner_loss)(params, data)
             params = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient)
+
+
+def test_it_goes_in_parts_where_memory_is_short(
+    evaluated: Path, tmp_path, monkeypatch
+) -> None:
+    """Fewer tasks are taken at once, and the table stays."""
+    asked = []
+
+    def little(device) -> int:
+        asked.append(device)
+        return 1 if len(asked) < 4 else 2**40
+
+    monkeypatch.setattr(evaluation, "free_memory", little)
+    before = table(evaluated)
+    place = shutil.copytree(evaluated, tmp_path / "run")
+    assert evaluate(Evaluate(str(place), baselines=True, **OPTIONS)) == 0
+    after = table(place)
+    assert len(asked) >= 4 and len(before) == len(after)
+    for one, other in zip(before, after, strict=True):
+        assert list(one) == list(other)
+        for name in one:
+            if name.startswith("return_"):
+                found = float(other[name])
+                np.testing.assert_allclose(float(one[name]), found, rtol=1e-5)
 
 
 def test_tasks_are_unseen_shared_by_seeds_and_next_to_the_range(trained: Path) -> None:
