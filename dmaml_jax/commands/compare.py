@@ -21,7 +21,8 @@ from dmaml_jax.results.curves import (
     summarise,
 )
 from dmaml_jax.results.wording import table, verdict
-from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.folder import output_folder, shown
+from dmaml_jax.training import devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ def main(words: Sequence[str]) -> int:
     """Compare as the words after `compare` say; returns the exit code."""
     options = parsed(Compare, "compare", words)
     options.check()
+    devices.only_cpu()
     return compare(options)
 
 
@@ -78,8 +80,7 @@ def compare(options: Compare) -> int:
     if threshold is None:
         threshold = common_threshold(runs)
     rows = summarise(runs, threshold)
-    out = Path(options.out).expanduser()
-    out.mkdir(parents=True, exist_ok=True)
+    out = output_folder(options.out, Path("."))
     _write_table(out / "comparison.csv", rows)
     draw_comparison(
         {run.label: on_grid(run, options.x) for run in runs},

@@ -82,7 +82,7 @@ def _gathered(curves: Curves) -> Gathered:
 
 def _evaluation(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / "evaluation.json").read_text())
+        found = json.loads((folder / "evaluation.json").read_text("utf-8"))
         return found if found["rows"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -92,7 +92,7 @@ def _tasks(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     """Means over the seeds, task by task."""
     found: dict[str, dict[str, np.ndarray]] = {}
     try:
-        with open(folder / "evaluation.csv", newline="") as file:
+        with open(folder / "evaluation.csv", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["policy"] == "meta"]
         for kind in dict.fromkeys(row["set"] for row in rows):
             own = [row for row in rows if row["set"] == kind]

@@ -10,7 +10,7 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.folder import resume_command
 from dmaml_jax.runs.metrics import read_metrics
-from dmaml_jax.runs.stored import read_config
+from dmaml_jax.runs.stored import folder_of, read_config
 from dmaml_jax.statistics import (
     Interval,
     at_threshold,
@@ -94,7 +94,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Curves]:
     Raises:
         UsageError: a folder that holds no run, or a run without an epoch.
     """
-    paths = [Path(folder).expanduser() for folder in folders]
+    paths = [folder_of(folder) for folder in folders]
     return [
         _read(path, label) for path, label in zip(paths, _labels(paths), strict=True)
     ]
