@@ -170,8 +170,8 @@ def main() -> int:
     episode = int(np.argsort(gains)[-len(gains) // 20])  # better than 19 of 20
     lengths = [int((rewards[0, last, step, episode] > 0).sum()) for step in (0, STEPS)]
     titles = [
-        f"{when} adaptation, u = {US[last]:g} m/s: return "
-        f"{returns[0, last, step, episode]:.0f}"
+        f"{when} adaptation: return {returns[0, last, step, episode]:.0f}\n"
+        f"u = {US[last]:g} m/s"
         for when, step in (("before", 0), ("after", STEPS))
     ]
     draw(

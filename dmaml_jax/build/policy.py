@@ -33,8 +33,8 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
         obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), middle)
     if not hasattr(obs, "shape"):
         raise UsageError(
-            f"The observations of {name_of(env)} are no arrays, so there is no default "
-            "policy: pass policy=Policy(init, apply, distribution), whose functions "
+            f"The observations of {name_of(env)} are no arrays, so there is no "
+            "default policy: pass policy=Policy(init, apply, distribution), whose functions "
             "take them as they are."
         )
     plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)

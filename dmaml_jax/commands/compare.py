@@ -11,6 +11,7 @@ from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_csv
 from dmaml_jax.pictures.plots import draw_comparison
+from dmaml_jax.results.comparable import cautions, of_one_environment
 from dmaml_jax.results.curves import (
     COSTS,
     Curves,
@@ -91,8 +92,11 @@ def compare(options: Compare) -> int:
     for line in table(rows, threshold):
         print(line)
     print()
-    for row in rows[1:]:
-        print(verdict(row, rows[0]))
+    for run, row in zip(runs[1:], rows[1:], strict=True):
+        for caution in cautions(run, runs[0]):
+            print(caution)
+        if of_one_environment(run, runs[0]):
+            print(verdict(row, rows[0]))
     for note in _notes(runs):
         print(f"note: {note}")
     print(f"in {shown(out.resolve())}: comparison.csv, comparison.png")
@@ -108,7 +112,7 @@ _AXES = {
 
 def _notes(runs: Sequence[Curves]) -> list[str]:
     notes = []
-    if len({run.config.run.env for run in runs}) > 1:
+    if not all(of_one_environment(run, runs[0]) for run in runs):
         notes.append("the runs are of different environments: returns do not compare.")
     if len({len(run.smoothed) for run in runs}) > 1:
         notes.append(

@@ -140,7 +140,7 @@ def evaluate(options: Evaluate) -> int:
         {name: values_of(tasks, parameters) for name, tasks in sets.items()},
         out / "evaluation.png",
         labels=STARTS,
-        title=f"{run.config.run.algo} on {run.config.run.env}",
+        title=f"{run.config.run.algo} on {run.config.run.env}, epoch {run.epoch}",
     )
     _print(summary, run, options)
     if lost:

@@ -84,7 +84,8 @@ def export(options: Export) -> int:
     say_if_frozen(run, lane)
     out = output_folder(options.out, run.folder)
     params = adapted(run, lane, options.task, options.steps)
-    write_arrays(out / "policy.npz", plain_arrays(run, params))
+    arrays = {**plain_arrays(run, params), "epoch": run.epoch}
+    write_arrays(out / "policy.npz", arrays)
     write_bytes(out / "policy.py", Path(numpy_policy.__file__).read_bytes())
     steps = f"{options.steps} adaptation step{'' if options.steps == 1 else 's'}"
     print(

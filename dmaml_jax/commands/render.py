@@ -101,7 +101,7 @@ def render(command: Render) -> int:
         start = time.perf_counter()
         pictures, seconds = frames(film, command.fps)
         if path.suffix == ".gif":
-            write_gif(path, pictures, seconds)
+            write_gif(path, pictures, seconds, comment=f"epoch {loaded.epoch}")
         elif not write_mp4(path, pictures, seconds):
             if len(files) == 1:
                 raise UsageError(f"{path}: an MP4 needs ffmpeg, and none works here.")

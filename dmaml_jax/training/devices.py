@@ -31,8 +31,8 @@ def configure(device: Literal["auto", "cpu", "gpu"], cpu_devices: int) -> None:
     """
     if jax.config.jax_disable_jit:
         raise UsageError(
-            "JAX_DISABLE_JIT is set, but what runs here is one compiled program: unset "
-            "it."
+            "JAX_DISABLE_JIT is set, but what runs here is one compiled program: "
+            "unset it."
         )
     if device == "cpu":
         only_cpu()

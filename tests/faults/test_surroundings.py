@@ -78,7 +78,10 @@ def test_debugging_aids_and_an_ascii_terminal_change_nothing(tmp_path: Path) -> 
     assert (plain.returncode, plain.stderr) == (aided.returncode, aided.stderr)
     assert aided.returncode == 0 and "run folder: \\xfc" in aided.stdout
     rows = [
-        [line.split(",") for line in (tmp_path / name / "metrics.csv").open()]
+        [
+            line.split(",")
+            for line in (tmp_path / name / "metrics.csv").read_text().splitlines()
+        ]
         for name in ("plain", "ü")
     ]
     for one, two in zip(*rows, strict=True):
