@@ -55,7 +55,8 @@ def draw(obs: np.ndarray, lengths: np.ndarray, titles: list[str], path: Path) ->
         draw_crossing(panel, one[: length + 2])
         panel.set_title(title, fontsize=10)
     panels[0].legend(frameon=False, loc="upper left")
-    figure.savefig(path)
+    # The layout makes no room for titles above panels whose aspect is fixed.
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.1)
 
 
 def draw_optimum(path: Path) -> None:
@@ -170,8 +171,8 @@ def main() -> int:
     episode = int(np.argsort(gains)[-len(gains) // 20])  # better than 19 of 20
     lengths = [int((rewards[0, last, step, episode] > 0).sum()) for step in (0, STEPS)]
     titles = [
-        f"{when} adaptation: return {returns[0, last, step, episode]:.0f}\n"
-        f"u = {US[last]:g} m/s"
+        f"{when} adaptation, u = {US[last]:g} m/s: return "
+        f"{returns[0, last, step, episode]:.0f}"
         for when, step in (("before", 0), ("after", STEPS))
     ]
     draw(

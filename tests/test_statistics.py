@@ -1,6 +1,7 @@
 """Statistics of learning curves against literal values."""
 
 import numpy as np
+import pytest
 
 from dmaml_jax.statistics import (
     at_threshold,

@@ -34,8 +34,8 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
     if not hasattr(obs, "shape"):
         raise UsageError(
             f"The observations of {name_of(env)} are no arrays, so there is no "
-            "default policy: pass policy=Policy(init, apply, distribution), whose functions "
-            "take them as they are."
+            "default policy: pass policy=Policy(init, apply, distribution), whose "
+            "functions take them as they are."
         )
     plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)
     scale, squash = config.policy.obs_scale, config.policy.obs_squash
@@ -55,8 +55,8 @@ def _on_vectors(env: Any, space: Any, config: TrainConfig) -> Policy:
         return mlp_categorical(space.n, sizes, **common)
     if len(getattr(space, "shape", ())) != 1:
         raise UsageError(
-            f"The actions of {name_of(env)} are neither one choice nor a vector, so there "
-            "is no default policy: pass policy=Policy(init, apply, distribution)."
+            f"The actions of {name_of(env)} are neither one choice nor a vector, so "
+            "there is no default policy: pass policy=Policy(init, apply, distribution)."
         )
     assert isinstance(values, ContinuousPolicy)
     return mlp_normal(

@@ -12,8 +12,9 @@ from dmaml_jax.files import writing
 from dmaml_jax.statistics import crossed_bootstrap, ema, interquartile_mean
 
 matplotlib.use("Agg")
-matplotlib.rcParams["text.parse_math"] = False  # a folder's name may have dollars
 from matplotlib import pyplot as plt
+
+plt.rcParams["text.parse_math"] = False  # a folder's name may have dollars
 
 
 def draw_curves(

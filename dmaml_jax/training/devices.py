@@ -75,8 +75,8 @@ def _set_cpu_devices(number: int) -> None:
         if "xla_force_host_platform_device_count" not in str(error):
             raise
         raise UsageError(
-            "XLA_FLAGS has xla_force_host_platform_device_count, but --cpu-devices says "
-            "how many devices the CPU is: take it out of XLA_FLAGS."
+            "XLA_FLAGS has xla_force_host_platform_device_count, but --cpu-devices "
+            "says how many devices the CPU is: take it out of XLA_FLAGS."
         ) from None
 
 

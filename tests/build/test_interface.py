@@ -1,4 +1,4 @@
-"""Environments of one's own: what they may return, and what is refused before compiling.
+"""Environments of one's own: what they may return, and what is refused at once.
 
 Every odd environment is CartPole in other clothes, so that its numbers are known.
 """
