@@ -1,6 +1,7 @@
 """From names to environments and their tasks."""
 
 import functools
+import shlex
 from typing import Any
 
 import jax
@@ -106,7 +107,7 @@ def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
         raise UsageError(
             f"{config.run.env} has no task distribution of its own: give --vary "
             "NAME=LOW:HIGH with a parameter that dmaml-jax envs "
-            f"{config.run.env} lists."
+            f"{shlex.quote(config.run.env)} lists."
         )
     known = config.world.preset.get("tasks", {}).get("vary", ())
     return tasks_of(env, params, tasks.vary, held_out=tasks.held_out, known=known)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dmaml_jax.commands.words import settled
+from dmaml_jax.commands.words import in_a_sentence, settled
 from dmaml_jax.options import applies, options_of
 
 
@@ -29,8 +29,9 @@ def read(
         have an effect.
 
     Raises:
-        UsageError: a flag that takes one value is given twice.
-        SystemExit: tyro has printed help, or what cannot be read.
+        UsageError: a flag that takes one value is given twice, or a value cannot be
+            read.
+        SystemExit: tyro has printed help.
     """
     forms = {name: _form(name, owner) for name, owner in owners.items()}
     fields: list[Any] = [
@@ -39,12 +40,16 @@ def read(
     ]
     name = command.__name__
     kind = dataclasses.make_dataclass(name, fields, bases=(command,), frozen=True)
-    return tyro.cli(
-        kind,
-        prog=f"dmaml-jax {name.lower()}",
-        description=f"{inspect.getdoc(command)}\n{about}",
-        args=settled(words),
-        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+    prog, args = f"dmaml-jax {name.lower()}", settled(words)
+    return in_a_sentence(
+        lambda: tyro.cli(
+            kind,
+            prog=prog,
+            description=f"{inspect.getdoc(command)}\n{about}",
+            args=args,
+            config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+        ),
+        prog,
     )
 
 

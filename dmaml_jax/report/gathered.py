@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dmaml_jax.results.curves import Curves, read_runs
+from dmaml_jax.results.wording import interval_of
 from dmaml_jax.runs.stored import read_record
 
 MOST_EPISODES = 3
@@ -112,9 +113,22 @@ def rendered_at(path: Path) -> int | None:
 def _evaluation(folder: Path) -> dict[str, Any] | None:
     try:
         found = json.loads((folder / "evaluation.json").read_text("utf-8"))
-        return found if found["rows"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        for row in found["rows"]:
+            _require_row(row)
+        whole = found["rows"] and found["command"] and found["parameters"] is not None
+        return found if whole else None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
+
+
+def _require_row(row: dict[str, Any]) -> None:
+    """Look at all that the page takes of a row; what is not there raises."""
+    steps = len(row["returns"])
+    if not (steps == len(row["gains"]) == len(row["negative_shares"]) > 0):
+        raise ValueError
+    for each in (*row["returns"], *row["gains"]):
+        interval_of(each)
+    str(row["policy"]), str(row["set"]), int(row["num_tasks"])
 
 
 def _tasks(folder: Path, epoch: Any) -> dict[str, dict[str, np.ndarray]]:

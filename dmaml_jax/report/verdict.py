@@ -8,6 +8,7 @@ from dmaml_jax.report.gathered import Gathered, rendered_at
 from dmaml_jax.results.comparable import cautions, of_one_environment
 from dmaml_jax.results.curves import Summary
 from dmaml_jax.results.wording import amount, interval_of, text, verdict
+from dmaml_jax.runs.folder import shown
 
 
 def verdicts(
@@ -94,7 +95,7 @@ def staleness(run: Gathered) -> str:
 
 def notes(run: Gathered) -> list[str]:
     """What is unusual about a run, or missing from its folder."""
-    config, folder = run.curves.config, shlex.quote(str(run.curves.folder))
+    config, folder = run.curves.config, shlex.quote(shown(run.curves.folder))
     said = []
     done = len(run.curves.smoothed)
     if done < config.run.epochs:
@@ -110,7 +111,13 @@ def notes(run: Gathered) -> list[str]:
         )
     if len(run.curves.seeds) == 1:
         said.append("There is one seed, so there are no intervals over seeds.")
-    if run.evaluation is None:
+    damaged = (run.curves.folder / "evaluation.json").exists()
+    if run.evaluation is None and damaged:
+        said.append(
+            "Its evaluation.json is damaged and left out (dmaml-jax evaluate "
+            f"{folder} measures it anew)."
+        )
+    elif run.evaluation is None:
         said.append(
             f"It was not evaluated on unseen tasks (dmaml-jax evaluate {folder})."
         )

@@ -208,9 +208,11 @@ def json_values(values: dict[str, Any]) -> dict[str, Any]:
 def shown(folder: Path) -> str:
     """A path as short as it is unambiguous from here."""
     try:
-        return str(folder.relative_to(Path.cwd()))
+        path = str(folder.relative_to(Path.cwd()))
     except ValueError:
-        return str(folder)
+        path = str(folder)
+    # Else it would be read as a flag, or as somebody's home.
+    return f"./{path}" if path.startswith(("-", "~")) else path
 
 
 def rerun_command(folder: Path) -> str:

@@ -374,7 +374,9 @@ def test_damaged_evaluations_are_as_none(tmp_path: Path) -> None:
     write_evaluation(folder)
     path = folder / "evaluation.json"
     path.write_text(path.read_text()[:100])
-    assert "not evaluated" in report(folder).words
+    for damaged in (path.read_text()[:100], '{"rows": [{}]}', '{"rows": 3}', "[]"):
+        path.write_text(damaged)
+        assert "Its evaluation.json is damaged and left out" in report(folder).words
 
 
 def test_long_runs_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
