@@ -1,4 +1,4 @@
-"""Every wrong input of the table is told in a sentence, and costs nothing that is kept."""
+"""Every wrong input of the table is told in a sentence and changes nothing."""
 
 import shlex
 import traceback

@@ -3,6 +3,7 @@
 Each of them works, or is told in one sentence with exit code 2.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -127,6 +128,34 @@ def test_without_a_cache_it_is_said_and_goes_on(
     assert note.startswith("note: compiled programs are not kept") and words in note
     assert error.startswith("error: ") and "cannot be written" in error
     assert ended.returncode == 2
+
+
+def test_a_resumed_run_keeps_how_its_numbers_were_made(tmp_path: Path) -> None:
+    """Random numbers and precision are the run's own, whatever is set when it goes on."""
+    other = {
+        "JAX_THREEFRY_PARTITIONABLE": "0",
+        "JAX_DEFAULT_MATMUL_PRECISION": "float32",
+    }
+    whole = [*TINY[:-2], "4", "--out"]
+    assert TINY[-3:] == ["--epochs", "2", "--out"]
+    assert done(*whole, "whole", cwd=tmp_path, **other).returncode == 0
+    assert done(*TINY, "parts", cwd=tmp_path, **other).returncode == 0
+    ended = done("train", "--resume", "parts", "--epochs", "4", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert done(*whole, "default", cwd=tmp_path).returncode == 0
+    rows = {
+        name: [
+            [*cells[:3], *cells[4:]]
+            for line in (tmp_path / name / "metrics.csv").read_text().splitlines()
+            for cells in [line.split(",")]
+        ]
+        for name in ("whole", "parts", "default")
+    }
+    assert len(rows["whole"]) == 5 and rows["parts"] == rows["whole"]
+    assert rows["default"] != rows["whole"]
+    program = json.loads((tmp_path / "parts" / "config.json").read_text())["program"]
+    assert program["threefry_partitionable"] is False
+    assert program["default_matmul_precision"] == "float32"
 
 
 def test_closed_streams_cost_nothing(tmp_path: Path) -> None:
