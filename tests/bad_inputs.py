@@ -1,8 +1,8 @@
 """Wrong inputs of every kind: what is given, what is wrong, what must be said.
 
-A row is `(what is given, what is wrong, the words that the sentence must contain)`. What
-is given is a command line, in a folder that `prepared` has filled, or a call of the
-library. `test_bad_inputs.py` runs them all.
+A row is `(what is given, what is wrong, the words that the sentence must contain)`.
+What is given is a command line, in a folder that `prepared` has filled, or a call of
+the library. `test_bad_inputs.py` runs them all.
 """
 
 import json

@@ -131,7 +131,7 @@ def test_without_a_cache_it_is_said_and_goes_on(
 
 
 def test_a_resumed_run_keeps_how_its_numbers_were_made(tmp_path: Path) -> None:
-    """Random numbers and precision are the run's own, whatever is set when it goes on."""
+    """Random numbers and precision are the run's, whatever is set when it goes on."""
     other = {
         "JAX_THREEFRY_PARTITIONABLE": "0",
         "JAX_DEFAULT_MATMUL_PRECISION": "float32",
