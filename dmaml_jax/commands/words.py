@@ -132,10 +132,15 @@ _NUMBERS = (
 
 
 def _told(box: str) -> str:
-    """The words of tyro's box, without its frame and what it says of help."""
-    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
-    rules = [i for i, line in enumerate(lines) if line and not line.strip("─-+╰╯")]
-    said = " ".join(lines[: rules[0]] if rules else lines)
+    """The words of tyro's box, without its frame and what it says of help.
+
+    Where the output has no characters for a frame, a rule stands below the title.
+    """
+    lines = [line.strip("│| ") for line in box.strip().splitlines()]
+    start = 1 if lines[0].startswith("╭") else 2
+    rules = [i for i, line in enumerate(lines) if line and not line.strip("─-╰╯")]
+    end = next((i for i in rules if i >= start), len(lines))
+    said = " ".join(lines[start:end])
     said = " ".join(said.partition("Got errors:")[0].split()).rstrip(".")
     for pattern, kind in _NUMBERS:
         if found := re.fullmatch(pattern, said):
