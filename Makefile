@@ -32,9 +32,9 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train resume estimators turbulence family navigation crossing pictures \
-  test test-slow test-gpu test-browser test-wandb test-box2d lint conformance \
-  conformance-closed-loop carry-over bench bench-inner bench-lander gpu-report gpu-python
+.PHONY: help setup train sweep resume estimators turbulence family navigation crossing pictures \
+  test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
+  conformance-closed-loop carry-over bench bench-inner bench-sweep bench-lander gpu-report gpu-python
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -58,6 +58,9 @@ $(READY): pyproject.toml requirements.lock
 
 train: $(READY)  ## train and write a run folder: ENV=cartpole ALGO=directed SEEDS=5 ...
 	@$(BIN)/dmaml-jax train $(FLAGS)
+
+sweep: $(READY)  ## many settings and seeds: ALGO="directed maml" SEEDS=16 GRID="inner_lr=0.001,0.01"
+	@$(BIN)/dmaml-jax sweep $(FLAGS)
 
 resume: $(READY)  ## go on with a run that was stopped: RUN=runs/mine EPOCHS=600 ...
 	@$(if $(RUN),,echo 'error: say which run goes on: make resume RUN=runs/mine' >&2; exit 2)
@@ -107,6 +110,11 @@ test-wandb: $(READY)  ## the tests that need the package wandb, which it install
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
 	  --no-build-isolation -e '.[$(EXTRAS),wandb]'
 	$(PYTEST) -m wandb
+
+test-optuna: $(READY)  ## the example of a search by Optuna, which it installs
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[$(EXTRAS),optuna]'
+	$(PYTEST) -m optuna
 
 test-box2d: $(BOX2D_READY)  ## the tests that play in Gymnasium's own LunarLander
 	@$(BOX2D_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock \
@@ -158,6 +166,9 @@ bench: $(BENCH_READY)  ## time epochs against PyTorch and Gymnasium, write docs/
 
 bench-inner: $(READY)  ## what N inner steps cost, write docs/inner-loop.md: AGAINST=folder
 	@$(BIN)/python tests/benchmarks/inner_steps.py $(call flags,$(filter AGAINST,$(GIVEN)))
+
+bench-sweep: $(READY)  ## what a sweep costs beside single runs, write docs/sweep-speed.md
+	@$(BIN)/python tests/benchmarks/sweeps.py
 
 bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dmaml_jax.rl.surrogates import surrogate as surrogate
     from dmaml_jax.runs.loading import Loaded as Loaded
     from dmaml_jax.runs.loading import load as load
+    from dmaml_jax.sweeps.in_memory import train_settings as train_settings
     from dmaml_jax.tasks.distributions import TaskDistribution as TaskDistribution
     from dmaml_jax.tasks.distributions import finite as finite
     from dmaml_jax.tasks.distributions import independent as independent
@@ -76,6 +77,7 @@ _MODULES = {
     "rl.problem": "make_problem",
     "rl.surrogates": "Surrogate surrogate",
     "runs.loading": "Loaded load",
+    "sweeps.in_memory": "train_settings",
     "tasks.distributions": (
         "TaskDistribution finite independent mixture on_circle uniform"
     ),

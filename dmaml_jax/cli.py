@@ -14,6 +14,7 @@ from dmaml_jax.files import surviving_readers
 
 COMMANDS = {
     "train": "Train a learner on an environment and write a run folder.",
+    "sweep": "Train many settings with many seeds, side by side in few programs.",
     "evaluate": "Adapt a trained run to tasks that it has not seen, and measure.",
     "compare": "One table and one figure of several runs, with their paired "
     "differences.",

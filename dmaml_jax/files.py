@@ -55,6 +55,24 @@ def writing(path: Path) -> Iterator[Path]:
             aside.unlink(missing_ok=True)
 
 
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder to NAME.aside, so that it does not count any more.
+
+    What was set aside under that name before is removed.
+
+    Returns:
+        Its new path.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    place = path.with_name(f"{path.name}.aside")
+    if place.is_dir():
+        shutil.rmtree(place)
+    os.replace(path, place)
+    return place
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file of these bytes.
 

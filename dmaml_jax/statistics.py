@@ -294,24 +294,6 @@ def _newcombe_upper(value: float, m: int, n: int) -> float:
     return float(optimize.brentq(excess, start, 1.0))
 
 
-def performance_profile(scores: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Share of scores above each level (Agarwal et al. 2021); the not finite count.
-
-    Args:
-        scores: of runs (and tasks), any shape; NaN is below every level.
-        levels: `[L]`.
-
-    Returns:
-        `[L]`, falling.
-
-    Example:
-        >>> performance_profile(np.array([1.0, 2.0, np.nan]), np.array([0.0, 1.5]))
-        array([0.66666667, 0.33333333])
-    """
-    flat = np.asarray(scores, np.float64).ravel()
-    return np.asarray((flat[None, :] > np.asarray(levels)[:, None]).mean(axis=1))
-
-
 def paired_difference(x: np.ndarray, y: np.ndarray) -> Interval:
     """Mean of x − y over matching seeds, with Student's interval of paired values.
 

@@ -25,17 +25,16 @@ def precision(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope="module")
-def optimisation(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Modules marked `unoptimised` compile without XLA's expensive passes.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `unoptimised` compile without XLA's expensive passes.
 
     For programs that are large, run once, and are the same to rounding either way: it
-    saves a third of the time.
+    saves a third of the time. Slow tests run for longer than they compile. A hook, as
+    fixtures of whole modules compile too.
     """
-    unoptimised = request.node.get_closest_marker("unoptimised") is not None
-    jax.config.update("jax_disable_most_optimizations", unoptimised)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    marked, slow = map(item.get_closest_marker, ("unoptimised", "slow"))
+    jax.config.update("jax_disable_most_optimizations", bool(marked and not slow))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -111,7 +111,7 @@ def test_help_tells_of_every_value_its_symbol_use_and_default(capsys) -> None:
         "--num-inner-steps": "INT N: gradient steps of the inner loop",
         "--epochs": "INT E: epochs",
         "--vary": "[STR [STR ...]] phi: what varies over tasks",
-        "--out": "STR The run folder itself",
+        "--out": "STR The run folder to make",
         "--config": "STR A run's config.json",
         "--device": "{auto,cpu,gpu} Where to run",
         "--step-reduction": "{sum,mean} How a gradient adds up",

@@ -19,7 +19,7 @@ from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.training.program import Program
 from dmaml_jax.types import Policy
 
-pytestmark = pytest.mark.float32
+pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
 
 
 def curves(step, seeds, epochs: int) -> dict[str, np.ndarray]:
@@ -129,9 +129,7 @@ def program(algo: str, **values) -> tuple[str, list[list[float]]]:
 @pytest.mark.parametrize(
     "algo",
     [
-        algo
-        if algo in ("maml", "sg-mrl")
-        else pytest.param(algo, marks=pytest.mark.slow)
+        algo if algo == "maml" else pytest.param(algo, marks=pytest.mark.slow)
         for algo in LEARNERS
     ],
 )
@@ -201,7 +199,10 @@ def test_controls_reach_the_program_by_their_names() -> None:
         assert program(algo, **options) != program(algo), options
 
 
-def test_delta_s_cosine_ends_with_the_epochs_wherever_pre_steps_are_placed() -> None:
+@pytest.mark.parametrize(
+    "placement", ["inner-and-outer", pytest.param("epoch", marks=pytest.mark.slow)]
+)
+def test_delta_s_cosine_ends_with_the_epochs(placement: str) -> None:
     """Two epochs of it: then no pre-step moves anything, and before that it does."""
     values = {
         "horizon": 40,
@@ -209,25 +210,24 @@ def test_delta_s_cosine_ends_with_the_epochs_wherever_pre_steps_are_placed() -> 
         "num_trajectories": 2,
         "hidden_sizes": (4,),
     }
-    for placement in ("epoch", "inner-and-outer"):
-        init, step = make_train_step(
-            "cartpole",
-            "directed-maml",
-            directed_schedule="cosine",
-            directed_placement=placement,
-            outer_optimizer="sgd",
-            outer_lr=0.0,
-            epochs=2,
-            **values,
-        )
-        state, jitted = init(jax.random.key(0)), jax.jit(step)
-        moves = []
-        for key in jax.random.split(jax.random.key(1), 3):
-            before = jax.flatten_util.ravel_pytree(state.params)[0]
-            state, _ = jitted(key, state)
-            after = jax.flatten_util.ravel_pytree(state.params)[0]
-            moves.append(float(jnp.max(jnp.abs(after - before))))
-        assert moves[0] > 0 and moves[1] > 0 and moves[2] == 0, (placement, moves)
+    init, step = make_train_step(
+        "cartpole",
+        "directed-maml",
+        directed_schedule="cosine",
+        directed_placement=placement,
+        outer_optimizer="sgd",
+        outer_lr=0.0,
+        epochs=2,
+        **values,
+    )
+    state, jitted = init(jax.random.key(0)), jax.jit(step)
+    moves = []
+    for key in jax.random.split(jax.random.key(1), 3):
+        before = jax.flatten_util.ravel_pytree(state.params)[0]
+        state, _ = jitted(key, state)
+        after = jax.flatten_util.ravel_pytree(state.params)[0]
+        moves.append(float(jnp.max(jnp.abs(after - before))))
+    assert moves[0] > 0 and moves[1] > 0 and moves[2] == 0, moves
 
 
 def test_clipping_bounds_what_the_outer_optimiser_gets() -> None:
@@ -302,7 +302,12 @@ def test_long_horizons_move_the_time_limit() -> None:
     policy = Policy(init, apply, categorical())
     for horizon in (200, 500):
         step = make_train_step(
-            "cartpole", "maml", policy=policy, horizon=horizon, num_tasks=2
+            "cartpole",
+            "maml",
+            policy=policy,
+            horizon=horizon,
+            num_tasks=2,
+            num_trajectories=2,
         )
         seen.append(curves(step, [1], 1)["return_after"].item())
     assert seen == [200.0, 500.0]

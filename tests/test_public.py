@@ -35,9 +35,10 @@ ROOMS = {
     "pictures": 3,
     "runs": 4,
     "results": 5,
-    "report": 6,
-    "commands": 7,
-    "cli": 8,
+    "sweeps": 6,
+    "report": 7,
+    "commands": 8,
+    "cli": 9,
 }
 GROUND = ("types", "errors", "options", "statistics", "files")
 ENTRANCES = ("cli", "__main__")

@@ -12,7 +12,6 @@ from dmaml_jax.statistics import (
     interquartile_mean,
     median_with_never,
     paired_difference,
-    performance_profile,
     probability_of_improvement,
     stratified_bootstrap,
 )
@@ -141,12 +140,6 @@ def test_a_frozen_run_is_below_every_other_and_level_with_its_like():
     # 3 > 0, 3 > nan; nan < 0; nan is level with nan.
     assert probability_of_improvement(x, y).value == (2 + 0.5) / 4
     assert probability_of_improvement(np.full(3, np.nan), y).value == 0.25
-
-
-def test_performance_profile_counts_the_frozen():
-    scores = np.array([[1.0, 2.0], [3.0, np.nan]])
-    profile = performance_profile(scores, np.array([0.0, 1.0, 2.5, 3.0]))
-    np.testing.assert_array_equal(profile, [0.75, 0.5, 0.25, 0.0])
 
 
 def test_paired_difference_is_students():

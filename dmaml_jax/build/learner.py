@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from dmaml_jax.build.environment import (
@@ -132,10 +133,12 @@ def _meta_optimizer(
 ) -> optax.GradientTransformation:
     rate = _scheduled(options.outer_lr, options.outer_schedule, num_epochs)
     optimizer = _OPTIMIZERS[options.outer_optimizer](rate)
-    # A traced norm is one that a caller varies, and so one that clips.
-    if not is_traced(options.clip_norm) and options.clip_norm == 0:
+    norm = options.clip_norm
+    if is_traced(norm):
+        norm = jnp.where(norm == 0, jnp.inf, norm)
+    elif norm == 0:
         return optimizer
-    return optax.chain(optax.clip_by_global_norm(options.clip_norm), optimizer)
+    return optax.chain(optax.clip_by_global_norm(norm), optimizer)
 
 
 def _scheduled(rate: Any, schedule: str, num_steps: int) -> Any:

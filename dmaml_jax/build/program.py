@@ -13,7 +13,7 @@ from dmaml_jax.training.program import Program, train_step
 def program_of(config: TrainConfig) -> Program:
     """The program of a configuration, not yet compiled."""
     problem, learner = build(config)
-    devices = _devices(config)
+    devices = devices_of(config)
     num_tasks = config.sampling.num_tasks
     return Program(
         *train_step(problem, learner, num_tasks),
@@ -38,7 +38,7 @@ def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
     }
 
 
-def _devices(config: TrainConfig) -> list[Any]:
+def devices_of(config: TrainConfig) -> list[Any]:
     """All devices; on a CPU no more of them than the configuration asks for."""
     devices = jax.devices()
     if devices[0].platform == "cpu" and config.run.cpu_devices:

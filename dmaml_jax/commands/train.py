@@ -11,6 +11,7 @@ from typing import Any, Literal
 from dmaml_jax.commands.forms import read
 from dmaml_jax.commands.words import flags_of, no_such_flag
 from dmaml_jax.config.composition import (
+    CHOICES,
     TrainConfig,
     assembled,
     is_known,
@@ -30,8 +31,6 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import flag
 
-CHOICES = ("env", "algo", "method", "surrogate", "medium_task", "directed_gate")
-"""Values that decide which others there are."""
 _OTHERS = """
 Shown is what applies to --env cartpole, --algo directed-maml and --method pg. What
 another choice takes, a learner's own options among it, is shown by dmaml-jax train
@@ -52,6 +51,8 @@ class Train:
     """A run's config.json to train again; other flags override its values."""
     resume: str = ""
     """A run folder to go on with where its last checkpoint left it, bit for bit."""
+    dry_run: bool = False
+    """Say how much memory and time it would take, and write nothing."""
     log: Literal["none", "tensorboard", "wandb"] = "none"
     """Where metrics go beside metrics.csv; wandb writes offline runs."""
     verbosity: Literal["quiet", "normal", "verbose"] = "normal"
@@ -78,6 +79,10 @@ def main(words: Sequence[str]) -> int:
 
     used = min(usable_cores(), config.run.seeds * config.sampling.num_tasks)
     config = config.replace(cpu_devices=config.run.cpu_devices or used)
+    if own.dry_run:
+        from dmaml_jax.sweeps.estimate import tell_run
+
+        return tell_run(config)
     out = own.out or None
     how: dict[str, Any] = {"log": own.log, "verbosity": own.verbosity}
     if own.resume:

@@ -15,8 +15,16 @@ from typing import Any, TypeVar
 
 from dmaml_jax.errors import UsageError, did_you_mean
 
-REPEATED = ("--vary", "--set", "--medium-values", "--task", "--out-of-range")
+REPEATED = (
+    "--vary",
+    "--set",
+    "--medium-values",
+    "--task",
+    "--out-of-range",
+    "--grid",
+)
 """Flags whose values add up when they are given several times."""
+_SWITCHES = ("--dry-run",)  # alone they say True
 _SHORT = {
     "-q": ["--verbosity", "quiet"],
     "-v": ["--verbosity", "verbose"],
@@ -46,6 +54,9 @@ def flags_of(words: Sequence[str]) -> dict[str, list[str]]:
         if current in found and current not in REPEATED:
             raise UsageError(f"{current} is given twice: give it once.")
         found.setdefault(current, []).extend([value] if equals else [])
+    for name in _SWITCHES:
+        if found.get(name) == []:
+            found[name] = ["True"]
     return found
 
 

@@ -63,7 +63,7 @@ def draw_curves(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_estimators(
@@ -125,7 +125,7 @@ def draw_estimators(
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{title}. Lines: sums over all data sets; points: sampled")
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_comparison(
@@ -158,7 +158,7 @@ def draw_comparison(
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="best")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_evaluation(
@@ -193,7 +193,7 @@ def draw_evaluation(
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 _COLOURS = {"meta": "tab:blue", "random": "tab:gray", "medium": "tab:orange"}
@@ -253,7 +253,8 @@ def _draw_by_parameter(
     axes.legend(frameon=False, fontsize="small")
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as a PNG file, and close it."""
     with writing(path) as aside, warnings.catch_warnings():
         # A folder's name may have characters that the font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")

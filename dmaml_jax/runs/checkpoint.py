@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dmaml_jax.files import require_room, write_json, writing
+from dmaml_jax.files import require_room, set_aside, write_json, writing
 
 FOLDER = "checkpoints"
 _SUMS = "sha256.json"
@@ -120,10 +120,7 @@ class Checkpoints:
         names = []
         for epoch in self.epochs():
             if epoch > after:
-                place = self._folder / f"{epoch}.aside"
-                shutil.rmtree(place, ignore_errors=True)
-                (self._folder / str(epoch)).rename(place)
-                names.append(place.name)
+                names.append(set_aside(self._folder / str(epoch)).name)
         return names
 
     def _read(self, epoch: int, like: Any) -> Any:

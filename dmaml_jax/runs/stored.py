@@ -37,6 +37,25 @@ def read_record(path: str | Path, named: str = "") -> dict[str, Any]:
         UsageError: there is no such file, or it is not of a run.
     """
     named = named or str(path)
+    record = read_json(path, named)
+    if "sweep" in record:
+        raise UsageError(
+            f"{named} is the folder of a sweep: give one of its settings, such as "
+            f"{Path(path).expanduser() / 'settings' / '001'}."
+        )
+    return record
+
+
+def read_json(path: str | Path, named: str) -> dict[str, Any]:
+    """What the config.json of a run or of a sweep holds.
+
+    Args:
+        path: the path of the file, or of the folder.
+        named: how the user named it, for errors.
+
+    Raises:
+        UsageError: there is no such file, or it is of neither.
+    """
     try:
         file = Path(path).expanduser()
         require_text(file)
@@ -75,14 +94,18 @@ def read_config(path: str | Path, named: str = "", **values: Any) -> TrainConfig
     named = named or str(path)
     stored = read_record(path, named)["values"]
     try:
-        config = _configured(stored)
+        config = configured(stored)
     except UsageError as error:
         raise UsageError(f"{named}: {error}") from None
     return reconfigured(config.flat(), **values) if values else config
 
 
-def _configured(stored: dict[str, Any]) -> TrainConfig:
-    """What a file's values say, nested by owner, or flat as older versions wrote."""
+def configured(stored: dict[str, Any]) -> TrainConfig:
+    """What a file's values say, nested by owner, or flat as older versions wrote.
+
+    Raises:
+        UsageError: a value is unknown or wrong.
+    """
     owners = [own for own in stored.values() if isinstance(own, dict)]
     values = {name: value for own in owners for name, value in own.items()}
     values = values if owners else current(stored)

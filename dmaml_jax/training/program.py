@@ -1,7 +1,7 @@
 """Training: one compiled program for a chunk of epochs of all seeds."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +17,17 @@ from dmaml_jax.types import Info, MetaLearner, Problem
 
 Init = Callable[[jax.Array], Any]
 Step = Callable[[jax.Array, Any], tuple[Any, Info]]
+Values = Mapping[str, Any]
+"""Numbers that differ from lane to lane, by name."""
+Steps = Callable[[Values], tuple[Init, Step]]
 Metrics = dict[str, np.ndarray]
+
+
+class Lanes(NamedTuple):
+    """What tells the lanes of a program apart: seeds, and numbers by name."""
+
+    seeds: Any
+    values: Values
 
 
 class SeedState(NamedTuple):
@@ -50,14 +60,15 @@ def train_step(
 
 
 class Program:
-    """Seeds that train side by side, spread over devices, a chunk at a time.
+    """Lanes that train side by side, spread over devices, a chunk at a time.
 
-    The seeds are one vmapped axis on each device. How many share a device is part of
-    the program: XLA fuses another width differently, so bits agree only between runs
-    of equal width. Seeds that the devices do not divide are padded with lanes whose
-    results are dropped. Devices that are left over may share the tasks of each seed.
+    A lane is a seed, in a sweep with numbers of its own. The lanes are one vmapped axis
+    on each device. How many share a device is part of the program: XLA fuses another
+    width differently, so bits agree only between runs of equal width. Lanes that the
+    devices do not divide are padded with others whose results are dropped. Devices
+    that are left over may share the tasks of each lane.
 
-    A seed whose parameters, loss or meta-gradient stop being finite is frozen for
+    A lane whose parameters, loss or meta-gradient stop being finite is frozen for
     good in the state before that epoch; the others go on.
     """
 
@@ -82,23 +93,59 @@ class Program:
                 device alone by default.
             task_devices: how many of them share the tasks of one seed.
         """
-        devices = list(devices or jax.devices()[:1])
-        self.num_seeds = len(seeds)
+        self._lay_out(
+            lambda _: (init, step),
+            Lanes(np.asarray(seeds, np.uint32), {}),
+            chunk_epochs,
+            list(devices or jax.devices()[:1]),
+            task_devices,
+        )
+
+    @classmethod
+    def of_lanes(
+        cls,
+        steps: Steps,
+        lanes: Lanes,
+        *,
+        chunk_epochs: int,
+        devices: Sequence[Any] | None = None,
+    ) -> "Program":
+        """A program whose lanes have numbers of their own beside their seeds.
+
+        Args:
+            steps: `(values) -> (init, step)`, called with a lane's numbers, traced.
+            lanes: seeds `[lanes]`, and by name the numbers of each, `[lanes]`. Others
+                may take their places later, see `take`.
+            chunk_epochs: epochs that one call may run.
+            devices: as above.
+        """
+        program = cls.__new__(cls)
+        used = list(devices or jax.devices()[:1])
+        program._lay_out(steps, lanes, chunk_epochs, used, 1)
+        return program
+
+    def _lay_out(
+        self,
+        steps: Steps,
+        lanes: Lanes,
+        chunk_epochs: int,
+        devices: list[Any],
+        task_devices: int,
+    ) -> None:
+        self.num_seeds = len(lanes.seeds)
         self.chunk_epochs = chunk_epochs
-        self.seed_devices = min(len(devices) // task_devices, len(seeds))
+        self.seed_devices = min(len(devices) // task_devices, self.num_seeds)
         self.task_devices = task_devices
-        self.width = -(-len(seeds) // self.seed_devices)
-        padding = self.width * self.seed_devices - len(seeds)
-        lanes = [*seeds, *[seeds[-1]] * padding]
+        self.width = -(-self.num_seeds // self.seed_devices)
         used = np.array(devices[: self.seed_devices * task_devices])
         mesh = Mesh(used.reshape(-1, task_devices), ("seed", TASK_AXIS))
         self._by_seed = NamedSharding(mesh, P("seed"))
-        self._first_lanes = jax.device_put(np.asarray(lanes, np.uint32), devices[0])
-        self._lanes = jax.device_put(self._first_lanes, self._by_seed)
-        self._init = jax.jit(jax.vmap(lambda seed: _start(init, seed)))
+        self._first_device = devices[0]
+        self._place(lanes)
+        self._init = jax.jit(jax.vmap(lambda lane: _start(steps, lane)))
         self._chunk = jax.jit(
             jax.shard_map(
-                lambda *args: _run_chunk(step, chunk_epochs, *args),
+                lambda *args: _run_chunk(steps, chunk_epochs, *args),
                 mesh=mesh,
                 in_specs=(P("seed"), P("seed"), P(), P()),
                 out_specs=(P("seed"), P(None, "seed")),
@@ -109,6 +156,37 @@ class Program:
         )
         self._compiled: Any = None
         self.state: Any = None
+
+    def _place(self, lanes: Lanes) -> None:
+        rows = self._rows(len(lanes.seeds))
+        padded = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], lanes)
+        self._first_lanes = jax.device_put(padded, self._first_device)
+        self._lanes = jax.device_put(self._first_lanes, self._by_seed)
+
+    def _rows(self, number: int) -> np.ndarray:
+        """Which lane stands at each place: padding repeats the last one."""
+        return np.minimum(np.arange(self.width * self.seed_devices), number - 1)
+
+    def take(self, lanes: Lanes) -> None:
+        """Train other lanes from their beginning; nothing is compiled again.
+
+        Args:
+            lanes: of the same names, and no more than the program was laid out for.
+        """
+        assert 0 < len(lanes.seeds) <= self.width * self.seed_devices
+        self.num_seeds = len(lanes.seeds)
+        self._place(lanes)
+        self.state = jax.device_put(self._init(self._first_lanes), self._by_seed)
+
+    def memory(self) -> int:
+        """Bytes that the compiled program takes on each device."""
+        found = self._compiled.memory_analysis()
+        return int(
+            found.temp_size_in_bytes
+            + found.argument_size_in_bytes
+            + found.output_size_in_bytes
+            - found.alias_size_in_bytes
+        )
 
     def compile(self) -> float:
         """Compile, and make the first state; returns the seconds that it took."""
@@ -164,15 +242,16 @@ class Program:
 
     def shapes(self) -> Any:
         """Shapes and types of what `seeds_state` returns; nothing is compiled."""
-        lanes = jax.ShapeDtypeStruct((self.num_seeds,), np.uint32)
+        lanes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.num_seeds,), leaf.dtype),
+            self._first_lanes,
+        )
         return jax.eval_shape(self._init, lanes)
 
     def restore(self, state: Any) -> None:
         """Go on from what `seeds_state` once returned."""
-        padding = self.width * self.seed_devices - self.num_seeds
-        # Padding lanes repeat the last seed, and so does their state.
-        rows = np.append(np.arange(self.num_seeds), [self.num_seeds - 1] * padding)
-        lanes = jax.tree.map(lambda leaf: leaf[rows.astype(int)], state)
+        rows = self._rows(self.num_seeds)
+        lanes = jax.tree.map(lambda leaf: leaf[rows], state)
         self.state = jax.device_put(lanes, self._by_seed)
 
     def failed_at(self) -> np.ndarray:
@@ -187,14 +266,15 @@ class Program:
         return self._lanes, self.state, np.int32(first_epoch), np.int32(num_epochs)
 
 
-def _start(init: Init, seed: jax.Array) -> SeedState:
-    return SeedState(init(seed_keys(seed).init), jnp.int32(0))
+def _start(steps: Steps, lane: Lanes) -> SeedState:
+    init, _ = steps(lane.values)
+    return SeedState(init(seed_keys(lane.seeds).init), jnp.int32(0))
 
 
 def _run_chunk(
-    step: Step,
+    steps: Steps,
     chunk_epochs: int,
-    seeds: jax.Array,
+    lanes: Lanes,
     states: SeedState,
     first_epoch: jax.Array,
     num_epochs: jax.Array,
@@ -204,9 +284,9 @@ def _run_chunk(
     @jax.jit  # traced once, for its shapes and for the loop
     def epoch(index: jax.Array, states: SeedState):
         one = jax.vmap(
-            lambda seed, state: _guarded(step, seed, first_epoch + index, state)
+            lambda lane, state: _guarded(steps, lane, first_epoch + index, state)
         )
-        return one(seeds, states)
+        return one(lanes, states)
 
     def body(index: jax.Array, carry: tuple[SeedState, dict[str, jax.Array]]):
         states, written = carry
@@ -224,10 +304,11 @@ def _run_chunk(
 
 
 def _guarded(
-    step: Step, seed: jax.Array, epoch: jax.Array, state: SeedState
+    steps: Steps, lane: Lanes, epoch: jax.Array, state: SeedState
 ) -> tuple[SeedState, dict[str, jax.Array]]:
-    """One epoch of one seed, undone where it fails; `epoch` counts from 0."""
-    key = jax.random.fold_in(seed_keys(seed).epochs, epoch)
+    """One epoch of one lane, undone where it fails; `epoch` counts from 0."""
+    _, step = steps(lane.values)
+    key = jax.random.fold_in(seed_keys(lane.seeds).epochs, epoch)
     learner, info = step(key, state.learner)
     finite = _all_finite((learner, info.loss, info.meta_gradient))
     running = state.failed_at == 0

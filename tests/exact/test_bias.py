@@ -59,7 +59,7 @@ def test_each_target_is_told_in_the_words_for_people() -> None:
 @pytest.mark.parametrize(
     ("can_end", "size", "num_samples"),
     [
-        (True, 1, 5_000),
+        pytest.param(True, 1, 5_000, marks=pytest.mark.slow),
         pytest.param(False, 2, 125_000, marks=pytest.mark.slow),
         pytest.param(True, 1, 250_000, marks=pytest.mark.slow),
     ],
@@ -69,7 +69,8 @@ def test_sampled_trajectories_agree_with_the_sums(
 ) -> None:
     """An epoch of 2 tasks takes 4K trajectories: rollout, policy, jit and all.
 
-    Twenty thousand of them, and a million in the slow cases.
+    Twenty thousand of them, or a million. The estimators command's own test asks the
+    same of fewer in a few seconds.
     """
     here = setting(can_end)
     samples = sampled(here, size, num_samples, seed=1)

@@ -390,8 +390,8 @@ def test_sg_mrl_with_its_outer_data_drawn_like_the_inner_ones_is_exact() -> None
 @pytest.mark.parametrize(
     ("num_inner_steps", "can_end"),
     [
-        (1, True),
         (2, False),
+        pytest.param(1, True, marks=pytest.mark.slow),
         pytest.param(1, False, marks=pytest.mark.slow),
         pytest.param(2, True, marks=pytest.mark.slow),
     ],

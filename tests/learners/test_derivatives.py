@@ -140,7 +140,9 @@ def test_first_order_stops_exactly_one_thing() -> None:
     np.testing.assert_allclose(adapted(start, False), adapted(start, True))
 
 
-@pytest.mark.parametrize("algo", ["maml", "directed-maml"])
+@pytest.mark.parametrize(
+    "algo", [pytest.param("maml", marks=pytest.mark.slow), "directed-maml"]
+)
 def test_platform_forms_agree_on_cartpole(algo: str) -> None:
     """Turns in pieces (a CPU's form) and one batch (a GPU's) are the same epoch."""
     config = configuration(

@@ -94,11 +94,9 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
     "base",
     [
         "maml",
-        "fomaml",
-        "joint",
         *(
             pytest.param(base, marks=pytest.mark.slow)
-            for base in ("reptile", "meta-sgd", "sg-mrl")
+            for base in ("fomaml", "joint", "reptile", "meta-sgd", "sg-mrl")
         ),
     ],
 )

@@ -101,7 +101,9 @@ def test_five_seeds_in_one_vmap_equal_five_single_runs() -> None:
         )
 
 
-@pytest.mark.parametrize(("seeds", "task_devices"), [(5, 1), (1, 2)])
+@pytest.mark.parametrize(
+    ("seeds", "task_devices"), [(5, 1), pytest.param(1, 2, marks=pytest.mark.slow)]
+)
 def test_spreading_over_devices_changes_nothing(seeds: int, task_devices: int) -> None:
     """Five seeds, or one seed's three tasks, on two devices and on one.
 
@@ -258,6 +260,7 @@ def test_float32_is_what_training_runs_in() -> None:
 def test_rates_may_be_vmapped() -> None:
     """α, β, δ and γ as leaves of one program: each lane is its own single run."""
     config = {"horizon": 10, "num_tasks": 2, "num_trajectories": 3}
+    config |= {"hidden_sizes": (4,)}
 
     def epoch(rates):
         init, step = make_train_step("cartpole", "directed-maml", **config, **rates)
@@ -271,7 +274,8 @@ def test_rates_may_be_vmapped() -> None:
     }
     swept = jax.jit(jax.vmap(epoch))(rates)
     for lane in range(2):
-        one = epoch({name: float(values[lane]) for name, values in rates.items()})
+        numbers = {name: float(values[lane]) for name, values in rates.items()}
+        one = jax.jit(lambda numbers=numbers: epoch(numbers))()
         jax.tree.map(
             lambda a, b, i=lane: np.testing.assert_allclose(
                 a[i], b, rtol=1e-4, atol=1e-6

@@ -1,0 +1,282 @@
+"""The sweep command: settings and seeds as lanes of few programs."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from dmaml_jax.commands.forms import read
+from dmaml_jax.commands.words import flags_of
+from dmaml_jax.config.composition import (
+    CHOICES,
+    TrainConfig,
+    assembled,
+    compose,
+    is_known,
+    refusal,
+)
+from dmaml_jax.config.grid import MOST_LANES, parse_grid, points, read_table
+from dmaml_jax.config.rules import schedules_that_end
+from dmaml_jax.config.settings import Setting, settings_of
+from dmaml_jax.config.values import Run
+from dmaml_jax.errors import UsageError, did_you_mean
+from dmaml_jax.options import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Train many settings with many seeds, side by side in few programs.
+
+    Every flag of dmaml-jax train is one here too: it holds for all settings. A grid
+    crosses values, NAME=A,B,C or NAME=LOW:HIGH:5 or NAME=LOW:HIGH:log5.
+    Example: dmaml-jax sweep --algo directed maml --seeds 16 --grid inner_lr=0.001,0.01
+    """
+
+    env: tuple[str, ...] = (Run.env,)
+    """Environments; dmaml-jax envs lists them."""
+    algo: tuple[str, ...] = (Run.algo,)
+    """Learners; dmaml-jax algos lists them."""
+    grid: tuple[str, ...] = ()
+    """What varies, NAME=FORM ...; each is crossed with the others."""
+    samples: int = 0
+    """Settings to draw from the grid; 0 takes all. Ranges need no number then."""
+    sample_seed: int = 0
+    """What the drawn settings follow from."""
+    table: str = ""
+    """A CSV file of settings: names of values in its head, a setting in each row."""
+    halve: int = 0
+    """Keep the best one of so many settings at each rung; 0 keeps all."""
+    at: int = 50
+    """Epochs between two rungs of --halve."""
+    waves: str = "auto"
+    """Waves that a program's lanes go in; auto asks how much memory there is."""
+    out: str = ""
+    """The folder to make; runs/sweep-ENV-ALGO-TIME if empty."""
+    resume: str = ""
+    """A sweep's folder to go on with."""
+    dry_run: bool = False
+    """Say what would be trained and how long it would take, and write nothing."""
+    verbosity: Literal["quiet", "normal", "verbose"] = "normal"
+    """How much is printed; -q and -v are short for quiet and verbose."""
+
+
+OWN = tuple(Sweep.__dataclass_fields__)
+
+
+def main(words: Sequence[str]) -> int:
+    """Sweep as the words after `sweep` say; returns the exit code.
+
+    Raises:
+        UsageError: wrong input, before anything is compiled.
+        OSError: the disk is full.
+    """
+    flags = flags_of(words)
+    own, fixed = _apart(flags)
+    options: Sweep = read(Sweep, {}, own)
+    if options.resume:
+        return _resume(options, [*own, *fixed])
+    _check(options)
+    from dmaml_jax.training import devices
+
+    _set_up(fixed)
+    bases, notes = _bases(options, fixed)
+    settings, more = _settings(options, bases, fixed)
+    _check_rungs(options, settings)
+    count = len(settings) * bases[0].run.seeds
+    used = min(devices.usable_cores(), count)
+    settings = [
+        own._replace(
+            config=own.config.replace(cpu_devices=own.config.run.cpu_devices or used)
+        )
+        for own in settings
+    ]
+    for note in (*notes, *more):
+        print(note)
+    from dmaml_jax.sweeps import folder, sweeping
+
+    waves = 0 if options.waves == "auto" else int(options.waves)
+    at = options.at if options.halve else 0
+    plan = folder.Sweep(tuple(settings), waves, options.halve, at)
+    if options.dry_run:
+        from dmaml_jax.sweeps.estimate import tell
+
+        return tell(plan)
+    return sweeping.begin(plan, options.out or None, verbosity=options.verbosity)
+
+
+def _resume(options: Sweep, words: Sequence[str]) -> int:
+    others = [w for w in words if w.startswith("--")]
+    others = [w for w in others if w not in ("--resume", "--verbosity")]
+    if others:
+        raise UsageError(
+            f"--resume goes on with the sweep as it was: leave {', '.join(others)} out."
+        )
+    from pathlib import Path
+
+    from dmaml_jax.runs.stored import read_json
+    from dmaml_jax.training import devices
+
+    record = read_json(Path(options.resume).expanduser(), f"--resume {options.resume}")
+    plan = record.get("sweep", {}).get("settings", [{}])
+    run = plan[0].get("values", {}).get("run", {})
+    devices.adopt(record.get("program", {}))
+    number = int(run.get("cpu_devices") or devices.usable_cores())
+    devices.configure(run.get("device", "auto"), number)
+    from dmaml_jax.sweeps import sweeping
+
+    return sweeping.go_on(options.resume, verbosity=options.verbosity)
+
+
+def _apart(flags: Mapping[str, list[str]]) -> tuple[list[str], dict[str, list[str]]]:
+    """The words of the sweep's own flags, and those of a run by flag."""
+    own = {f: words for f, words in flags.items() if f and _named(f) in (*OWN, "help")}
+    fixed = {f: words for f, words in flags.items() if f and f not in own}
+    words = [part for f, values in own.items() for part in (f, *values)]
+    return [*flags[""], *words], fixed
+
+
+def _named(word: str) -> str:
+    return word[2:].replace("-", "_")
+
+
+def _check(options: Sweep) -> None:
+    for name, least in (("samples", 0), ("sample_seed", 0), ("halve", 0), ("at", 1)):
+        if getattr(options, name) < least:
+            raise UsageError(
+                f"{flag(name)} is {getattr(options, name)}, but it must be a whole "
+                f"number, {least} or more."
+            )
+    if options.halve == 1:
+        raise UsageError(
+            "--halve is 1, which would keep all settings: give 2 or more, or leave it "
+            "out."
+        )
+    numbered = options.waves.isdecimal() and int(options.waves)
+    if options.waves != "auto" and not numbered:
+        raise UsageError(
+            f"--waves is {options.waves}, but it must be auto or a whole number, 1 or "
+            "more."
+        )
+    if not (options.env and options.algo):
+        raise UsageError("--env and --algo need a name each.")
+    if not (options.grid or options.table) and len(options.env + options.algo) < 3:
+        raise UsageError(
+            "Nothing varies: give --grid NAME=A,B, --table FILE, or several learners "
+            "to --algo."
+        )
+    if options.samples and not options.grid:
+        raise UsageError("--samples draws from a grid: give --grid NAME=LOW:HIGH.")
+
+
+def _check_rungs(options: Sweep, settings: Sequence[Setting]) -> None:
+    config = settings[0].config
+    if config.run.on_nan == "stop":
+        raise UsageError(
+            "--on-nan stop does not go with a sweep, in which a lane that is no longer "
+            "finite is frozen and the others go on: leave it out."
+        )
+    if options.halve and options.at >= config.run.epochs:
+        raise UsageError(
+            f"--at {options.at} leaves no rung before the end, at --epochs "
+            f"{config.run.epochs}: make it smaller, or leave --halve out."
+        )
+    ending = schedules_that_end(config)
+    if options.halve and ending:
+        raise UsageError(
+            f"--halve compares settings in the middle of {ending[0]}, which ends with "
+            "the epochs: leave one of the two out."
+        )
+
+
+def _set_up(fixed: Mapping[str, list[str]]) -> None:
+    """Choose devices as the flags say, before JAX starts."""
+    from dmaml_jax.training import devices
+
+    device, number = (_last(fixed, name) for name in ("--device", "--cpu-devices"))
+    devices.configure(
+        "cpu" if device == "cpu" else "gpu" if device == "gpu" else "auto",
+        int(number) if number.isdecimal() and int(number) else devices.usable_cores(),
+    )
+
+
+def _last(flags: Mapping[str, list[str]], name: str) -> str:
+    return (flags.get(name) or [""])[-1]
+
+
+def _bases(
+    options: Sweep, fixed: Mapping[str, list[str]]
+) -> tuple[list[TrainConfig], list[str]]:
+    """A configuration for each environment and learner, and notes.
+
+    Raises:
+        UsageError: a flag that no learner has, or a value that is not allowed.
+    """
+    from dmaml_jax.build.environment import world_of
+
+    bases, without = [], {name: list[str]() for name in fixed}
+    for env in dict.fromkeys(options.env):
+        for algo in dict.fromkeys(options.algo):
+            base = assembled(world_of(env), {"algo": algo})
+            for name in CHOICES[2:]:
+                choice = _last(fixed, flag(name))
+                if choice and name in base.flat():
+                    base = assembled(base.world, {name: choice}, kept=base.flat())
+            owners = {name: getattr(base, name) for name in base.nested()}
+            offered = base.flat()
+            words = []
+            for name, values in fixed.items():
+                if _named(name) in offered:
+                    words += [name, *values]
+                else:
+                    without[name].append(base.run.algo)
+            found = read(_Fixed, owners, words)
+            given = {
+                name: getattr(getattr(found, owner), name)
+                for owner, own in base.nested().items()
+                for name in own
+                if flag(name) in fixed
+            }
+            bases.append(compose(base.world, given, kept=base.flat()))
+    for name, algos in without.items():
+        if len(algos) == len(bases):
+            raise _unknown(_named(name), bases[0])
+    notes = [
+        f"note: {name} has no effect with {', '.join(dict.fromkeys(algos))}, and is "
+        "left out there."
+        for name, algos in without.items()
+        if algos
+    ]
+    return bases, notes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+    """Values that are the same in all settings."""
+
+
+def _unknown(name: str, base: TrainConfig) -> UsageError:
+    if is_known(name):
+        return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
+    hint = did_you_mean(name, [*base.flat(), *OWN], flag)
+    return UsageError(
+        f"There is no flag {flag(name)}: dmaml-jax sweep --help and dmaml-jax train "
+        f"--help list those that there are.{hint}"
+    )
+
+
+def _settings(
+    options: Sweep, bases: Sequence[TrainConfig], fixed: Mapping[str, list[str]]
+) -> tuple[list[Setting], list[str]]:
+    axes = parse_grid(options.grid, drawn=bool(options.samples))
+    rows = read_table(options.table) if options.table else [{}]
+    varied = {axis.name for axis in axes}.union(*rows)
+    for name in varied & {_named(word) for word in fixed}:
+        raise UsageError(
+            f"{flag(name)} is given, and --grid or --table varies it: give one of the "
+            "two."
+        )
+    most = math.floor(MOST_LANES / (bases[0].run.seeds * len(bases)))
+    found = points(
+        axes, rows, samples=options.samples, seed=options.sample_seed, most=most
+    )
+    return settings_of(bases, found)

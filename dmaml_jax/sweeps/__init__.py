@@ -1,0 +1,1 @@
+"""Many settings with many seeds, as lanes of few programs."""

@@ -1,0 +1,91 @@
+"""The programs of a sweep: how wide they are, and what they need."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+
+from dmaml_jax.build.lanes import lanes_of, part_of, program_of_lanes
+from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.config.settings import Group
+from dmaml_jax.errors import UsageError
+from dmaml_jax.sweeps.folder import Sweep
+from dmaml_jax.training.devices import free_memory
+from dmaml_jax.training.program import Lanes, Program
+
+
+class Compiled(NamedTuple):
+    """The compiled program of a group, and the waves in which its lanes go.
+
+    Attributes:
+        program: of as many lanes as the widest wave has.
+        lanes: seeds and values of all lanes.
+        numbers: of the lanes, over the whole sweep.
+        width: lanes in a wave; the last wave may have fewer.
+        seconds: that compiling took.
+    """
+
+    program: Program
+    lanes: Lanes
+    numbers: tuple[int, ...]
+    width: int
+    seconds: float
+
+    @property
+    def waves(self) -> list[slice]:
+        """Which lanes each wave has."""
+        total = len(self.numbers)
+        return [
+            slice(first, min(first + self.width, total))
+            for first in range(0, total, self.width)
+        ]
+
+
+def configs_of(sweep: Sweep, group: Group) -> list[TrainConfig]:
+    """The configurations of a group's settings."""
+    return [sweep.settings[number].config for number in group.numbers]
+
+
+def lane_numbers(sweep: Sweep, settings: Sequence[int]) -> tuple[int, ...]:
+    """The lanes of settings, seeds inside."""
+    count = len(sweep.seeds)
+    return tuple(s * count + seed for s in settings for seed in range(count))
+
+
+def compiled(sweep: Sweep, group: Group, width: int = 0) -> Compiled:
+    """Compile the program of a group, in a width that the devices have memory for.
+
+    What a program takes grows with its lanes, so one that takes too much is compiled
+    again with as many as fit, shared out evenly.
+
+    Args:
+        sweep: the whole sweep.
+        group: of settings that one program trains.
+        width: lanes in a wave; 0 takes what the sweep says.
+
+    Raises:
+        UsageError: not even one lane fits.
+    """
+    configs = configs_of(sweep, group)
+    lanes = lanes_of(configs, group.varying, sweep.seeds)
+    numbers = lane_numbers(sweep, group.numbers)
+    total = len(numbers)
+    given = bool(width or sweep.waves)
+    width = width or -(-total // max(sweep.waves, 1))
+    seconds = 0.0
+    while True:
+        program = program_of_lanes(configs[0], part_of(lanes, slice(0, width)))
+        seconds += program.compile()
+        need, room = program.memory(), free_memory(jax.devices()[0])
+        if given or need <= room:
+            return Compiled(program, lanes, numbers, width, seconds)
+        fits = width * room // need
+        if fits < 1 or width == 1:
+            raise UsageError(
+                f"{width} lanes of {configs[0].run.algo} on {configs[0].run.env} need "
+                f"{need / 2**20:,.0f} MiB, and {room / 2**20:,.0f} MiB are free: make "
+                "--num-trajectories, --num-tasks or --hidden-sizes smaller, or say "
+                "--waves NUMBER to try all the same."
+            )
+        count = -(-total // fits)
+        width = min(-(-total // count), width - 1)

@@ -1,0 +1,369 @@
+"""Sweeps: lanes are what single runs are, and nothing is lost on the way."""
+
+import csv
+import json
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from test_cli import finish, start
+
+from dmaml_jax import cli, load, train_settings
+from dmaml_jax.build import configuration
+from dmaml_jax.build.program import program_of
+from dmaml_jax.config.grid import parse_grid, points
+from dmaml_jax.config.settings import settings_of
+from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.loop import Stop
+from dmaml_jax.runs.metrics import read_metrics
+from dmaml_jax.sweeps import programs, sweeping
+from dmaml_jax.sweeps.folder import Sweep, create, read
+from dmaml_jax.sweeps.loop import Training, ranked
+
+pytestmark = pytest.mark.unoptimised
+
+TOY = {
+    "horizon": 40,
+    "num_tasks": 2,
+    "num_trajectories": 2,
+    "hidden_sizes": (4,),
+    "seeds": 3,
+    "epochs": 5,
+    "chunk_epochs": 2,
+    "cpu_devices": 1,
+}
+GRID = ("inner_lr=0.01,0.3", "outer_lr=0.003,0.05")
+
+
+def plan(*algos: str, grid=GRID, waves=0, halve=0, at=0, **values) -> Sweep:
+    """A toy sweep."""
+    bases = [configuration("cartpole", a, **TOY | values) for a in algos or ("maml",)]
+    settings, _ = settings_of(bases, points(parse_grid(grid, drawn=False)))
+    return Sweep(tuple(settings), waves, halve, at)
+
+
+def swept(sweep: Sweep, folder: Path) -> Path:
+    """The folder of a sweep that was trained."""
+    assert sweeping.begin(sweep, str(folder), verbosity="quiet") == 0
+    return folder
+
+
+def table(folder: Path, name: str = "sweep.csv") -> list[dict[str, str]]:
+    """The rows of a table, without the seconds."""
+    with open(folder / name, newline="") as file:
+        return [
+            {k: v for k, v in row.items() if k != "seconds"}
+            for row in csv.DictReader(file)
+        ]
+
+
+def numbers(folder: Path) -> np.ndarray:
+    """All numbers of sweep.csv, of all settings."""
+    rows = [list(row.values())[3:] for row in table(folder)]
+    return np.array([[float(cell or "nan") for cell in row] for row in rows])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The sweep of 2 x 2 settings and 3 seeds, in one wave."""
+    with jax.enable_x64(True):
+        return swept(plan(), tmp_path_factory.mktemp("whole") / "sweep")
+
+
+@pytest.mark.parametrize(
+    "numbers_of_settings", [(3,), pytest.param((0, 1, 2), marks=pytest.mark.slow)]
+)
+def test_lanes_equal_single_runs(whole: Path, numbers_of_settings) -> None:
+    """In float64, over five epochs, to rounding."""
+    for number in numbers_of_settings:
+        config = plan().settings[number].config
+        program = program_of(config)
+        program.compile()
+        alone = program.run_all(config.run.epochs)
+        folder = whole / "settings" / f"{number + 1:03d}"
+        lanes = read_metrics(folder)
+        assert np.ptp(alone["return_after"]) > 1 and alone["meta_grad_norm"].min() > 0
+        for name in ("return_before", "return_after", "loss", "meta_grad_norm"):
+            np.testing.assert_allclose(lanes[name], alone[name], rtol=1e-9)
+        steps = np.cumsum(alone["env_steps"], axis=0)
+        np.testing.assert_array_equal(lanes["env_steps"], steps)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12),
+            load(folder).states.params,
+            program.params(),
+        )
+    found = [row["inner_lr"] for row in table(whole)]
+    assert found == ["0.01"] * 30 + ["0.3"] * 30
+
+
+def test_settings_are_runs_and_the_leaderboard_ranks_them(whole: Path) -> None:
+    rows = table(whole, "leaderboard.csv")
+    finals = [float(row["final"]) for row in rows]
+    assert len(rows) == 4 and finals == sorted(finals, reverse=True)
+    assert {row["setting"] for row in rows} == {"1", "2", "3", "4"}
+    assert all(row["seeds"] == row["alive"] == "3" for row in rows)
+    run = load(whole / "settings" / "002")
+    assert (run.epoch, run.seeds) == (5, [1, 2, 3])
+    assert run.config.learner.outer_lr == 0.05
+    assert (whole / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert not (whole / "waves").exists()
+    assert sweeping.go_on(str(whole)) == 0  # nothing is left to do
+    with pytest.raises(UsageError, match="is the folder of a sweep: give one of its"):
+        load(whole)
+    with pytest.raises(UsageError, match="holds another sweep"):
+        create(plan(), str(whole))
+
+
+def test_waves_equal_no_waves(whole: Path, tmp_path, monkeypatch) -> None:
+    """As many lanes as there is memory for: here for five of the twelve."""
+    taken = programs.Program.memory
+    made: list[programs.Program] = []
+    monkeypatch.setattr(
+        programs,
+        "program_of_lanes",
+        lambda *args, plain=programs.program_of_lanes: (
+            made.append(plain(*args)) or made[-1]
+        ),
+    )
+    # What the first program takes is asked once, as a limit is.
+    monkeypatch.setattr(
+        programs, "free_memory", lambda _: int(taken(made[0]) * 5.5 / 12)
+    )
+    folder = swept(plan(), tmp_path / "sweep")
+    widths = [program.width for program in made]
+    assert len(made) == 2 and widths[0] == 12 and widths[1] in (4, 5)
+    np.testing.assert_allclose(numbers(folder), numbers(whole), rtol=1e-9)
+
+
+def test_what_does_not_fit_is_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(programs, "free_memory", lambda _: 1)
+    with pytest.raises(UsageError, match="lanes of maml on cartpole need"):
+        sweeping.begin(plan(), str(tmp_path / "sweep"), verbosity="quiet")
+
+
+@pytest.mark.slow
+def test_two_devices_equal_one(whole: Path, tmp_path) -> None:
+    folder = swept(plan(cpu_devices=2, seeds=3), tmp_path / "sweep")
+    record = json.loads((folder / "settings/001/config.json").read_text())
+    assert record["values"]["run"]["cpu_devices"] == 2
+    np.testing.assert_allclose(numbers(folder), numbers(whole), rtol=1e-9)
+
+
+class StopAt(Stop):
+    """A signal that comes after so many looks at whether one has come."""
+
+    def __init__(self, looks: int) -> None:
+        """Count down from there."""
+        super().__init__()
+        self._looks = looks
+
+    @property
+    def received(self):
+        """The signal, once its time has come."""
+        self._looks -= 1
+        return 15 if self._looks < 0 else None
+
+    @received.setter
+    def received(self, value) -> None:
+        """Nothing is remembered."""
+
+
+def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(tmp_path) -> None:
+    """Three rungs, two waves each at first: stopped after every few chunks."""
+    halving = plan(waves=2, halve=2, at=2, epochs=6)
+    whole = swept(halving, tmp_path / "whole")
+    folder = create(halving, str(tmp_path / "stopped"))
+    (folder / "waves").mkdir()
+    stops = 0
+    while True:
+        training = Training(
+            read(folder), folder, stop=StopAt(4 + stops), verbosity="quiet"
+        )
+        if training.run():
+            break
+        stops += 1
+    assert stops >= 2
+    assert sweeping.go_on(str(folder), verbosity="quiet") == 0
+    assert table(folder) == table(whole)
+    assert table(folder, "leaderboard.csv") == table(whole, "leaderboard.csv")
+
+
+def test_halving_keeps_the_best_and_their_curves_go_on(whole: Path, tmp_path) -> None:
+    folder = swept(plan(halve=2, at=2), tmp_path / "sweep")
+    rows = table(folder, "leaderboard.csv")
+    assert [row["epochs"] for row in rows] == ["5", "4", "2", "2"]
+    kept = {int(row["setting"]) for row in rows[:2]}
+    # Of two epochs the smoothed return is nine tenths the first and one the second.
+    smoothed = [
+        read_metrics(whole / "settings" / f"{n:03d}")["return_after"][:2]
+        for n in range(1, 5)
+    ]
+    ends = [np.mean(0.9 * one[0] + 0.1 * one[1]) for one in smoothed]
+    assert kept == {n + 1 for n in np.argsort(ends)[-2:]}
+    best = f"{int(rows[0]['setting']):03d}"
+    np.testing.assert_allclose(
+        read_metrics(folder / "settings" / best)["return_after"],
+        read_metrics(whole / "settings" / best)["return_after"],
+        rtol=1e-9,
+    )
+
+
+@pytest.mark.float32
+def test_a_lane_that_is_no_longer_finite_is_frozen_and_counted(tmp_path) -> None:
+    sweep = plan(grid=("inner_lr=0.01,3e38",), seeds=2, epochs=3)
+    folder = swept(sweep, tmp_path / "sweep")
+    best, worst = table(folder, "leaderboard.csv")
+    assert (best["inner_lr"], best["alive"]) == ("0.01", "2")
+    assert (worst["inner_lr"], worst["alive"], worst["final"]) == ("3e+38", "0", "")
+    assert load(folder / "settings" / "002").failed_at == (1, 1)
+    assert len(table(folder)) == 2 * 2 * 3
+
+
+def test_ranking_takes_a_frozen_seed_for_the_worst() -> None:
+    nan = np.nan
+    finals = np.array([[5.0, 5, 5, 5], [9, 9, nan, nan], [1, 1, 1, 1], [nan] * 4])
+    assert ranked(finals) == [0, 1, 2, 3]
+    assert ranked(np.full((2, 3), nan)) == [0, 1]
+
+
+def test_programs_follow_each_other(tmp_path) -> None:
+    """Two learners: the second is compiled while the first one trains, in float64."""
+    sweep = plan("maml", "fomaml", grid=("inner_lr=0.01,0.3",), seeds=2, epochs=2)
+    folder = swept(sweep, tmp_path / "sweep")
+    rows = table(folder, "leaderboard.csv")
+    assert sorted(row["algo"] for row in rows) == ["fomaml", "fomaml", "maml", "maml"]
+    loss = read_metrics(folder / "settings" / "003")["loss"]
+    assert loss.dtype == np.float64 and len(str(loss[0, 0])) > 12
+
+
+def test_settings_in_memory_are_those_of_a_sweep(whole: Path) -> None:
+    settings = [dict(own.config.flat()) for own in plan().settings]
+    rates = [{n: own[n] for n in ("inner_lr", "outer_lr")} for own in settings]
+    found = train_settings("cartpole", "maml", settings=rates[::-1], **TOY)
+    assert found["return_after"].shape == (5, 4, 3) and not found["failed_at"].any()
+    for number in range(4):
+        metrics = read_metrics(whole / "settings" / f"{number + 1:03d}")
+        own = found["return_after"][:, 3 - number]
+        np.testing.assert_allclose(own, metrics["return_after"], rtol=1e-9)
+    with pytest.raises(UsageError, match="--inner-lr is -1"):
+        train_settings(settings=[{"inner_lr": -1.0}])
+    with pytest.raises(UsageError, match="settings is empty"):
+        train_settings(settings=[])
+
+
+T = "--num-tasks 2 --num-trajectories 2 --horizon 20 --hidden-sizes 4"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "Nothing varies"),
+        ("--algo maml", "Nothing varies"),
+        ("--grid inner_lr=-1,1", "--inner-lr is -1"),
+        ("--grid inner_rl=1,2", "no value 'inner_rl'"),
+        ("--grid seeds=1,2", "cannot vary within a sweep"),
+        ("--grid inner_lr=0:1", "give --samples"),
+        ("--grid inner_lr=0:1:99999 outer_lr=0:1:99999", "--samples"),
+        ("--grid inner_lr=0.1,1 --waves 0", "--waves is 0"),
+        ("--grid inner_lr=0.1,1 --waves some", "--waves is some"),
+        ("--grid inner_lr=0.1,1 --halve 1", "--halve is 1"),
+        ("--grid inner_lr=0.1,1 --halve 3 --at 4", "--at 4 leaves no rung"),
+        ("--grid inner_lr=0.1,1 --samples -1", "--samples is -1"),
+        ("--samples 3 --algo maml fomaml joint", "--samples draws from a grid"),
+        ("--grid inner_lr=0.1,1 --on-nan stop", "--on-nan stop does not go"),
+        ("--grid inner_lr=0.1,1 --inner-rl 3", "There is no flag --inner-rl"),
+        ("--grid inner_lr=0.1,1 --gae-lambda 1", "--gae-lambda belongs to --method ac"),
+        ("--grid inner_lr=0.1,1 --inner-lr 1", "--inner-lr is given, and --grid or"),
+        ("--algo nonsense --grid inner_lr=0.1,1", "nonsense"),
+        ("--env nonsense --grid inner_lr=0.1,1", "nonsense"),
+        ("--table nowhere.csv", "--table nowhere.csv cannot be read"),
+        ("--resume nowhere", "nowhere cannot be read"),
+        ("--resume nowhere --epochs 9", "leave --epochs out"),
+        (
+            "--grid inner_lr=0.1,1 --halve 2 --at 2 --outer-schedule cosine",
+            "--outer-schedule cosine",
+        ),
+    ],
+)
+def test_wrong_input_is_told_before_anything_is_compiled(
+    line: str, words: str, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweeping, "begin", None)
+    own = [] if "--resume" in line else f"{T} --epochs 4".split()
+    assert cli.main(["sweep", *line.split(), *own]) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.startswith("error: ") and err.count("\n") == 1, err
+    assert not list(tmp_path.iterdir())
+
+
+KILLED = (
+    f"{T} --algo maml --seeds 2 --grid inner_lr=0.01,0.3 --waves 2 --epochs 40 "
+    "--halve 2 --at 20 --chunk-epochs 1 --checkpoint-every 3 --out s"
+)
+
+
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory) -> Path:
+    """A sweep in a process of its own that was left to itself."""
+    here = tmp_path_factory.mktemp("unharmed")
+    code, _, err = finish(start("sweep", *KILLED.split(), cwd=here))
+    assert code == 0, err
+    return here / "s"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", range(1, 110, 12))
+def test_kill_9_leaves_what_a_sweep_goes_on_from(
+    rows: int, unharmed: Path, tmp_path
+) -> None:
+    """Killed as soon as so many rows are written, in either wave or rung."""
+    process = start("sweep", *KILLED.split(), cwd=tmp_path)
+    while True:
+        files = list(tmp_path.glob("s/waves/*/metrics.csv"))
+        if sum(file.read_text().count("\n") - 1 for file in files) >= rows:
+            break
+        assert process.poll() in (None, 0), process.communicate()
+        if process.poll() == 0:  # it was quicker than this test
+            break
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    code, out, err = finish(start("sweep", "--resume", "s", cwd=tmp_path))
+    assert code == 0, err
+    assert table(tmp_path / "s") == table(unharmed)
+    code, out, _ = finish(start("sweep", "--resume", "s", cwd=tmp_path))
+    assert code == 0 and "is finished" in out
+
+
+def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = f"sweep --dry-run --algo maml --grid inner_lr=0.1,1 {T} --seeds 2 --epochs 4"
+    assert cli.main(line.split()) == 0
+    out = capsys.readouterr().out
+    assert "2 settings x 2 seeds = 4 lanes" in out and "MiB" in out
+    assert "nothing was written" in out and not list(tmp_path.iterdir())
+
+
+def test_flags_that_some_learners_have_hold_there(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    """A fixed value of one learner is left out for the others, with a word."""
+    seen = []
+    monkeypatch.setattr(
+        sweeping, "begin", lambda sweep, out, verbosity: seen.append(sweep) or 0
+    )
+    line = f"sweep --algo directed maml --grid inner_lr=0.1,1 --directed-lr 0.3 {T}"
+    line += " --epochs 4"
+    assert cli.main(line.split()) == 0
+    assert "--directed-lr has no effect with maml" in capsys.readouterr().out
+    configs = [own.config for own in seen[0].settings]
+    assert [c.directed and c.directed.directed_lr for c in configs] == [
+        0.3,
+        0.3,
+        None,
+        None,
+    ]
+    assert {c.run.epochs for c in configs} == {4}
