@@ -292,6 +292,28 @@ FLAGS_OF_RUNS: list[Row] = [
         "estimators --flavour 1": ("--flavour",),
     }.items()
 ]
+_GRID = "sweep --grid inner_lr=0.1,0.2"
+SWEEPS: list[Row] = [
+    (given, "a sweep that cannot be", words)
+    for given, words in {
+        "sweep": ("Nothing varies",),
+        "sweep --resume nowhere": ("--resume nowhere cannot be read",),
+        "sweep --resume ~nobodyatall/x": ("cannot be read",),
+        "sweep --resume run": ("is the folder of a single run",),
+        "sweep --grid inner_lr": ("is not of a known form",),
+        "sweep --grid inner_lr=0.1,x": ("--inner-lr is x", "finite"),
+        "sweep --grid inner_lr=nan,1": ("--inner-lr is nan",),
+        "sweep --grid flavour=1,2": ("no value 'flavour'",),
+        "sweep --table nowhere": ("--table nowhere cannot be read",),
+        "sweep --table ~nobodyatall/x": ("--table ~nobodyatall/x cannot be read",),
+        f"{_GRID} --out run": ("holds another run",),
+        f"{_GRID} --out file/x": ("file/x cannot be written",),
+        f"{_GRID} --out ~nobodyatall/x": ("--out ~nobodyatall/x cannot be written",),
+        f"{_GRID} --inner-lr 0.3": ("give one of the two",),
+        f"{_GRID} --flavour 3": ("no flag --flavour",),
+        f"{_GRID} --epochs x": ("--epochs is 'x'", "dmaml-jax sweep --help"),
+    }.items()
+]
 LIBRARY: list[Row] = [
     (lambda: load("nowhere"), "no run", ("nowhere cannot be read",)),
     (lambda: load("cut"), "a cut config.json", ("cut is not the config.json",)),
@@ -324,4 +346,13 @@ LIBRARY: list[Row] = [
     (lambda: uniform(_CART, gravity=(2.0, 1.0)), "upside down", ("gravity",)),
     (lambda: uniform(_CART, gravity=(1.0, np.inf)), "no end", ("gravity",)),
 ]
-ROWS = [*COMMANDS, *NUMBERS, *CHOICES, *TASKS, *OF_RUNS, *FLAGS_OF_RUNS, *LIBRARY]
+ROWS = [
+    *COMMANDS,
+    *NUMBERS,
+    *CHOICES,
+    *TASKS,
+    *OF_RUNS,
+    *FLAGS_OF_RUNS,
+    *SWEEPS,
+    *LIBRARY,
+]

@@ -17,7 +17,7 @@ def read(
     """A command's own flags and the values of owners, read from words.
 
     Args:
-        command: a dataclass of the flags that no owner has. Its name in lower case is
+        command: a dataclass of the flags that no owner has. Its module's name is
             the command's.
         owners: the owners with their defaults, by the attribute that each becomes;
             `--help` shows each as a group.
@@ -38,7 +38,8 @@ def read(
         (name, type(form), dataclasses.field(default=form))
         for name, form in forms.items()
     ]
-    name = command.__name__
+    # A class within a command's file has an underscore, and is of that command.
+    name = command.__module__.rpartition(".")[2].capitalize()
     kind = dataclasses.make_dataclass(name, fields, bases=(command,), frozen=True)
     prog, args = f"dmaml-jax {name.lower()}", settled(words)
     return in_a_sentence(

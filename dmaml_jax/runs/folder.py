@@ -104,6 +104,21 @@ def require_text(folder: Path) -> None:
         )
 
 
+def output_path(out: str) -> Path:
+    """The path that `--out` names, with `~` resolved; nothing is made.
+
+    Raises:
+        UsageError: there is no such home folder.
+    """
+    try:
+        return Path(out).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"--out {out} cannot be written ({str(error).rstrip('.')}): give a folder "
+            "that can."
+        ) from None
+
+
 def output_folder(out: str, default: Path, what: str = "a folder that can") -> Path:
     """The folder that a command writes into, made where it is missing.
 
