@@ -8,7 +8,7 @@ Edge of the Statistical Precipice, NeurIPS 2021.
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize, stats
@@ -291,7 +291,8 @@ def _newcombe_upper(value: float, m: int, n: int) -> float:
         return theta - value - z * (theta * (1 - theta) * inner / (m * n)) ** 0.5
 
     start = max(value, 1e-12) * (1 + 1e-12)
-    return float(optimize.brentq(excess, start, 1.0))
+    root: Any = optimize.brentq(excess, start, 1.0)
+    return float(root)
 
 
 def paired_difference(x: np.ndarray, y: np.ndarray) -> Interval:

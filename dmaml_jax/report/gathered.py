@@ -128,7 +128,9 @@ def _require_row(row: dict[str, Any]) -> None:
         raise ValueError
     for each in (*row["returns"], *row["gains"]):
         interval_of(each)
-    str(row["policy"]), str(row["set"]), int(row["num_tasks"])
+    int(row["num_tasks"])
+    if not {"policy", "set"} <= set(row):
+        raise KeyError
 
 
 def _tasks(folder: Path, epoch: Any) -> dict[str, dict[str, np.ndarray]]:

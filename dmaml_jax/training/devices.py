@@ -30,7 +30,7 @@ def configure(device: Literal["auto", "cpu", "gpu"], cpu_devices: int) -> None:
         UsageError: JAX finds no device of the kind that is asked for, by `device` or
             by JAX_PLATFORMS, or JAX_DISABLE_JIT is set.
     """
-    if jax.config.jax_disable_jit:
+    if _setting("jax_disable_jit"):
         raise UsageError(
             "JAX_DISABLE_JIT is set, but what runs here is one compiled program: "
             "unset it."
@@ -56,6 +56,10 @@ _AIDS_OF_DEBUGGING = {
     "jax_transfer_guard": "allow",
 }
 """Settings that stop at what is meant here; none of them changes a number."""
+
+
+def _setting(name: str) -> Any:
+    return getattr(jax.config, name)
 
 
 def only_cpu() -> None:
@@ -87,7 +91,7 @@ def _platform() -> str:
         return jax.default_backend()
     # The AssertionError is JAX's for a GPU whose plugin is not installed.
     except (RuntimeError, AssertionError) as error:
-        wanted = jax.config.jax_platforms
+        wanted = _setting("jax_platforms")
         if wanted:
             raise UsageError(
                 f"JAX_PLATFORMS is {wanted!r}, and JAX finds no such device here: "
