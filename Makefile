@@ -23,7 +23,10 @@ DEVICE_WORDS := $(if $(NVIDIA),an NVIDIA driver is here: JAX with CUDA,no NVIDIA
 GIVEN := $(sort $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(v)))),$(v))))
 GIVEN := $(filter-out PYTHON GIVEN MAKEFLAGS MAKEOVERRIDES -*-command-variables-*-,$(GIVEN))
 quote = '$(subst ','\'',$(1))'
-flags = $(foreach v,$(1),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(foreach w,$($(v)),$(call quote,$(w))))
+# A path is one value, spaces and all.
+PATHS := OUT CONFIG RESUME FILE JSON AGAINST
+values = $(if $(filter $(1),$(PATHS)),$(call quote,$($(1))),$(foreach w,$($(1)),$(call quote,$(w))))
+flags = $(foreach v,$(1),--$(shell echo $(v) | tr 'A-Z_' 'a-z-') $(call values,$(v)))
 FLAGS = $(call flags,$(GIVEN))
 
 PYTEST := $(BIN)/python -m pytest

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = error.strerror or error
         print(f"error: {what}; what was written before is whole.", file=sys.stderr)
         return 1
+    except ValueError as error:
+        said = _of_jax_setting(error)
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
+        return USAGE
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -69,6 +76,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _leave_at_once(number: int, frame: FrameType | None) -> None:
     print("interrupted", file=sys.stderr, flush=True)
     os._exit(128 + number)
+
+
+def _of_jax_setting(error: ValueError) -> str | None:
+    """What is wrong where JAX refuses an environment variable as it is imported."""
+    found = re.search(r"(?:environment '|JAX flag )(jax_\w+)", str(error), re.I)
+    name = found[1].upper() if found else ""
+    if name not in os.environ:
+        return None
+    return (
+        f"JAX does not take {name}={os.environ[name]}: unset it, or give it one of the "
+        "values that JAX documents."
+    )
 
 
 def _run(words: list[str]) -> int:

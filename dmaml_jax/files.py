@@ -89,7 +89,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written there.
     """
-    write_bytes(path, text.encode())
+    # Names of files that are not UTF-8 come as surrogates, and go back as they were.
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -142,6 +143,18 @@ def require_room(folder: Path, size: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_text(path: Path) -> bool:
+    """Whether every name on the way to a path is text in this locale.
+
+    Others reach Python as surrogates, with which TensorStore and Matplotlib fail.
+    """
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Patient(io.TextIOBase):
     """A text stream whose reader may go away: what is written then goes nowhere."""
 
@@ -187,12 +200,22 @@ class _Patient(io.TextIOBase):
 def surviving_readers() -> Iterator[None]:
     """Go on where a reader of standard output or error leaves, as `| head` does.
 
-    What a process is doing, such as training, is worth more than who looks at it.
+    What a process is doing, such as training, is worth more than who looks at it. So
+    characters that the reader's encoding lacks are written as escapes, and a stream
+    that was closed before the start takes everything.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Patient(before[0]), _Patient(before[1])
+    sys.stdout, sys.stderr = (_Patient(_tolerant(stream)) for stream in before)
     try:
         yield
         sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _tolerant(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream

@@ -36,7 +36,7 @@ class Trajectory(NamedTuple):
             divergence from it can be had later; leaves `[K, H, …]`.
     """
 
-    obs: jax.Array
+    obs: PyTree
     actions: jax.Array
     log_probs: jax.Array
     rewards: jax.Array

@@ -55,7 +55,8 @@ def draw(obs: np.ndarray, lengths: np.ndarray, titles: list[str], path: Path) ->
         draw_crossing(panel, one[: length + 2])
         panel.set_title(title, fontsize=10)
     panels[0].legend(frameon=False, loc="upper left")
-    figure.savefig(path)
+    # The layout makes no room for titles above panels whose aspect is fixed.
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.1)
 
 
 def draw_optimum(path: Path) -> None:

@@ -58,11 +58,22 @@ def write_run(
     return folder
 
 
-def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
-    """evaluation.csv and evaluation.json beside it, two kinds of tasks."""
+def write_evaluation(
+    folder: Path, *, tasks: int = 12, steps: int = 2, epoch: int | None = 60, **options
+) -> None:
+    """evaluation.csv and evaluation.json beside it, two kinds of tasks.
+
+    Args:
+        folder: of the run.
+        tasks: how many of each kind.
+        steps: of adaptation.
+        epoch: at which the run was evaluated; None as older versions wrote it.
+        **options: of the command, beside tasks and steps.
+    """
     random = np.random.default_rng(0)
     names = [f"return_{step}" for step in range(steps + 1)]
-    lines = [["policy", "set", "task", "seed", "gravity", *names]]
+    last = [] if epoch is None else ["epoch"]
+    lines = [["policy", "set", "task", "seed", "gravity", *names, *last]]
     rows: list[dict[str, Any]] = []
     for policy, start in (("meta", 150.0), ("random", 20.0)):
         for kind, low in (("fresh", 5.0), ("out-of-range", 15.0)):
@@ -75,7 +86,9 @@ def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
             for task in range(tasks):
                 for seed in range(4):
                     cells = [str(x) for x in table[task, seed]]
-                    lines.append([policy, kind, task, seed + 1, values[task], *cells])
+                    end = [] if epoch is None else [epoch]
+                    head = [policy, kind, task, seed + 1, values[task]]
+                    lines.append([*head, *cells, *end])
             gains = table - table[..., :1]
             each = [gains[..., step] for step in range(steps + 1)]
 
@@ -102,16 +115,25 @@ def write_evaluation(folder: Path, *, tasks: int = 12, steps: int = 2) -> None:
         csv.writer(file, lineterminator="\n").writerows(lines)
     summary = {
         "command": f"dmaml-jax evaluate '{folder.name}' --tasks {tasks}",
-        "options": {"tasks": tasks, "steps": steps},
+        "options": {"tasks": tasks, "steps": steps, **options},
+        **({} if epoch is None else {"epoch": epoch}),
         "parameters": ["gravity"],
         "rows": rows,
     }
     (folder / "evaluation.json").write_text(json.dumps(summary))
 
 
-def write_episode(folder: Path, task: str = "gravity=12") -> bytes:
+def write_episode(
+    folder: Path, task: str = "gravity=12", comment: str = "epoch 60"
+) -> bytes:
     """A small GIF of two frames under the name that render gives; its bytes."""
     path = folder / f"episode-{task}.gif"
     frames = [Image.new("P", (90, 40), color) for color in (1, 2)]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
+    frames[0].save(
+        path,
+        save_all=True,
+        append_images=frames[1:],
+        duration=40,
+        comment=comment.encode(),
+    )
     return path.read_bytes()

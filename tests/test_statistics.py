@@ -1,6 +1,7 @@
 """Statistics of learning curves against literal values."""
 
 import numpy as np
+import pytest
 
 from dmaml_jax.statistics import (
     at_threshold,
@@ -118,7 +119,20 @@ def test_probability_of_improvement():
     interval = probability_of_improvement(x, y)
     np.testing.assert_allclose(interval.value, (4 + 0.5) / 6)
     assert interval.low < interval.value < interval.high
-    assert probability_of_improvement(x + 9, y) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("m", "n"), [(3, 3), (2, 5), (10, 10)])
+def test_a_certain_looking_improvement_knows_how_few_runs_there_are(m, n):
+    """All of one above all of the other: the end solves u = z √V(u) (Newcombe 2006)."""
+    low, high = np.arange(m) + 0.0, np.arange(n) + 100.0
+    found = probability_of_improvement(low, high)
+    u = found.high
+    hanley = (1 - u) / (2 - u) + u / (1 + u)
+    variance = u * (1 - u) * (1 + ((m + n) / 2 - 1) * hanley) / (m * n)
+    np.testing.assert_allclose(u, 1.959964 * np.sqrt(variance), rtol=1e-6)
+    assert (found.value, found.low) == (0.0, 0.0) and u > 1 / (m + n)
+    mirrored = probability_of_improvement(high, low)
+    np.testing.assert_allclose(mirrored, (1.0, 1 - u, 1.0), rtol=1e-9)
 
 
 def test_a_frozen_run_is_below_every_other_and_level_with_its_like():

@@ -1,11 +1,13 @@
 """From names to environments and their tasks."""
 
 import functools
+import shlex
 from typing import Any
 
 import jax
 
 from dmaml_jax import envs
+from dmaml_jax.build.interface import name_of, require_parts
 from dmaml_jax.config.composition import TrainConfig, World
 from dmaml_jax.envs import registry
 from dmaml_jax.errors import UsageError
@@ -20,7 +22,10 @@ def named_environment(name: str) -> Any:
         UsageError: there is none, or gymnax cannot make it here.
     """
     if not isinstance(name, str):
-        raise UsageError(f"--env is {name!r}, but it must be an environment's name.")
+        raise UsageError(
+            f"--env is {name!r}, but it must be an environment's name, or for "
+            "make_train_step an object with gymnax's interface, made, not its class."
+        )
     try:
         return envs.make(name)[0]
     except ValueError as error:
@@ -36,9 +41,11 @@ def world_of(env: Any) -> World:
     Raises:
         UsageError: no environment has that name.
     """
-    if isinstance(env, str) or not hasattr(env, "default_params"):
+    made = hasattr(env, "step_env") and not isinstance(env, type)
+    if not made:
         return _world_of_name(env)
-    return World(env.name, _is_continuous(env), {})
+    require_parts(env)
+    return World(name_of(env), _is_continuous(env), {})
 
 
 @functools.cache
@@ -100,7 +107,7 @@ def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
         raise UsageError(
             f"{config.run.env} has no task distribution of its own: give --vary "
             "NAME=LOW:HIGH with a parameter that dmaml-jax envs "
-            f"{config.run.env} lists."
+            f"{shlex.quote(config.run.env)} lists."
         )
     known = config.world.preset.get("tasks", {}).get("vary", ())
     return tasks_of(env, params, tasks.vary, held_out=tasks.held_out, known=known)
@@ -151,7 +158,7 @@ def require_own_tasks(env: Any, tasks: TaskDistribution) -> None:
     if found != jax.tree.structure(env.default_params):
         kind = type(env.default_params)
         raise UsageError(
-            f"The tasks are no parameters of {env.name}, which takes "
+            f"The tasks are no parameters of {name_of(env)}, which takes "
             f"{kind.__module__}.{kind.__qualname__}: build them from its "
             "default_params, as in uniform(env.default_params, name=(low, high))."
         )

@@ -12,6 +12,7 @@ from dmaml_jax.build.environment import (
     require_own_tasks,
     require_plain,
 )
+from dmaml_jax.build.interface import require_sound
 from dmaml_jax.build.policy import default_policy
 from dmaml_jax.build.problem import pre_step_of, problem_of
 from dmaml_jax.config.composition import TrainConfig
@@ -68,6 +69,7 @@ def build(
         )
     require_plain(env)
     require_own_tasks(env, tasks)
+    require_sound(env, tasks.mean())
     policy = policy or default_policy(env, tasks, config)
     problem = problem_of(config, env, tasks, policy)
     if config.directed is None:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dmaml_jax.build.interface import name_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, ContinuousPolicy
 from dmaml_jax.errors import UsageError
@@ -32,8 +33,9 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
         obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), middle)
     if not hasattr(obs, "shape"):
         raise UsageError(
-            f"The observations of {env.name} are no arrays, so there is no default "
-            "policy: pass policy=Policy(init, apply, distribution)."
+            f"The observations of {name_of(env)} are no arrays, so there is no "
+            "default policy: pass policy=Policy(init, apply, distribution), whose "
+            "functions take them as they are."
         )
     plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)
     scale, squash = config.policy.obs_scale, config.policy.obs_squash
@@ -53,8 +55,8 @@ def _on_vectors(env: Any, space: Any, config: TrainConfig) -> Policy:
         return mlp_categorical(space.n, sizes, **common)
     if len(getattr(space, "shape", ())) != 1:
         raise UsageError(
-            f"The actions of {env.name} are neither one choice nor a vector, so there "
-            "is no default policy: pass policy=Policy(init, apply, distribution)."
+            f"The actions of {name_of(env)} are neither one choice nor a vector, so "
+            "there is no default policy: pass policy=Policy(init, apply, distribution)."
         )
     assert isinstance(values, ContinuousPolicy)
     return mlp_normal(

@@ -4,6 +4,7 @@ from typing import Any
 
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, PolicyGradient
+from dmaml_jax.errors import UsageError
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
 from dmaml_jax.rl.objectives import Objective
@@ -30,10 +31,25 @@ def problem_of(
         tasks,
         policy,
         _objective(policy, config, config.method.step_reduction),
-        horizon=sampling.horizon or int(env.default_params.max_steps_in_episode),
+        horizon=sampling.horizon or own_limit(env),
         num_trajectories=sampling.num_trajectories,
         discount=sampling.discount,
     )
+
+
+def own_limit(env: Any) -> int:
+    """The time limit of an environment, for `--horizon 0`.
+
+    Raises:
+        UsageError: its parameters name none.
+    """
+    limit = getattr(env.default_params, "max_steps_in_episode", None)
+    if limit is None:
+        raise UsageError(
+            "--horizon is 0, which takes the environment's own limit, and its "
+            "parameters have no max_steps_in_episode: give --horizon."
+        )
+    return int(limit)
 
 
 def _objective(policy: Policy, config: TrainConfig, step_reduction: Any) -> Objective:

@@ -11,6 +11,7 @@ from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_csv
 from dmaml_jax.pictures.plots import draw_comparison
+from dmaml_jax.results.comparable import cautions, of_one_environment
 from dmaml_jax.results.curves import (
     COSTS,
     Curves,
@@ -21,7 +22,8 @@ from dmaml_jax.results.curves import (
     summarise,
 )
 from dmaml_jax.results.wording import table, verdict
-from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.folder import output_folder, shown
+from dmaml_jax.training import devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ def main(words: Sequence[str]) -> int:
     """Compare as the words after `compare` say; returns the exit code."""
     options = parsed(Compare, "compare", words)
     options.check()
+    devices.only_cpu()
     return compare(options)
 
 
@@ -78,8 +81,7 @@ def compare(options: Compare) -> int:
     if threshold is None:
         threshold = common_threshold(runs)
     rows = summarise(runs, threshold)
-    out = Path(options.out).expanduser()
-    out.mkdir(parents=True, exist_ok=True)
+    out = output_folder(options.out, Path("."))
     _write_table(out / "comparison.csv", rows)
     draw_comparison(
         {run.label: on_grid(run, options.x) for run in runs},
@@ -90,8 +92,11 @@ def compare(options: Compare) -> int:
     for line in table(rows, threshold):
         print(line)
     print()
-    for row in rows[1:]:
-        print(verdict(row, rows[0]))
+    for run, row in zip(runs[1:], rows[1:], strict=True):
+        for caution in cautions(run, runs[0]):
+            print(caution)
+        if of_one_environment(run, runs[0]):
+            print(verdict(row, rows[0]))
     for note in _notes(runs):
         print(f"note: {note}")
     print(f"in {shown(out.resolve())}: comparison.csv, comparison.png")
@@ -107,7 +112,7 @@ _AXES = {
 
 def _notes(runs: Sequence[Curves]) -> list[str]:
     notes = []
-    if len({run.config.run.env for run in runs}) > 1:
+    if not all(of_one_environment(run, runs[0]) for run in runs):
         notes.append("the runs are of different environments: returns do not compare.")
     if len({len(run.smoothed) for run in runs}) > 1:
         notes.append(

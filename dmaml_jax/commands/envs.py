@@ -41,7 +41,13 @@ def main(words: Sequence[str]) -> int:
         UsageError: there is no such environment.
     """
     names = parsed(Envs, "envs", words).names
-    print(details(names) if names else overview())
+    if not names:
+        print(overview())
+        return 0
+    from dmaml_jax.training import devices
+
+    devices.only_cpu()
+    print(details(names))
     return 0
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from dmaml_jax.build.environment import solver_of
@@ -23,7 +22,7 @@ from dmaml_jax.results.evaluation import (
 )
 from dmaml_jax.results.references import initial_states, states_of_medium_task
 from dmaml_jax.results.wording import STARTS, interval_of, text
-from dmaml_jax.runs.folder import circumstances, shown
+from dmaml_jax.runs.folder import circumstances, output_folder, shown
 from dmaml_jax.runs.loading import Loaded, frozen, load
 from dmaml_jax.runs.stored import read_config
 from dmaml_jax.training import devices
@@ -97,14 +96,13 @@ def evaluate(options: Evaluate) -> int:
         UsageError: no such run, or values that do not fit it.
     """
     run = load(options.run, solver=_solver(options))
-    out = Path(options.out or run.folder).expanduser()
+    out = output_folder(options.out, run.folder)
     sets = task_sets(
         run,
         num_tasks=options.tasks,
         draw=options.task_seed,
         out_of_range=options.out_of_range,
     )
-    out.mkdir(parents=True, exist_ok=True)
     states = {"meta": run.states}
     if options.baselines:
         states["random"] = initial_states(run)
@@ -142,7 +140,7 @@ def evaluate(options: Evaluate) -> int:
         {name: values_of(tasks, parameters) for name, tasks in sets.items()},
         out / "evaluation.png",
         labels=STARTS,
-        title=f"{run.config.run.algo} on {run.config.run.env}",
+        title=f"{run.config.run.algo} on {run.config.run.env}, epoch {run.epoch}",
     )
     _print(summary, run, options)
     if lost:

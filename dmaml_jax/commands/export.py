@@ -15,7 +15,7 @@ from dmaml_jax.config.values import ContinuousPolicy
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_arrays, write_bytes
 from dmaml_jax.rl.policies import mlp_layers
-from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.folder import output_folder, shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
@@ -82,10 +82,10 @@ def export(options: Export) -> int:
     run = load(options.run, solver=solver)
     lane = lane_of(run, options.seed)
     say_if_frozen(run, lane)
+    out = output_folder(options.out, run.folder)
     params = adapted(run, lane, options.task, options.steps)
-    out = Path(options.out or run.folder).expanduser()
-    out.mkdir(parents=True, exist_ok=True)
-    write_arrays(out / "policy.npz", plain_arrays(run, params))
+    arrays = {**plain_arrays(run, params), "epoch": run.epoch}
+    write_arrays(out / "policy.npz", arrays)
     write_bytes(out / "policy.py", Path(numpy_policy.__file__).read_bytes())
     steps = f"{options.steps} adaptation step{'' if options.steps == 1 else 's'}"
     print(

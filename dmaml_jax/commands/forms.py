@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dmaml_jax.commands.words import settled
+from dmaml_jax.commands.words import in_a_sentence, settled
 from dmaml_jax.options import applies, options_of
 
 
@@ -17,7 +17,7 @@ def read(
     """A command's own flags and the values of owners, read from words.
 
     Args:
-        command: a dataclass of the flags that no owner has. Its name in lower case is
+        command: a dataclass of the flags that no owner has. Its module's name is
             the command's.
         owners: the owners with their defaults, by the attribute that each becomes;
             `--help` shows each as a group.
@@ -29,22 +29,28 @@ def read(
         have an effect.
 
     Raises:
-        UsageError: a flag that takes one value is given twice.
-        SystemExit: tyro has printed help, or what cannot be read.
+        UsageError: a flag that takes one value is given twice, or a value cannot be
+            read.
+        SystemExit: tyro has printed help.
     """
     forms = {name: _form(name, owner) for name, owner in owners.items()}
     fields: list[Any] = [
         (name, type(form), dataclasses.field(default=form))
         for name, form in forms.items()
     ]
-    name = command.__name__
+    # A class within a command's file has an underscore, and is of that command.
+    name = command.__module__.rpartition(".")[2].capitalize()
     kind = dataclasses.make_dataclass(name, fields, bases=(command,), frozen=True)
-    return tyro.cli(
-        kind,
-        prog=f"dmaml-jax {name.lower()}",
-        description=f"{inspect.getdoc(command)}\n{about}",
-        args=settled(words),
-        config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+    prog, args = f"dmaml-jax {name.lower()}", settled(words)
+    return in_a_sentence(
+        lambda: tyro.cli(
+            kind,
+            prog=prog,
+            description=f"{inspect.getdoc(command)}\n{about}",
+            args=args,
+            config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
+        ),
+        prog,
     )
 
 

@@ -15,7 +15,7 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
 from dmaml_jax.pictures.scenes.stage import stage_of
 from dmaml_jax.rl.episodes import recorder
-from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.folder import output_file, output_folder, shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
@@ -101,7 +101,7 @@ def render(command: Render) -> int:
         start = time.perf_counter()
         pictures, seconds = frames(film, command.fps)
         if path.suffix == ".gif":
-            write_gif(path, pictures, seconds)
+            write_gif(path, pictures, seconds, comment=f"epoch {loaded.epoch}")
         elif not write_mp4(path, pictures, seconds):
             if len(files) == 1:
                 raise UsageError(f"{path}: an MP4 needs ffmpeg, and none works here.")
@@ -150,20 +150,14 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
 
 def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:
     """The files to write: both kinds in a folder, or the one file that is named."""
-    place = Path(command.out).expanduser() if command.out else folder
-    if place.suffix.lower() in SUFFIXES and not place.is_dir():
-        files, parent = [place], place.parent
+    name = f"{_name(command, seed)}{SUFFIXES[0]}"
+    if not command.out:
+        path = output_folder("", folder) / name
     else:
-        name = _name(command, seed)
-        files, parent = [place / f"{name}{suffix}" for suffix in SUFFIXES], place
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--out {command.out} cannot be written ({error.strerror}): give a folder "
-            "or a file ending in .gif or .mp4."
-        ) from None
-    return files
+        path = output_file(command.out, name, SUFFIXES)
+        if path.name != name:
+            return [path]
+    return [path.with_name(path.name[: -len(SUFFIXES[0])] + end) for end in SUFFIXES]
 
 
 def _name(command: Render, seed: int | None) -> str:

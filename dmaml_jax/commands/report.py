@@ -6,12 +6,12 @@ from pathlib import Path
 
 from dmaml_jax.commands.options import RunFolders, require_runs
 from dmaml_jax.commands.words import parsed
-from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_text
 from dmaml_jax.report.gathered import gather
 from dmaml_jax.report.page import page
 from dmaml_jax.report.verdict import notes
-from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.folder import output_file, output_folder, shown
+from dmaml_jax.training import devices
 
 NAME = "report.html"
 
@@ -42,6 +42,7 @@ def main(words: Sequence[str]) -> int:
     """Write a report as the words after `report` say; returns the exit code."""
     options = parsed(Report, "report", words)
     options.check()
+    devices.only_cpu()
     return report(options)
 
 
@@ -71,16 +72,7 @@ def report(options: Report) -> int:
 
 def _path(options: Report, folder: Path) -> Path:
     """The file to write: in a single run's folder, or in the current one."""
-    place = Path(options.out).expanduser() if options.out else Path(".")
-    if not options.out and len(options.runs) == 1:
-        place = folder
-    file = place.suffix.lower() in (".html", ".htm") and not place.is_dir()
-    path = place if file else place / NAME
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"--out {options.out} cannot be written ({error.strerror}): give a folder "
-            "or a file ending in .html."
-        ) from None
-    return path
+    if not options.out:
+        several = len(options.runs) > 1
+        return output_folder("", Path(".") if several else folder) / NAME
+    return output_file(options.out, NAME, (".html", ".htm"))

@@ -111,12 +111,11 @@ def _resume(options: Sweep, words: Sequence[str]) -> int:
         raise UsageError(
             f"--resume goes on with the sweep as it was: leave {', '.join(others)} out."
         )
-    from pathlib import Path
 
     from dmaml_jax.runs.stored import read_json
     from dmaml_jax.training import devices
 
-    record = read_json(Path(options.resume).expanduser(), f"--resume {options.resume}")
+    record = read_json(options.resume, f"--resume {options.resume}")
     plan = record.get("sweep", {}).get("settings", [{}])
     run = plan[0].get("values", {}).get("run", {})
     devices.adopt(record.get("program", {}))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dmaml_jax.commands.forms import read
-from dmaml_jax.commands.words import flags_of
+from dmaml_jax.commands.words import flags_of, no_such_flag
 from dmaml_jax.config.composition import (
     CHOICES,
     TrainConfig,
@@ -27,7 +27,7 @@ from dmaml_jax.config.values import (
     Tasks,
 )
 from dmaml_jax.envs import registry as environments
-from dmaml_jax.errors import UsageError, did_you_mean
+from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import flag
 
@@ -96,7 +96,7 @@ def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
     Raises:
         UsageError: a flag that does not exist or belongs to another choice, or values
             that make no sense.
-        SystemExit: tyro has printed help, or what cannot be read.
+        SystemExit: tyro has printed help.
     """
     flags = flags_of(words)
     if "--resume" in flags and "--config" in flags:
@@ -131,11 +131,7 @@ def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
     """Why a flag cannot be given: it belongs to another choice, or there is none."""
     if is_known(name):
         return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
-    hint = did_you_mean(name, offered, flag)
-    return UsageError(
-        f"There is no flag {flag(name)}: dmaml-jax train --help lists those that there "
-        f"are.{hint}"
-    )
+    return no_such_flag(flag(name), "train", [flag(each) for each in offered])
 
 
 def _set_up_jax(flags: Mapping[str, list[str]]) -> None:

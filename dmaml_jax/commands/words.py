@@ -6,10 +6,14 @@ the same for flags that take NAME=VALUE items, and any other flag is given once.
 value means is left to tyro.
 """
 
-from collections.abc import Sequence
-from typing import TypeVar
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from dmaml_jax.errors import UsageError
+from dmaml_jax.errors import UsageError, did_you_mean
 
 REPEATED = (
     "--vary",
@@ -76,9 +80,80 @@ def parsed(kind: type[Flags], name: str, words: Sequence[str]) -> Flags:
         words: the words of the command line after that name.
 
     Raises:
-        UsageError: a flag that takes one value is given twice.
-        SystemExit: tyro has printed help, or what is wrong.
+        UsageError: a flag that does not exist or is given twice, or a value that
+            cannot be read.
+        SystemExit: tyro has printed help.
     """
     import tyro
 
-    return tyro.cli(kind, prog=f"dmaml-jax {name}", args=settled(words))
+    fields: Any = kind
+    known = ["--" + f.name.replace("_", "-") for f in dataclasses.fields(fields)]
+    for given in flags_of(words):
+        plain = given.replace("--no-", "--", 1)
+        if given and given != "--help" and given not in known and plain not in known:
+            raise no_such_flag(given, name, known)
+    prog, args = f"dmaml-jax {name}", settled(words)
+    return in_a_sentence(lambda: tyro.cli(kind, prog=prog, args=args), prog)
+
+
+def no_such_flag(given: str, name: str, known: Sequence[str]) -> UsageError:
+    """Why a flag cannot be given to a command that does not have it.
+
+    Args:
+        given: the flag, as `--inner-rl`.
+        name: the command's name.
+        known: the flags that the command has.
+    """
+    return UsageError(
+        f"There is no flag {given}: dmaml-jax {name} --help lists those that there "
+        f"are.{did_you_mean(given, known, str)}"
+    )
+
+
+def in_a_sentence(read: Callable[[], Flags], prog: str) -> Flags:
+    """What `read` returns; what tyro refuses in a box is told in one sentence.
+
+    Args:
+        read: calls tyro.
+        prog: the command, as `dmaml-jax train`, whose `--help` is pointed to.
+
+    Raises:
+        UsageError: tyro cannot read a value, misses one or has one too many.
+        SystemExit: tyro has printed help.
+    """
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return read()
+    except SystemExit as end:
+        if end.code != 2:
+            raise
+    raise UsageError(f"{_told(box.getvalue())}: {prog} --help tells what there is.")
+
+
+_NUMBERS = (
+    (r"Error parsing (\S+): invalid literal for int\(\).*?: (.*)", "a whole number"),
+    (r"Error parsing (\S+): could not convert string to float: (.*)", "a number"),
+    (
+        r"Error parsing (\S+): .*\{None\}\|INT.* from \[(.*?)\].*",
+        "a whole number or None",
+    ),
+    (r"Error parsing (\S+): .*\{None\}\|FLOAT.* from \[(.*?)\].*", "a number or None"),
+)
+
+
+def _told(box: str) -> str:
+    """The words of tyro's box, without its frame and what it says of help.
+
+    Where the output has no characters for a frame, a rule stands below the title.
+    """
+    lines = [line.strip("│| ") for line in box.strip().splitlines()]
+    start = 1 if lines[0].startswith("╭") else 2
+    rules = [i for i, line in enumerate(lines) if line and not line.strip("─-╰╯")]
+    end = next((i for i in rules if i >= start), len(lines))
+    said = " ".join(lines[start:end])
+    said = " ".join(said.partition("Got errors:")[0].split()).rstrip(".")
+    for pattern, kind in _NUMBERS:
+        if found := re.fullmatch(pattern, said):
+            return f"{found[1]} is {found[2]}, but it must be {kind}"
+    return said

@@ -124,8 +124,10 @@ def read_table(path: str) -> list[dict[str, str]]:
     try:
         with open(Path(path).expanduser(), newline="", encoding="utf-8-sig") as file:
             head, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+    except (OSError, RuntimeError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it holds no row below its head"
+        if isinstance(error, RuntimeError):
+            reason = "there is no such home folder"
         raise UsageError(
             f"--table {path} cannot be read ({reason}): give a CSV file with the names "
             "of values in its first line and a setting in each further one."

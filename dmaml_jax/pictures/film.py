@@ -172,13 +172,16 @@ def frames(film: Film, fps: float) -> tuple[Iterator[np.ndarray], float]:
     return (film.frame(step) for step in steps), seconds
 
 
-def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int:
+def write_gif(
+    path: Path, pictures: Iterator[np.ndarray], seconds: float, comment: str = ""
+) -> int:
     """Write an endless GIF.
 
     Args:
         path: the GIF file to write.
         pictures: the frames, each RGB in uint8 of shape `[height, width, 3]`.
         seconds: how long each frame is shown; the last one stays longer.
+        comment: what the file says of itself, such as the epoch that it shows.
 
     Returns:
         Number of frames.
@@ -189,7 +192,7 @@ def write_gif(path: Path, pictures: Iterator[np.ndarray], seconds: float) -> int
     with writing(path) as aside:
         flat[0].save(
             aside, format="GIF", save_all=True, append_images=flat[1:],
-            duration=durations, loop=0, disposal=1,
+            duration=durations, loop=0, disposal=1, comment=comment.encode(),
         )  # fmt: skip
     return len(flat)
 

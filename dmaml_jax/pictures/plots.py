@@ -1,5 +1,6 @@
 """The pictures of runs: learning curves, comparisons, evaluations, estimators."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from dmaml_jax.statistics import crossed_bootstrap, ema, interquartile_mean
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+
+plt.rcParams["text.parse_math"] = False  # a folder's name may have dollars
 
 
 def draw_curves(
@@ -142,7 +145,9 @@ def draw_comparison(
     """
     figure, axes = plt.subplots(figsize=(7.5, 4.4), dpi=150, layout="constrained")
     for index, (label, (grid, mean, low, high)) in enumerate(curves.items()):
-        axes.plot(grid, mean, color=f"C{index}", linewidth=2, label=label)
+        # Matplotlib leaves out of a legend what begins with an underscore.
+        shown = f" {label}" if label.startswith("_") else label
+        axes.plot(grid, mean, color=f"C{index}", linewidth=2, label=shown)
         axes.fill_between(grid, low, high, color=f"C{index}", alpha=0.18, linewidth=0)
     if threshold is not None:
         axes.axhline(threshold, color="tab:gray", linestyle="--", linewidth=1)
@@ -250,6 +255,8 @@ def _draw_by_parameter(
 
 def save(figure: Any, path: Path) -> None:
     """Write a figure as a PNG file, and close it."""
-    with writing(path) as aside:
+    with writing(path) as aside, warnings.catch_warnings():
+        # A folder's name may have characters that the font lacks.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(aside, format="png")
     plt.close(figure)

@@ -2,13 +2,16 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from dmaml_jax.results.curves import Curves, read_runs
+from dmaml_jax.results.wording import interval_of
 from dmaml_jax.runs.stored import read_record
 
 MOST_EPISODES = 3
@@ -40,6 +43,22 @@ class Gathered(NamedTuple):
         assert self.evaluation is not None
         most = max(len(row["returns"]) for row in self.evaluation["rows"]) - 1
         return min(self.curves.config.learner.num_inner_steps, most)
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs that the run has done."""
+        return len(self.curves.smoothed)
+
+    @property
+    def evaluated_at(self) -> int | None:
+        """The epoch at which the run was evaluated; None where the file says none."""
+        epoch = (self.evaluation or {}).get("epoch")
+        return epoch if isinstance(epoch, int) else None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the evaluation is not known to be of the run as it is now."""
+        return self.evaluation is not None and self.evaluated_at != self.epoch
 
     @property
     def frozen(self) -> dict[int, int]:
@@ -74,26 +93,54 @@ def _gathered(curves: Curves) -> Gathered:
         curves,
         read_record(folder),
         evaluation,
-        _tasks(folder) if evaluation else {},
+        _tasks(folder, evaluation.get("epoch")) if evaluation else {},
         gifs[:MOST_EPISODES],
         len(gifs[MOST_EPISODES:]),
     )
 
 
+def rendered_at(path: Path) -> int | None:
+    """The epoch whose policy a rendered episode shows; None where it does not say."""
+    try:
+        with Image.open(path) as film:
+            comment = film.info.get("comment", b"")
+    except (OSError, ValueError):
+        return None
+    found = re.fullmatch(rb"epoch (\d+)", comment)
+    return int(found[1]) if found else None
+
+
 def _evaluation(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / "evaluation.json").read_text())
-        return found if found["rows"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / "evaluation.json").read_text("utf-8"))
+        for row in found["rows"]:
+            _require_row(row)
+        whole = found["rows"] and found["command"] and found["parameters"] is not None
+        return found if whole else None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
-def _tasks(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Means over the seeds, task by task."""
+def _require_row(row: dict[str, Any]) -> None:
+    """Look at all that the page takes of a row; what is not there raises."""
+    steps = len(row["returns"])
+    if not (steps == len(row["gains"]) == len(row["negative_shares"]) > 0):
+        raise ValueError
+    for each in (*row["returns"], *row["gains"]):
+        interval_of(each)
+    int(row["num_tasks"])
+    if not {"policy", "set"} <= set(row):
+        raise KeyError
+
+
+def _tasks(folder: Path, epoch: Any) -> dict[str, dict[str, np.ndarray]]:
+    """Means over the seeds, task by task; nothing if they are of another epoch."""
     found: dict[str, dict[str, np.ndarray]] = {}
     try:
-        with open(folder / "evaluation.csv", newline="") as file:
+        with open(folder / "evaluation.csv", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["policy"] == "meta"]
+        if any(row.get("epoch") not in (None, str(epoch)) for row in rows):
+            return {}
         for kind in dict.fromkeys(row["set"] for row in rows):
             own = [row for row in rows if row["set"] == kind]
             numbers = [int(row["task"]) for row in own]
@@ -109,4 +156,4 @@ def _tasks(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-_NOT_NUMBERS = ("policy", "set", "task", "seed")
+_NOT_NUMBERS = ("policy", "set", "task", "seed", "epoch")

@@ -135,6 +135,8 @@ def of_evaluation(runs: Sequence[Gathered]) -> Markup:
     for run, row in found:
         name = STARTS.get(row["policy"], row["policy"])
         name = f"{run.curves.label}, {name}" if several else name
+        if run.is_stale:
+            name += f", epoch {run.evaluated_at or 'unknown'} of {run.epoch}"
         kind = f"{row['num_tasks']} {row['set']}"
         returns = [_found(value) for value in row["returns"]]
         returns += [("-", None)] * (most - len(returns))

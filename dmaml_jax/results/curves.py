@@ -1,5 +1,6 @@
 """Runs side by side: their curves, and what can be said of their difference."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,9 +9,10 @@ import numpy as np
 
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
-from dmaml_jax.runs.folder import resume_command
-from dmaml_jax.runs.metrics import read_metrics
-from dmaml_jax.runs.stored import read_config
+from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.folder import rerun_command, resume_command
+from dmaml_jax.runs.metrics import FILE, read_metrics, whole_epochs
+from dmaml_jax.runs.stored import folder_of, read_config
 from dmaml_jax.statistics import (
     Interval,
     at_threshold,
@@ -94,7 +96,7 @@ def read_runs(folders: Sequence[str | Path]) -> list[Curves]:
     Raises:
         UsageError: a folder that holds no run, or a run without an epoch.
     """
-    paths = [Path(folder).expanduser() for folder in folders]
+    paths = [folder_of(folder) for folder in folders]
     return [
         _read(path, label) for path, label in zip(paths, _labels(paths), strict=True)
     ]
@@ -102,22 +104,38 @@ def read_runs(folders: Sequence[str | Path]) -> list[Curves]:
 
 def _read(folder: Path, label: str) -> Curves:
     config = read_config(folder)
+    if not whole_epochs(folder, config.seed_numbers):
+        raise _without_rows(folder)
     try:
         columns = read_metrics(folder)
-    except (OSError, ValueError):
-        columns = {}
-    if not len(columns.get("epoch", ())):
-        raise UsageError(
-            f"{folder} holds no finished epoch: train it first, with "
-            f"{resume_command(folder)}."
+        names = ("epoch", "env_steps", "seconds", "return_after")
+        epochs, steps, seconds, returns = (columns[name] for name in names)
+        seeds = [int(seed) for seed in columns["seed"][0]]
+    except (OSError, ValueError, KeyError, csv.Error):
+        raise _without_rows(folder) from None
+    costs = {"epochs": epochs, "steps": steps, "seconds": seconds}
+    return Curves(label, folder, config, seeds, ema(returns), costs)
+
+
+def _without_rows(folder: Path) -> UsageError:
+    """Why a run has no curves: it has not begun, or its metrics.csv is damaged."""
+    begun = Checkpoints(folder).epochs() or (folder / "params.npz").exists()
+    if begun or _has_rows(folder):
+        return UsageError(
+            f"metrics.csv of {folder} is missing, cut short or edited: put a copy of "
+            f"it back, or train the same anew: {rerun_command(folder)}"
         )
-    costs = {
-        "epochs": columns["epoch"],
-        "steps": columns["env_steps"],
-        "seconds": columns["seconds"],
-    }
-    seeds = [int(seed) for seed in columns["seed"][0]]
-    return Curves(label, folder, config, seeds, ema(columns["return_after"]), costs)
+    return UsageError(
+        f"{folder} holds no finished epoch: train it first, with "
+        f"{resume_command(folder)}."
+    )
+
+
+def _has_rows(folder: Path) -> bool:
+    try:
+        return (folder / FILE).read_bytes().count(b"\n") > 1
+    except OSError:
+        return False
 
 
 def _labels(paths: list[Path]) -> list[str]:

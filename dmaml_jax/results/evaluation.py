@@ -228,7 +228,7 @@ def write_table(
     sets: dict[str, Any],
     parameters: list[str],
 ) -> None:
-    """Write a row per policy, task and seed.
+    """Write a row per policy, task and seed, with the epoch of the run at its end.
 
     Args:
         path: the CSV file to write.
@@ -239,12 +239,13 @@ def write_table(
     """
     steps = next(iter(returns.values())).shape[2]
     columns = [f"return_{step}" for step in range(steps)]
-    rows: list[list[Any]] = [["policy", "set", "task", "seed", *parameters, *columns]]
+    heads = ["policy", "set", "task", "seed", *parameters, *columns, "epoch"]
+    rows: list[list[Any]] = [heads]
     for (policy, name), table in returns.items():
         values = values_of(sets[name], parameters)
         for task in range(table.shape[1]):
             own = [str(values[parameter][task]) for parameter in parameters]
             for lane, seed in enumerate(run.seeds):
                 cells = [str(x) for x in table[lane, task]]
-                rows.append([policy, name, task, seed, *own, *cells])
+                rows.append([policy, name, task, seed, *own, *cells, run.epoch])
     write_csv(path, rows)

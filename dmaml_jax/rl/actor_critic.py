@@ -13,6 +13,7 @@ from dmaml_jax.rl.objectives import (
     filled,
     normalize,
     step_weights,
+    steps_of,
 )
 from dmaml_jax.rl.returns import gae
 from dmaml_jax.rl.surrogates import Surrogate, score_function
@@ -95,11 +96,11 @@ def actor_critic(
             signal, weights = filled(data)
             assert data.value_weights is not None
             assert data.value_targets is not None
-            action_params = policy.apply(params, data.obs[:, :-1])
+            action_params = policy.apply(params, steps_of(data.obs))
             distribution = policy.distribution
             log_probs = distribution.log_prob(action_params, data.actions)
             log_probs = jnp.where(data.alive, log_probs, 0)
-            error = value(params, data.obs[:, :-1]) - data.value_targets
+            error = value(params, steps_of(data.obs)) - data.value_targets
             squares = jnp.sum(data.value_weights * error**2) / 2
             entropy = jnp.sum(weights * distribution.entropy(action_params))
             return (

@@ -1,12 +1,14 @@
 """Baselines: what is subtracted from returns before they weigh a gradient."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
 
 
 def leave_one_out_time_mean(
-    returns: jax.Array, alive: jax.Array, obs: jax.Array | None = None
+    returns: jax.Array, alive: jax.Array, obs: Any = None
 ) -> jax.Array:
     r"""Mean return of the *other* trajectories still alive at the same step.
 
@@ -42,7 +44,7 @@ def leave_one_out_time_mean(
 
 
 def linear_features(
-    returns: jax.Array, alive: jax.Array, obs: jax.Array, ridge: float = 1e-5
+    returns: jax.Array, alive: jax.Array, obs: Any, ridge: float = 1e-5
 ) -> jax.Array:
     r"""Least squares of the returns on features of state and time (Duan et al. 2016).
 
@@ -56,7 +58,8 @@ def linear_features(
     Args:
         returns: R_{k,t}, `[K, H]`.
         alive: `[K, H]`.
-        obs: s_{k,t}, arrays of any shape, one step longer, `[K, H + 1, …]`.
+        obs: s_{k,t}, arrays of any shape or a pytree of them, one step longer,
+            `[K, H + 1, …]`.
         ridge: λ.
 
     Returns:
@@ -65,7 +68,13 @@ def linear_features(
     chex.assert_rank([returns, alive], 2)
     chex.assert_equal_shape([returns, alive])
     mask = alive.astype(returns.dtype)
-    states = obs[:, :-1].reshape(*returns.shape, -1).astype(returns.dtype)
+    states = jnp.concatenate(
+        [
+            leaf[:, :-1].reshape(*returns.shape, -1).astype(returns.dtype)
+            for leaf in jax.tree.leaves(obs)
+        ],
+        axis=2,
+    )
     time = jnp.arange(returns.shape[1]).astype(returns.dtype)[:, None] / 100
     powers = jnp.concatenate([time, time**2, time**3, jnp.ones_like(time)], axis=1)
     powers = jnp.broadcast_to(powers, (*returns.shape, 4))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dmaml_jax.rl.rollout import transition
 from dmaml_jax.types import Params, Policy, Task
 
 
@@ -24,7 +25,7 @@ class Episode(NamedTuple):
     """
 
     states: Any
-    obs: np.ndarray
+    obs: Any
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool
@@ -92,9 +93,9 @@ def _play(
         noise, key = drawn
         sample = policy.distribution.sample(policy.apply(params, obs), noise)
         action = policy.distribution.action(sample)
-        with jax.numpy_dtype_promotion("standard"):
-            obs, state, reward, terminated, _ = env.step_env(key, state, action, task)
-            truncated = env.is_truncated(state, task)
+        obs, state, reward, terminated, truncated = transition(
+            env, key, state, action, task
+        )
         carry = (state, obs, alive & ~terminated & ~truncated)
         return carry, ((state, obs), action, reward, alive, alive & terminated)
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,9 +88,14 @@ def normalize(values: jax.Array, mask: jax.Array) -> jax.Array:
     return centred / jnp.sqrt(jnp.maximum(variance, jnp.maximum(rounding, 1e-8) ** 2))
 
 
+def steps_of(obs: Any) -> Any:
+    """The observations before each step, without the last, `[K, H, …]`."""
+    return jax.tree.map(lambda x: x[:, :-1], obs)
+
+
 def trajectory_log_probs(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
     """The log-probability log π_θ(a|s) of stored steps, 0 where not alive, `[K, H]`."""
-    action_params = policy.apply(params, data.obs[:, :-1])
+    action_params = policy.apply(params, steps_of(data.obs))
     log_probs = policy.distribution.log_prob(action_params, data.actions)
     return jnp.where(data.alive, log_probs, 0)
 
@@ -107,7 +112,7 @@ def mean_kl(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
         A scalar, differentiable in θ.
     """
     assert policy.distribution.kl is not None
-    new = policy.apply(params, data.obs[:, :-1])
+    new = policy.apply(params, steps_of(data.obs))
     divergences = policy.distribution.kl(data.action_params, new)
     mask = data.alive.astype(divergences.dtype)
     return jnp.sum(divergences * mask) / jnp.sum(mask)

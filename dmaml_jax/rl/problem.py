@@ -57,7 +57,8 @@ def make_problem(
     def init(key: jax.Array) -> Params:
         with jax.numpy_dtype_promotion("standard"):
             obs, _ = jax.eval_shape(env.reset_env, key, tasks.mean())
-            return policy.init(key, jnp.zeros(obs.shape, obs.dtype))
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), obs)
+            return policy.init(key, zeros)
 
     def sample_tasks(key: jax.Array, num: int) -> Task:
         return jax.vmap(tasks.sample)(jax.random.split(key, num))
@@ -130,7 +131,7 @@ def _pieces(chunk: int, data: Trajectory) -> Pieces:
         def cut(x: jax.Array, size: int) -> jax.Array:
             return jax.lax.dynamic_slice_in_dim(x, index * chunk, size, axis=1)
 
-        obs = cut(data.obs, chunk + 1)
+        obs = jax.tree.map(lambda x: cut(x, chunk + 1), data.obs)
         steps = data._replace(obs=None)
         return jax.tree.map(lambda x: cut(x, chunk), steps)._replace(obs=obs)
 

@@ -13,7 +13,7 @@ class _Walk(NamedTuple):
     """Where a rollout stands."""
 
     env_state: Any
-    obs: jax.Array
+    obs: Any
     alive: jax.Array
 
 
@@ -79,14 +79,13 @@ def rollout(
         action_params = policy.apply(params, walk.obs)
         action = policy.distribution.sample(action_params, noise[t])
         log_prob = policy.distribution.log_prob(action_params, action)
-        with jax.numpy_dtype_promotion("standard"):
-            obs, state, reward, terminated, _ = env.step_env(
-                env_keys[t],
-                walk.env_state,
-                policy.distribution.action(action),
-                env_params,
-            )
-            truncated = env.is_truncated(state, env_params)
+        obs, state, reward, terminated, truncated = transition(
+            env,
+            env_keys[t],
+            walk.env_state,
+            policy.distribution.action(action),
+            env_params,
+        )
         alive = walk.alive
         state, last_obs = _keep(alive, (state, obs), (walk.env_state, walk.obs))
         seen = Trajectory(
@@ -103,6 +102,24 @@ def rollout(
     walk = _Walk(env_state, obs, jnp.array(True))
     walk = _with_stable_types(take_step, walk)
     return _steps_until_all_ended(take_step, walk, horizon, chunk, num_chunks)
+
+
+def transition(
+    env: Any, key: jax.Array, state: Any, action: jax.Array, env_params: Task
+) -> tuple[Any, Any, jax.Array, jax.Array, jax.Array]:
+    """One step of an environment, its ends as truth values.
+
+    An environment may say an end by a Python bool or a number, for which `~` would
+    mean something else.
+
+    Returns:
+        `(obs, state, reward, terminated, truncated)`.
+    """
+    with jax.numpy_dtype_promotion("standard"):
+        obs, state, reward, terminated, _ = env.step_env(key, state, action, env_params)
+        truncated = env.is_truncated(state, env_params)
+        ends = [jnp.asarray(end).astype(bool) for end in (terminated, truncated)]
+    return obs, state, jnp.asarray(reward), ends[0], ends[1]
 
 
 def _keep(alive: jax.Array, new: Any, old: Any) -> Any:
@@ -133,7 +150,11 @@ def _steps_until_all_ended(
         )
         # The observation after the chunk is written too: it is the last of an episode
         # that ends here, and overwritten by itself where the next chunk begins.
-        seen = seen._replace(obs=jnp.concatenate([seen.obs, walk.obs[None]]))
+        seen = seen._replace(
+            obs=jax.tree.map(
+                lambda x, last: jnp.concatenate([x, last[None]]), seen.obs, walk.obs
+            )
+        )
         written = jax.tree.map(
             lambda buffer, new: jax.lax.dynamic_update_slice_in_dim(
                 buffer, new, start, axis=0
@@ -151,11 +172,11 @@ def _steps_until_all_ended(
     total = num_chunks * chunk
     buffers = jax.tree.map(lambda x: jnp.zeros((total, *x.shape), x.dtype), like)
     buffers = buffers._replace(
-        obs=jnp.zeros((total + 1, *like.obs.shape), like.obs.dtype)
+        obs=jax.tree.map(lambda x: jnp.zeros((total + 1, *x.shape), x.dtype), like.obs)
     )
     _, _, written = jax.lax.while_loop(
         goes_on, take_chunk, (jnp.int32(0), walk, buffers)
     )
     ends = written._replace(obs=None)
     ends = jax.tree.map(lambda x: x[:horizon], ends)
-    return ends._replace(obs=written.obs[: horizon + 1])
+    return ends._replace(obs=jax.tree.map(lambda x: x[: horizon + 1], written.obs))

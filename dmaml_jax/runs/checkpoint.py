@@ -125,7 +125,7 @@ class Checkpoints:
 
     def _read(self, epoch: int, like: Any) -> Any:
         path = self._folder / str(epoch)
-        if json.loads((path / _SUMS).read_text()) != _sums(path):
+        if json.loads((path / _SUMS).read_text("utf-8")) != _sums(path):
             raise ValueError("its files are not those that were written")
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like

@@ -4,6 +4,7 @@ import datetime
 import errno
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import shlex
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.files import write_arrays, write_json, writing
+from dmaml_jax.files import is_text, require_room, write_arrays, write_json, writing
 
 FILES = (
     "config.json",
@@ -77,7 +78,10 @@ def create_run_folder(out: str | None, name: str, config: dict[str, Any]) -> Pat
             if not folder.exists():
                 return _create(folder, config)
         raise UsageError(f"runs/{stem} and its like are taken: give --out FOLDER.")
-    except (OSError, RuntimeError) as error:  # RuntimeError: no such home folder
+    # RuntimeError: no such home folder; ValueError: a zero byte in the name.
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise
         reason = getattr(error, "strerror", None) or error
@@ -87,7 +91,82 @@ def create_run_folder(out: str | None, name: str, config: dict[str, Any]) -> Pat
         ) from None
 
 
+def require_text(folder: Path) -> None:
+    """Refuse a folder whose name is no text in this locale.
+
+    Raises:
+        UsageError: it is such a one.
+    """
+    if not is_text(folder):
+        raise UsageError(
+            f"The path {str(folder)!r} is not text in this locale, and no run can be "
+            "kept there: set PYTHONUTF8=1, or choose a folder of another name."
+        )
+
+
+def output_path(out: str) -> Path:
+    """The path that `--out` names, with `~` resolved; nothing is made.
+
+    Raises:
+        UsageError: there is no such home folder.
+    """
+    try:
+        return Path(out).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"--out {out} cannot be written ({str(error).rstrip('.')}): give a folder "
+            "that can."
+        ) from None
+
+
+def output_folder(out: str, default: Path, what: str = "a folder that can") -> Path:
+    """The folder that a command writes into, made where it is missing.
+
+    Args:
+        out: the folder that was named by `--out`; empty for the default.
+        default: the folder to take then.
+        what: what to give instead, for the error.
+
+    Raises:
+        UsageError: it cannot be made or written.
+    """
+    try:
+        folder = Path(out).expanduser() if out else default
+        folder.mkdir(parents=True, exist_ok=True)
+        require_room(folder, 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        named = f"--out {out}" if out else str(default)
+        give = f"give {what}" if out else f"give --out {what}"
+        raise UsageError(f"{named} cannot be written ({reason}): {give}.") from None
+    return folder
+
+
+def output_file(out: str, name: str, suffixes: Sequence[str]) -> Path:
+    """The file that a command writes, in a folder made where it is missing.
+
+    Args:
+        out: the file or the folder that was named by `--out`.
+        name: the name of the file in a folder.
+        suffixes: how a file's name ends, in lower case; any other names a folder.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    file = Path(out).suffix.lower() in suffixes and not Path(out).is_dir()
+    folder, name = os.path.split(out) if file else (out, name)
+    what = f"a folder or a file ending in {' or '.join(suffixes)}"
+    try:
+        return output_folder(folder, Path("."), what) / name
+    except UsageError as error:
+        told = str(error).replace(f"--out {folder} ", f"--out {out} ", 1)
+        raise UsageError(told) from None
+
+
 def _create(folder: Path, config: dict[str, Any]) -> Path:
+    require_text(folder)
     taken = [name for name in FILES if (folder / name).exists()]
     if taken:
         raise UsageError(
@@ -144,9 +223,11 @@ def json_values(values: dict[str, Any]) -> dict[str, Any]:
 def shown(folder: Path) -> str:
     """A path as short as it is unambiguous from here."""
     try:
-        return str(folder.relative_to(Path.cwd()))
+        path = str(folder.relative_to(Path.cwd()))
     except ValueError:
-        return str(folder)
+        path = str(folder)
+    # Else it would be read as a flag, or as somebody's home.
+    return f"./{path}" if path.startswith(("-", "~")) else path
 
 
 def rerun_command(folder: Path) -> str:

@@ -15,7 +15,7 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.folder import rerun_command, resume_command
-from dmaml_jax.runs.stored import read_config, read_record
+from dmaml_jax.runs.stored import folder_of, read_config, read_record
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.training.devices import require_same_numbers
 from dmaml_jax.training.program import SeedState, train_step
@@ -64,7 +64,7 @@ def load(folder: str | Path, *, solver: str | None = None) -> Loaded:
         UsageError: it is no run folder, it holds no whole checkpoint, or the
             environment has no solvers.
     """
-    folder = Path(folder).expanduser()
+    folder = folder_of(folder)
     config = read_config(folder)
     require_same_numbers(read_record(folder).get("program", {}), folder)
     if solver is not None:

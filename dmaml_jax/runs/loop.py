@@ -57,7 +57,7 @@ def _say_now(line: str) -> None:
     A reader that has gone away must not keep a run from stopping well.
     """
     with suppress(OSError):
-        os.write(sys.stderr.fileno(), f"{line}\n".encode())
+        os.write(sys.stderr.fileno(), f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
 @contextmanager

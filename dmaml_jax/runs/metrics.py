@@ -53,7 +53,7 @@ class MetricsWriter:
         self._seeds = seeds
         lines = [",".join(COLUMNS)]
         if epochs:
-            lines = self.path.read_text().splitlines()[: 1 + epochs * len(seeds)]
+            lines = self.path.read_text("utf-8").splitlines()[: 1 + epochs * len(seeds)]
             for lane in range(len(seeds)):
                 self._count(lines[1 + lane :: len(seeds)], lane)
         self.columns = lines[0].split(",")
@@ -68,7 +68,7 @@ class MetricsWriter:
         if not new:
             return
         self.columns = [*self.columns, *new]
-        _, *rows = self.path.read_text().splitlines()
+        _, *rows = self.path.read_text("utf-8").splitlines()
         self._write([",".join(self.columns), *(row + "," * len(new) for row in rows)])
 
     def _count(self, rows: Sequence[str], lane: int) -> None:
@@ -114,7 +114,7 @@ class MetricsWriter:
 def whole_epochs(folder: Path, seeds: Sequence[int]) -> int:
     """How many epochs of metrics.csv, from the first on, have a whole row per seed."""
     try:
-        text = (folder / FILE).read_text()
+        text = (folder / FILE).read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return 0
     header, *lines = text.split("\n")
@@ -141,7 +141,7 @@ def read_metrics(folder: Path | str) -> dict[str, np.ndarray]:
         Column name to `[epochs, seeds]`, NaN where empty; a last row that was cut
         short is left out with its epoch.
     """
-    with open(Path(folder) / "metrics.csv", newline="") as file:
+    with open(Path(folder) / "metrics.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     rows = [row for row in rows if len(row) == len(header)]
     num_seeds = len({row[1] for row in rows})

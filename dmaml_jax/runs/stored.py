@@ -8,6 +8,21 @@ from dmaml_jax.build.config import reconfigured
 from dmaml_jax.config.composition import TrainConfig, is_known
 from dmaml_jax.config.older import current
 from dmaml_jax.errors import UsageError
+from dmaml_jax.runs.folder import require_text
+
+
+def folder_of(run: str | Path) -> Path:
+    """The path of a run folder as it was given, with `~` resolved.
+
+    Raises:
+        UsageError: there is no such home folder.
+    """
+    try:
+        return Path(run).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{run} cannot be read ({str(error).rstrip('.')}): give a run folder."
+        ) from None
 
 
 def read_record(path: str | Path, named: str = "") -> dict[str, Any]:
@@ -43,15 +58,19 @@ def read_json(path: str | Path, named: str) -> dict[str, Any]:
     """
     try:
         file = Path(path).expanduser()
+        require_text(file)
         file = file / "config.json" if file.is_dir() else file
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text("utf-8"))
         if not isinstance(record["values"], dict):
             raise TypeError
     except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise UsageError(
-            f"{named} cannot be read ({getattr(error, 'strerror', None) or error}): "
+            f"{named} cannot be read ({reason}): "
             "give a run folder that holds a config.json, or that file."
         ) from None
+    except UsageError:
+        raise
     except (ValueError, TypeError, KeyError):
         raise UsageError(
             f"{named} is not the config.json of a run, or it is broken: give one that "

@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 
 from dmaml_jax.config.settings import Setting
 from dmaml_jax.errors import UsageError
-from dmaml_jax.runs.folder import create_run_folder, describe_run, json_values
+from dmaml_jax.runs.folder import (
+    create_run_folder,
+    describe_run,
+    json_values,
+    output_path,
+)
 from dmaml_jax.runs.stored import configured, read_json
 from dmaml_jax.training.devices import numbers
 
@@ -60,7 +65,7 @@ def create(sweep: Sweep, out: str | None) -> Path:
         UsageError: the folder holds something else already.
     """
     if out is not None:
-        there = Path(out).expanduser()
+        there = output_path(out)
         taken = [n for n in (ROWS, WAVES, SETTINGS) if (there / n).exists()]
         if taken:
             raise UsageError(

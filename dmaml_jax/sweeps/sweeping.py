@@ -8,6 +8,7 @@ from dmaml_jax.pictures.sweeps import draw_sweep
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.locks import locked
 from dmaml_jax.runs.loop import DONE, FAILED, stopping_gently
+from dmaml_jax.runs.stored import folder_of
 from dmaml_jax.statistics import curve_intervals
 from dmaml_jax.sweeps.folder import (
     LEADERBOARD,
@@ -62,7 +63,7 @@ def go_on(run: str, *, verbosity: Verbosity = "normal") -> int:
         UsageError: it holds no sweep, or one that cannot go on.
         OSError: the disk is full.
     """
-    folder = Path(run).expanduser().resolve()
+    folder = folder_of(run).resolve()
     sweep = read(folder)
     with locked(folder):
         if is_finished(folder):

@@ -1,5 +1,6 @@
 """Which parameters of an environment may be given, and of which type they are."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -36,6 +37,11 @@ def type_of(env_params: Any, name: str) -> Any:
             "differ in: give --horizon."
         )
     _require_independent(fields, name)
+    if not _is_leaf(env_params, name):
+        raise ValueError(
+            f"Parameter {name!r} is a static field (pytree_node=False), which decides "
+            "the program and cannot differ from task to task: choose another parameter."
+        )
     if jnp.ndim(getattr(env_params, name)) > 0:
         raise ValueError(
             f"Parameter {name!r} is an array, so one number cannot stand for it: "
@@ -92,6 +98,14 @@ def typed(env_params: Any, name: str, value: float | bool) -> Any:
     if abs(value) > float(jnp.finfo(dtype).max):
         raise ValueError(f"Parameter {name!r} cannot be {value:g}: it would overflow.")
     return jnp.asarray(value, dtype)
+
+
+def _is_leaf(env_params: Any, name: str) -> bool:
+    """Whether a field is data to JAX, and no part of the program."""
+    if not dataclasses.is_dataclass(env_params):
+        return True
+    (field,) = (f for f in dataclasses.fields(env_params) if f.name == name)
+    return field.metadata.get("pytree_node", True)
 
 
 def _whole(name: str, value: float, dtype: Any) -> int:

@@ -50,6 +50,8 @@ def parse_vary(
     for item in vary:
         left, _, right = str(item).partition("=")
         names = tuple(left.split(","))
+        if not all(names):
+            raise _wrong(f"{flag} {item}")
         for name in names:
             if any(name in others for others in found) or names.count(name) > 1:
                 raise UsageError(f"{flag} names {name!r} twice: give it one range.")
@@ -94,7 +96,7 @@ def parse_values(items: tuple[str, ...], flag: str) -> dict[str, float | bool]:
         if name in found:
             raise UsageError(f"{flag} names {name!r} twice: give it one value.")
         value = _value(text)
-        if value is None:
+        if value is None or not name:
             raise UsageError(
                 f"{flag} takes NAME=VALUE, such as gravity=9.8, and not {item!r}."
             )

@@ -4,6 +4,7 @@ Importing gymnax starts JAX, and what is set here must be set before that.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import jax
 
 from dmaml_jax.errors import UsageError
+from dmaml_jax.files import require_room
 
 
 def configure(device: Literal["auto", "cpu", "gpu"], cpu_devices: int) -> None:
@@ -25,21 +27,108 @@ def configure(device: Literal["auto", "cpu", "gpu"], cpu_devices: int) -> None:
         cpu_devices: devices to make of the CPU's cores.
 
     Raises:
-        UsageError: a GPU is asked for where JAX finds none.
+        UsageError: JAX finds no device of the kind that is asked for, by `device` or
+            by JAX_PLATFORMS, or JAX_DISABLE_JIT is set.
     """
+    if _setting("jax_disable_jit"):
+        raise UsageError(
+            "JAX_DISABLE_JIT is set, but what runs here is one compiled program: "
+            "unset it."
+        )
     if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_num_cpu_devices", cpu_devices)
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(base, "dmaml_jax")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    if device == "gpu" and jax.default_backend() != "gpu":
+        only_cpu()
+    _without_aids_of_debugging()
+    _set_cpu_devices(cpu_devices)
+    _set_up_cache()
+    platform = _platform()
+    if device == "gpu" and platform != "gpu":
         raise UsageError(
             "--device gpu, but JAX finds no GPU here: use --device cpu, or install the "
             "extra 'cuda' (make setup does where there is an NVIDIA driver)."
         )
+
+
+_AIDS_OF_DEBUGGING = {
+    "jax_numpy_rank_promotion": "allow",
+    "jax_debug_nans": False,
+    "jax_debug_infs": False,
+    "jax_debug_key_reuse": False,
+    "jax_transfer_guard": "allow",
+}
+"""Settings that stop at what is meant here; none of them changes a number."""
+
+
+def _setting(name: str) -> Any:
+    return getattr(jax.config, name)
+
+
+def only_cpu() -> None:
+    """Run on the CPU, whatever JAX_PLATFORMS says; for what needs no other device."""
+    jax.config.update("jax_platforms", "cpu")
+    _without_aids_of_debugging()
+
+
+def _without_aids_of_debugging() -> None:
+    for name, value in _AIDS_OF_DEBUGGING.items():
+        jax.config.update(name, value)
+
+
+def _set_cpu_devices(number: int) -> None:
+    try:
+        jax.config.update("jax_num_cpu_devices", number)
+    except RuntimeError as error:
+        if "xla_force_host_platform_device_count" not in str(error):
+            raise
+        raise UsageError(
+            "XLA_FLAGS has xla_force_host_platform_device_count, but --cpu-devices "
+            "says how many devices the CPU is: take it out of XLA_FLAGS."
+        ) from None
+
+
+def _platform() -> str:
+    """The platform that JAX runs on, which starts it."""
+    try:
+        return jax.default_backend()
+    # The AssertionError is JAX's for a GPU whose plugin is not installed.
+    except (RuntimeError, AssertionError) as error:
+        wanted = _setting("jax_platforms")
+        if wanted:
+            raise UsageError(
+                f"JAX_PLATFORMS is {wanted!r}, and JAX finds no such device here: "
+                "unset it, or use --device cpu."
+            ) from None
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise UsageError(
+            f"JAX finds no device that it can start ({reason}): use --device cpu."
+        ) from None
+
+
+def _set_up_cache() -> None:
+    """Keep compiled programs, in a folder that can be written."""
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    named = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if "://" in named:  # not of this machine: JAX's own business
+        return
+    folder: Path | str = "the user's cache folder"
+    try:
+        folder = Path(named) if named else _cache_home() / "dmaml_jax"
+        folder.mkdir(parents=True, exist_ok=True)
+        require_room(folder, 1)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        print(
+            f"note: compiled programs are not kept, as {folder} cannot be written "
+            f"({reason}); JAX_COMPILATION_CACHE_DIR may name another folder.",
+            file=sys.stderr,
+        )
+        jax.config.update("jax_enable_compilation_cache", False)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 _NUMBERS = {

@@ -166,7 +166,8 @@ def test_held_out_values_of_a_list_are_what_is_tested(trained: Path) -> None:
 
 def test_the_summary_is_the_tables(evaluated: Path) -> None:
     summary = json.loads((evaluated / "evaluation.json").read_text())
-    assert summary["parameters"] == ["gravity", "length"]
+    assert summary["parameters"] == ["gravity", "length"] and summary["epoch"] == 6
+    assert {row["epoch"] for row in table(evaluated)} == {"6"}
     assert summary["command"].startswith(f"dmaml-jax evaluate {evaluated} --tasks 3")
     assert "--baselines" in summary["command"]
     rows = table(evaluated)

@@ -216,6 +216,65 @@ def test_runs_of_different_environments_are_not_compared(tmp_path: Path) -> None
         assert sentence in page.words, sentence
 
 
+def test_what_differs_between_runs_comes_before_their_verdict(tmp_path: Path) -> None:
+    configs = {
+        "a": configuration(seeds=4, epochs=60),
+        "b": configuration(seeds=4, epochs=60, horizon=50, num_trajectories=3),
+    }
+    folders = [write_run(tmp_path / name, config=c) for name, c in configs.items()]
+    for folder, tasks in zip(folders, (12, 7), strict=True):
+        write_evaluation(folder, tasks=tasks, shots=0, task_seed=0)
+    words = report(*folders, out=tmp_path / "both.html").words
+    told = [
+        "b and a: their returns do not compare, as the tasks are others: --horizon is "
+        "50 and 200.",
+        "--num-trajectories is 3 and 10.",
+        "b against a (4 matching seeds)",
+    ]
+    places = [words.index(sentence) for sentence in told]
+    assert places == sorted(places)
+    assert (
+        "not evaluated in the same way: a: --tasks 12, --shots 10, --task-seed 0; b: "
+        "--tasks 7, --shots 3, --task-seed 0." in words
+    )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "words"),
+    [
+        (2, "Evaluated at epoch 2, while the run is at epoch 60"),
+        (None, "Evaluated at an epoch that its file does not say"),
+    ],
+)
+def test_an_older_evaluation_is_not_told_as_the_run_s(
+    tmp_path: Path, epoch: int | None, words: str
+) -> None:
+    folder = write_run(tmp_path / "mine")
+    write_evaluation(folder, epoch=epoch)
+    write_episode(folder, "old", comment="epoch 2")
+    write_episode(folder, "new")
+    page = report(folder)
+    assert f"{words}: on 12 fresh tasks, adaptation by 1 step" in page.words
+    assert f"{words}: what is said of adaptation may be out of date" in page.words
+    assert f"dmaml-jax evaluate {folder} measures it anew" in page.words
+    assert f"meta-learned, epoch {epoch or 'unknown'} of 60" in {
+        r[0] for r in page.rows
+    }
+    assert "episode-old.gif shows the policy of epoch 2, while the run is at" in (
+        page.words
+    )
+    assert "episode-new.gif shows" not in page.words
+    # A table of another epoch than its summary's is not drawn beside it.
+    write_evaluation(folder)
+    now = report(folder)
+    assert (
+        "Evaluated at" not in now.words and now.data["runs"][0]["evaluation"]["tasks"]
+    )
+    table = (folder / "evaluation.csv").read_text()
+    (folder / "evaluation.csv").write_text(re.sub(",60$", ",2", table, flags=re.M))
+    assert not report(folder).data["runs"][0]["evaluation"]["tasks"]
+
+
 HOSTILE = """<b>&"'</script><script>alert(1)</script>"""
 
 
@@ -315,7 +374,9 @@ def test_damaged_evaluations_are_as_none(tmp_path: Path) -> None:
     write_evaluation(folder)
     path = folder / "evaluation.json"
     path.write_text(path.read_text()[:100])
-    assert "not evaluated" in report(folder).words
+    for damaged in (path.read_text()[:100], '{"rows": [{}]}', '{"rows": 3}', "[]"):
+        path.write_text(damaged)
+        assert "Its evaluation.json is damaged and left out" in report(folder).words
 
 
 def test_long_runs_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
