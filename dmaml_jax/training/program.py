@@ -184,18 +184,26 @@ class Program:
 
     def compile(self) -> float:
         """Compile, and make the first state; returns the seconds that it took."""
-        start = time.perf_counter()
+        begin = time.perf_counter()
+        self.start()
+        self._compiled = self.lowered().compile()
+        jax.block_until_ready(self.state)
+        return time.perf_counter() - begin
+
+    def start(self) -> None:
+        """Make the first state."""
         # On one device: an initialiser that calls LAPACK (orthogonal weights do) can
         # hang when two CPU devices run it at once, seen with jax 0.10.2.
         first = self._init(self._first_lanes)
         self.state = jax.device_put(first, self._by_seed)
-        self._compiled = self.lowered().compile()
-        jax.block_until_ready(self.state)
-        return time.perf_counter() - start
+
+    def traced(self) -> jax.stages.Traced:
+        """The chunk as JAX traces it, once there is a first state."""
+        return self._chunk.trace(*self._arguments(0, 0))
 
     def lowered(self) -> jax.stages.Lowered:
         """The chunk as XLA gets it, once there is a first state."""
-        return self._chunk.lower(*self._arguments(0, 0))
+        return self.traced().lower()
 
     def run(self, first_epoch: int, num_epochs: int) -> Metrics:
         """Run epochs `first_epoch + 1 …`, at most a chunk of them.

@@ -63,7 +63,8 @@ def advancing(solver: str, continuous: bool, hull_contacts: bool) -> Any:
     """`advanced` of one lane, for what is chosen when an environment is made."""
     stepped = functools.partial(SOLVERS[solver].stepped, hull_contacts=hull_contacts)
     return of_one_lane(
-        functools.partial(advanced, stepped=stepped, continuous=continuous)
+        functools.partial(advanced, stepped=stepped, continuous=continuous),
+        like=_advanced_like,
     )
 
 
@@ -72,8 +73,14 @@ def launching(solver: str, continuous: bool) -> Any:
     """`advanced` of one lane, for the step that belongs to a reset."""
     launched = SOLVERS[solver].launched
     return of_one_lane(
-        functools.partial(advanced, stepped=launched, continuous=continuous)
+        functools.partial(advanced, stepped=launched, continuous=continuous),
+        like=_advanced_like,
     )
+
+
+def _advanced_like(state: EnvState, *rest: Any) -> tuple[EnvState, jax.Array]:
+    """A step's result has the types of the state before it, and of its potential."""
+    return state, state.shaping
 
 
 def advanced(

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
 
 SMALLEST_GROUP = 32
 MOST_GROUPS = 16
@@ -21,51 +23,84 @@ MOST_GROUPS = 16
 Tree = TypeVar("Tree")
 
 
-def of_one_lane(function: Callable[..., Any]) -> Callable[..., Any]:
+def of_one_lane(
+    function: Callable[..., Any], like: Callable[..., Any]
+) -> Callable[..., Any]:
     """The function of one lane whose work is done by a function of many.
 
-    Surrounding `vmap`s, nested ones too, become one axis of lanes. The function is
-    traced once for every number of lanes, wherever it is called.
+    Surrounding `vmap`s, nested ones too, become one axis of lanes. No derivative goes
+    through it.
 
     Args:
         function: of arrays, and trees of them, whose last axis are the lanes; it must
             not close over traced values.
+        like: gives, of one lane's arguments, a tree with the shapes and types of the
+            result, such as the arguments that the result replaces.
     """
     compiled = jax.jit(function)
 
-    # Under `vmap` JAX would carry the lanes as the first axis, whose short rows of
-    # three bodies or two legs fill no vector of the processor.
-    @custom_vmap
     def lane(*args: Any) -> Any:
-        out = compiled(*jax.tree.map(lambda x: x[..., None], args))
-        return jax.tree.map(lambda x: x[..., 0], out)
-
-    @custom_vmap
-    def lanes(*args: Any) -> Any:
-        out = compiled(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
-        return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), out)
-
-    @lane.def_vmap
-    def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
-        out = lanes(*_broadcast(size, batched, args))
-        return out, jax.tree.map(lambda _: True, out)
-
-    @lanes.def_vmap
-    def _(size: int, batched: Any, *args: Any) -> tuple[Any, Any]:
-        args = _broadcast(size, batched, args)
-        inner = jax.tree.leaves(args)[0].shape[1]
-        flat = jax.tree.map(lambda x: x.reshape(size * inner, *x.shape[2:]), args)
-        out = jax.tree.map(lambda x: x.reshape(size, inner, *x.shape[1:]), lanes(*flat))
-        return out, jax.tree.map(lambda _: True, out)
+        args = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, args))
+        leaves, structure = jax.tree.flatten(args)
+        results, result = jax.tree.flatten(like(*args))
+        kinds = tuple((x.shape, x.dtype) for x in results)
+        out = _lanes.bind(
+            *leaves, function=compiled, structure=structure, kinds=kinds, depth=0
+        )
+        return jax.tree.unflatten(result, out)
 
     return lane
 
 
-def _broadcast(size: int, batched: Any, args: Any) -> Any:
-    def rows(x: jax.Array, has_rows: bool) -> jax.Array:
-        return x if has_rows else jnp.broadcast_to(x, (size, *jnp.shape(x)))
+# JAX traces a function anew under every `vmap` around it, and a step of the lander is
+# long. As a primitive, whose result is known by `like`, it is traced for the number of
+# lanes that a program really has, and for no other. Under `vmap` JAX would also carry
+# the lanes as the first axis, whose short rows of three bodies or two legs fill no
+# vector of the processor.
+_lanes = Primitive("lanes")
+_lanes.multiple_results = True
 
-    return jax.tree.map(rows, args, tuple(batched))
+
+def _computed(
+    *leaves: jax.Array, function: Any, structure: Any, kinds: Any, depth: int
+) -> list[jax.Array]:
+    """The results of lanes whose arguments have `depth` axes of them in front."""
+    sizes = leaves[0].shape[:depth]
+
+    def lanes_last(x: jax.Array) -> jax.Array:
+        flat = x.reshape(math.prod(sizes), *x.shape[depth:])
+        return jnp.moveaxis(flat, 0, -1)
+
+    out = function(*jax.tree.unflatten(structure, map(lanes_last, leaves)))
+    results = jax.tree.leaves(out)
+    if [(x.shape[:-1], x.dtype) for x in results] != list(kinds):
+        raise TypeError("The result is not what `like` told.")
+    return [jnp.moveaxis(x, -1, 0).reshape(*sizes, *x.shape[:-1]) for x in results]
+
+
+def _shapes(*leaves: Any, kinds: Any, depth: int, **_: Any) -> list[Any]:
+    sizes = leaves[0].shape[:depth]
+    return [ShapedArray((*sizes, *shape), dtype) for shape, dtype in kinds]
+
+
+def _with_one_more_axis(leaves: Any, axes: Any, *, depth: int, **rest: Any) -> Any:
+    size = next(
+        x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None
+    )
+
+    def in_front(x: jax.Array, axis: Any) -> jax.Array:
+        if axis is None:
+            return jnp.broadcast_to(x, (size, *x.shape))
+        return jnp.moveaxis(x, axis, 0)
+
+    out = _lanes.bind(*map(in_front, leaves, axes), depth=depth + 1, **rest)
+    return out, [0] * len(out)
+
+
+_lanes.def_impl(_computed)
+_lanes.def_abstract_eval(_shapes)
+batching.primitive_batchers[_lanes] = _with_one_more_axis
+mlir.register_lowering(_lanes, mlir.lower_fun(_computed, multiple_results=True))
 
 
 def repeated(

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import numpy as np
+from figures import plural
 from measure import MeasurementError, Ours, Sample, say
 
 STEPS = 100  # of a batch in a sample
@@ -105,7 +106,7 @@ class Lander:
 class OurEpoch(Ours):
     """An epoch of Directed-MAML with the fast solver."""
 
-    def __init__(self, full: bool) -> None:
+    def __init__(self, full: bool, seeds: int = 1) -> None:
         import jax
 
         from dmaml_jax import envs
@@ -129,20 +130,21 @@ class OurEpoch(Ours):
             def is_terminated(self, state: Any, params: Any) -> jax.Array:
                 return jax.numpy.isnan(self.get_obs(state)[0])
 
-        self.name, self.algo, self.seeds = "ours, fast", ALGO, 1
+        self.name, self.algo, self.seeds = f"ours, {plural(seeds, 'seed')}", ALGO, seeds
         env = Endless(solver="fast") if full else LunarLander(solver="fast")
         ranges = envs.make("lunarlander")[1]
         tasks = uniform(env.default_params, **ranges)
         config = configuration(env, ALGO)  # M, K, H and the network
         problem, learner = build(config, env=env, tasks=tasks)
-        pair = train_step(problem, learner, config.sampling.num_tasks)
+        num_tasks = config.sampling.num_tasks
+        pair = train_step(problem, learner, num_tasks)
         devices = jax.devices()
         self.program = Program(
             *pair,
-            seeds=range(1, 2),
-            chunk_epochs=config.chunk_epochs,
+            seeds=range(1, seeds + 1),
+            chunk_epochs=config.run.chunk_epochs,
             devices=devices,
-            task_devices=devices_per_seed(len(devices), 1, config.num_tasks),
+            task_devices=devices_per_seed(len(devices), seeds, num_tasks),
         )
         say(f"  {self.name}: compiled in {self.program.compile():.1f} s")
         self._start, self._epoch = self.program.state, 0

@@ -6,6 +6,7 @@ prints it as JSON.
 
 import contextlib
 import io
+import itertools
 import json
 import math
 import os
@@ -138,18 +139,19 @@ class TorchWorkers:
         if processes > 1:
             self.name += f" in each of {processes} processes"
         self.algo, self.seeds = "directed-maml", seeds
-        each = seeds // processes
         command = [sys.executable, str(_HERE / script), "--worker"]
-        command += ["--form", form, "--threads", str(threads), "--seeds", str(each)]
+        command += ["--form", form, "--threads", str(threads)]
         command += ["--full"] * full
+        # Shares of the seeds that differ by one at most.
+        bounds = [index * seeds // processes for index in range(processes + 1)]
         self._processes = [
             subprocess.Popen(
-                [*command, "--seed", str(1 + index * each)],
+                [*command, "--seed", str(1 + first), "--seeds", str(end - first)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for index in range(processes)
+            for first, end in itertools.pairwise(bounds)
         ]
 
     def __enter__(self) -> "TorchWorkers":

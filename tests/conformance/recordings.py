@@ -213,7 +213,7 @@ def as_fast(world: World, terrain: jax.Array) -> FastWorld:
     def height(bodies: Body, terrain: jax.Array) -> jax.Array:
         return hull_height(bodies, terrain)
 
-    gaps = jax.jit(of_one_lane(height))
+    gaps = jax.jit(of_one_lane(height, like=lambda bodies, _: bodies.angle[0]))
     near = jax.vmap(gaps)(world.bodies, terrain) <= 2 * c.SKIN
     return FastWorld(
         bodies=world.bodies,

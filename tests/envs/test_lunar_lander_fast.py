@@ -218,13 +218,17 @@ def test_xla_copies_nothing():
     "solver", ["fast", pytest.param("exact", marks=pytest.mark.slow)]
 )
 def test_a_step_keeps_its_types(solver):
-    """In float64 as in float32; the exact one takes long to trace four times."""
+    """In float64 as in float32, which is asked where the physics is lowered.
+
+    The exact one takes long to trace four times.
+    """
     env = LunarLander(solver=solver)
     for wide, dtype in ((True, jnp.float64), (False, jnp.float32)):
         with jax.enable_x64(wide), jax.numpy_dtype_promotion("standard"):
             params = jax.tree.map(jnp.asarray, env.default_params)
-            obs, state = jax.eval_shape(env.reset_env, KEY, params)
-            after = jax.eval_shape(env.step_env, KEY, state, jnp.int32(0), params)
+            obs, state = jax.jit(env.reset_env).lower(KEY, params).out_info
+            given = (KEY, state, jnp.int32(0), params)
+            after = jax.jit(env.step_env).lower(*given).out_info
             old, new = jax.tree.leaves(state), jax.tree.leaves(after[1])
             assert [leaf.dtype for leaf in old] == [leaf.dtype for leaf in new]
             floats = {x.dtype for x in old if jnp.issubdtype(x.dtype, jnp.floating)}
