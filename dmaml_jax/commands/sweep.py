@@ -94,9 +94,8 @@ def main(words: Sequence[str]) -> int:
         print(note)
     from dmaml_jax.sweeps import folder, sweeping
 
-    waves = 0 if options.waves == "auto" else int(options.waves)
     at = options.at if options.halve else 0
-    plan = folder.Sweep(tuple(settings), waves, options.halve, at)
+    plan = folder.Sweep(tuple(settings), _waves(options), options.halve, at)
     if options.dry_run:
         from dmaml_jax.sweeps.estimate import tell
 
@@ -106,7 +105,7 @@ def main(words: Sequence[str]) -> int:
 
 def _resume(options: Sweep, words: Sequence[str]) -> int:
     others = [w for w in words if w.startswith("--")]
-    others = [w for w in others if w not in ("--resume", "--verbosity")]
+    others = [w for w in others if w not in ("--resume", "--verbosity", "--waves")]
     if others:
         raise UsageError(
             f"--resume goes on with the sweep as it was: leave {', '.join(others)} out."
@@ -116,14 +115,36 @@ def _resume(options: Sweep, words: Sequence[str]) -> int:
     from dmaml_jax.training import devices
 
     record = read_json(options.resume, f"--resume {options.resume}")
-    plan = record.get("sweep", {}).get("settings", [{}])
-    run = plan[0].get("values", {}).get("run", {})
-    devices.adopt(record.get("program", {}))
-    number = int(run.get("cpu_devices") or devices.usable_cores())
-    devices.configure(run.get("device", "auto"), number)
+    try:
+        run = record["sweep"]["settings"][0]["values"]["run"]
+        devices.adopt(record["program"])
+        device, number = run["device"], int(run["cpu_devices"])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise UsageError(
+            f"--resume {options.resume} is not the folder of a sweep, or its "
+            "config.json is broken."
+        ) from None
+    devices.configure(device, number)
     from dmaml_jax.sweeps import sweeping
 
-    return sweeping.go_on(options.resume, verbosity=options.verbosity)
+    return sweeping.go_on(
+        options.resume, waves=_waves(options), verbosity=options.verbosity
+    )
+
+
+def _waves(options: Sweep) -> int:
+    """The number of waves; 0 stands for as many as memory asks for.
+
+    Raises:
+        UsageError: it is neither a number nor auto.
+    """
+    numbered = options.waves.isdecimal() and int(options.waves)
+    if options.waves != "auto" and not numbered:
+        raise UsageError(
+            f"--waves is {options.waves}, but it must be auto or a whole number, 1 or "
+            "more."
+        )
+    return int(numbered)
 
 
 def _apart(flags: Mapping[str, list[str]]) -> tuple[list[str], dict[str, list[str]]]:
@@ -150,12 +171,7 @@ def _check(options: Sweep) -> None:
             "--halve is 1, which would keep all settings: give 2 or more, or leave it "
             "out."
         )
-    numbered = options.waves.isdecimal() and int(options.waves)
-    if options.waves != "auto" and not numbered:
-        raise UsageError(
-            f"--waves is {options.waves}, but it must be auto or a whole number, 1 or "
-            "more."
-        )
+    _waves(options)
     if not (options.env and options.algo):
         raise UsageError("--env and --algo need a name each.")
     if not (options.grid or options.table) and len(options.env + options.algo) < 3:
@@ -179,7 +195,7 @@ def _check_rungs(options: Sweep, settings: Sequence[Setting]) -> None:
             f"--at {options.at} leaves no rung before the end, at --epochs "
             f"{config.run.epochs}: make it smaller, or leave --halve out."
         )
-    ending = schedules_that_end(config)
+    ending = [flag for own in settings for flag in schedules_that_end(own.config)]
     if options.halve and ending:
         raise UsageError(
             f"--halve compares settings in the middle of {ending[0]}, which ends with "
@@ -228,7 +244,7 @@ def _bases(
                     words += [name, *values]
                 else:
                     without[name].append(base.run.algo)
-            found = read(_Fixed, owners, words)
+            found = read(_FIXED, owners, words)
             given = {
                 name: getattr(getattr(found, owner), name)
                 for owner, own in base.nested().items()
@@ -248,9 +264,8 @@ def _bases(
     return bases, notes
 
 
-@dataclasses.dataclass(frozen=True)
-class _Fixed:
-    """Values that are the same in all settings."""
+# By this name the parser tells which command's help to look at.
+_FIXED = dataclasses.make_dataclass("Sweep", (), frozen=True)
 
 
 def _unknown(name: str, base: TrainConfig) -> UsageError:

@@ -28,14 +28,18 @@ Point = Mapping[str, Any]
 """Values by name, as they are written or as numbers."""
 
 
+class OfRange(float):
+    """A number that nobody wrote down: it lies in a range that somebody gave."""
+
+
 class Axis(NamedTuple):
     """One value that varies.
 
     Attributes:
-        name: of the value.
+        name: the name of the value.
         values: what it takes in turn; empty where it is drawn.
-        low: the least number that is drawn.
-        high: the greatest.
+        low: the least number that may be drawn.
+        high: the greatest number that may be drawn.
         log: whether it is drawn evenly in the logarithm.
     """
 
@@ -102,6 +106,11 @@ def _axis(item: str) -> Axis:
             f"--grid {item} begins at {low:g}, but a range must begin at a finite "
             "number, and one of equal ratios above 0."
         )
+    if many > MOST_LANES:
+        raise UsageError(
+            f"--grid {item} has {many:,} values, and a sweep at most {MOST_LANES:,} "
+            "lanes: make it coarser, or draw from it with --samples."
+        )
     if not many:
         return Axis(name, low=low, high=high, log=log)
     shares = [index / (many - 1) for index in range(many)]
@@ -110,9 +119,9 @@ def _axis(item: str) -> Axis:
 
 def _between(low: float, high: float, log: bool, share: float) -> float:
     if share in (0, 1):
-        return high if share else low
+        return OfRange(high if share else low)
     between = low * (high / low) ** share if log else low + (high - low) * share
-    return float(f"{between:.6g}")  # as people would write it
+    return OfRange(f"{between:.6g}")  # as people would write it
 
 
 def read_table(path: str) -> list[dict[str, str]]:
@@ -125,7 +134,9 @@ def read_table(path: str) -> list[dict[str, str]]:
         with open(Path(path).expanduser(), newline="", encoding="utf-8-sig") as file:
             head, *rows = [row for row in csv.reader(file) if row]
     except (OSError, RuntimeError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it holds no row below its head"
+        broken = isinstance(error, UnicodeDecodeError | csv.Error)
+        reason = "it is no UTF-8 text with commas" if broken else "it holds no row"
+        reason = getattr(error, "strerror", None) or reason
         if isinstance(error, RuntimeError):
             reason = "there is no such home folder"
         raise UsageError(
@@ -145,7 +156,7 @@ def read_table(path: str) -> list[dict[str, str]]:
             "below it."
         )
     return [
-        {name: cell.strip() for name, cell in zip(names, row, strict=True) if cell}
+        {n: cell.strip() for n, cell in zip(names, row, strict=True) if cell.strip()}
         for row in rows
     ]
 

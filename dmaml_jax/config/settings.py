@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from dmaml_jax.config.composition import CHOICES, TrainConfig, assembled, refusal
-from dmaml_jax.config.grid import Point
+from dmaml_jax.config.grid import OfRange, Point
 from dmaml_jax.config.values import Run
 from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.options import Option, flag, options_of
@@ -31,7 +31,7 @@ class Group(NamedTuple):
     """Settings that one compiled program trains side by side.
 
     Attributes:
-        numbers: of the settings, counted from 0.
+        numbers: the numbers of the settings, counted from 0.
         varying: names of the values in which they differ.
     """
 
@@ -75,7 +75,12 @@ def settings_of(
         for name, algos in dropped.items()
         if algos
     ]
-    return list(settings.values()), notes
+    names = [name for name in dropped if name in used]
+    return [
+        # A row of a table that leaves a value as it is has it, too.
+        Setting(config, tuple(name for name in names if name in config.flat()))
+        for config, _ in settings.values()
+    ], notes
 
 
 def groups_of(settings: Sequence[Setting]) -> list[Group]:
@@ -83,10 +88,19 @@ def groups_of(settings: Sequence[Setting]) -> list[Group]:
     groups: dict[Any, list[int]] = {}
     for number, (config, swept) in enumerate(settings):
         options = _options(config)
-        varying = tuple(name for name in swept if options[name].traced)
+        varying = tuple(
+            name
+            for name in swept
+            if options[name].traced and not _is_structure(config, name)
+        )
         values = _identity(config, without=varying)
         groups.setdefault((varying, values), []).append(number)
     return [Group(tuple(numbers), varying) for (varying, _), numbers in groups.items()]
+
+
+def _is_structure(config: TrainConfig, name: str) -> bool:
+    """Clipping at 0 is left out of the optimiser, whose state has another form then."""
+    return name == "clip_norm" and config.learner.clip_norm == 0
 
 
 def _setting(base: TrainConfig, point: Point) -> Setting:
@@ -149,7 +163,8 @@ def read_value(option: Option, written: Any) -> Any:
 
     Args:
         option: whose value it is; widths are written with an x, as in 64x64.
-        written: text, or a number of a range.
+        written: text, a number of a range, of which whole numbers take the nearest
+            one, or such a value itself.
 
     Raises:
         UsageError: it cannot be such a value, or takes several words.
@@ -164,20 +179,23 @@ def read_value(option: Option, written: Any) -> Any:
         return None
     try:
         return _as(kind, written)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         raise UsageError(
             f"{option.flag} is {written}, but it must be {option.words}."
         ) from None
 
 
 def _as(kind: Any, written: Any) -> Any:
+    if isinstance(written, tuple | list):
+        return tuple(written)
     if get_origin(kind) is tuple:
         return tuple(_as(int, part) for part in str(written).split("x"))
     if get_origin(kind) is Literal or kind is str:
         return written
     if kind is bool:
         return {"True": True, "False": False}.get(written, written)
-    if kind is int:
-        # Of a range: the nearest whole number.
-        return round(written) if isinstance(written, float) else int(written)
-    return float(written)
+    if kind is int and isinstance(written, OfRange):
+        return round(written)
+    if isinstance(written, str):
+        return kind(written) if kind is int else float(written)
+    return float(written) if isinstance(written, OfRange) else written

@@ -22,12 +22,12 @@ def draw_sweep(
 ) -> None:
     """Draw curves of the best settings, and every setting's return at the end.
 
-    One value that varies gives a line with intervals, two a map, more of them parallel
-    axes.
+    One value that varies gives a line with intervals, two a map if most of its cells
+    have a setting, anything else parallel axes.
 
     Args:
-        settings: for each setting its values by name, its learner as `algo` among
-            them; a value without effect there is empty.
+        settings: for each setting its values by name, `env` and `algo` among them; a
+            value without effect there is empty.
         finals: the return of each.
         curves: `(mean, low, high)` by epoch of the best, by label.
         path: the PNG file to write.
@@ -50,11 +50,14 @@ def draw_sweep(
     )
     left.grid(alpha=0.25)
     left.legend(frameon=False, fontsize="x-small")
-    algos = list(dict.fromkeys(own["algo"] for own in settings))
-    axes = list(swept) if len(algos) == 1 else ["algo", *swept]
-    if len(axes) <= 1:
+    several = [n for n in ("env", "algo") if len({own[n] for own in settings}) > 1]
+    axes = [*several, *swept]
+    finite = [own for own in finals if np.isfinite(own.value)]
+    if not finite:
+        right.text(0.5, 0.5, "no lane is left alive", ha="center")
+    elif len(axes) <= 1:
         _line(right, settings, finals, (axes or ["algo"])[0])
-    elif len(axes) == 2:
+    elif len(axes) == 2 and _is_filled(settings, axes):
         _map(figure, right, settings, finals, axes)
     else:
         _parallel(figure, right, settings, finals, axes)
@@ -67,6 +70,13 @@ def _places(settings: Sequence[Mapping[str, Any]], name: str) -> tuple[list[Any]
     """The different values of a name in order, and where each setting stands."""
     values = sorted({own[name] for own in settings}, key=_order)
     return values, np.array([values.index(own[name]) for own in settings])
+
+
+def _is_filled(settings: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bool:
+    """Whether a map of two values has more cells with a setting than without."""
+    cells = {tuple(own[name] for name in names) for own in settings}
+    sizes = [len(_places(settings, name)[0]) for name in names]
+    return 2 * len(cells) > sizes[0] * sizes[1]
 
 
 def _order(value: Any) -> tuple[bool, float, str]:
@@ -84,7 +94,8 @@ def _line(axes: Any, settings: Any, finals: Sequence[Interval], name: str) -> No
     values, places = _places(settings, name)
     order = np.argsort(places)
     middle, low, high = np.array(finals)[order].T
-    spread = np.nan_to_num(np.stack([middle - low, high - middle]))
+    # An interval may end a rounding short of its middle.
+    spread = np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
     axes.errorbar(places[order], middle, spread, fmt="o-", capsize=3)
     axes.set(xlabel=name, ylabel="final return, interquartile mean, 95 % interval")
     axes.set_xticks(range(len(values)), [_word(v) for v in values], rotation=30)

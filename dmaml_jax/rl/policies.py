@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dmaml_jax.options import is_traced
 from dmaml_jax.rl.action_distributions import Normal, categorical, diagonal_normal
 from dmaml_jax.types import Distribution, Params, Policy
 
@@ -135,7 +136,10 @@ def mlp_normal(
         return jnp.full((num_actions,), jnp.log(jnp.asarray(initial_std, float)))
 
     def read(log_std: jax.Array, outputs: jax.Array) -> Normal:
-        if min_std > 0:
+        if is_traced(min_std):
+            # The logarithm of 0 is no bound.
+            log_std = jnp.maximum(log_std, jnp.log(min_std).astype(log_std.dtype))
+        elif min_std > 0:
             log_std = jnp.maximum(log_std, math.log(min_std))
         return Normal(outputs, jnp.broadcast_to(log_std, outputs.shape))
 

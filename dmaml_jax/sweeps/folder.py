@@ -100,11 +100,30 @@ def read(folder: Path) -> Sweep:
             Setting(configured(own["values"]), tuple(own["swept"]))
             for own in plan["settings"]
         )
-        return Sweep(settings, plan["waves"], plan["halve"], plan["at"])
-    except (KeyError, TypeError, AttributeError):
+        sweep = Sweep(settings, plan["waves"], plan["halve"], plan["at"])
+        _require_whole(sweep)
+    except UsageError as error:
+        raise UsageError(f"{folder}/config.json: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise UsageError(
             f"{folder}/config.json is not that of a sweep, or it is broken."
         ) from None
+    return sweep
+
+
+def _require_whole(sweep: Sweep) -> None:
+    """Refuse what no sweep was begun with.
+
+    Raises:
+        ValueError: there is such a thing.
+    """
+    counts = sweep.waves, sweep.halve, sweep.at
+    whole = all(type(number) is int and number >= 0 for number in counts)
+    rungs = not sweep.halve or (sweep.halve > 1 and sweep.at > 0)
+    alike = {(own.config.seed_numbers, own.config.run.epochs) for own in sweep.settings}
+    known = all({*own.swept} <= {*own.config.flat()} for own in sweep.settings)
+    if not (whole and rungs and len(alike) == 1 and known):
+        raise ValueError("no sweep")
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -129,13 +148,13 @@ def setting_folder(folder: Path, number: int) -> Path:
 
 def is_finished(folder: Path) -> bool:
     """Whether nothing is left to do in a sweep's folder."""
-    return (folder / LEADERBOARD).exists() and not (folder / WAVES).exists()
+    return (folder / LEADERBOARD).exists()  # it is written last
 
 
 def shown_values(setting: Setting, names: Sequence[str]) -> dict[str, Any]:
     """The values of a setting by name; empty where one has no effect there."""
     flat = setting.config.flat()
-    return {name: _shown(flat[name]) if name in setting.swept else "" for name in names}
+    return {name: _shown(flat[name]) if name in flat else "" for name in names}
 
 
 def _shown(value: Any) -> Any:

@@ -34,7 +34,7 @@ def train_settings(
     Returns:
         The columns of metrics.csv by name, `[epochs, settings, seeds]`, and
         `failed_at`, `[settings, seeds]`: the epoch at which a lane was frozen, 0 where
-        it was not. A column that some settings lack is NaN there.
+        it was not. From then on it is NaN, and so is a column that a setting lacks.
 
     Raises:
         UsageError: a value is unknown, wrong or cannot vary.
@@ -53,6 +53,7 @@ def train_settings(
     made = [settings_of([base], [own])[0][0] for own in settings]
     sweep = Sweep(tuple(made))
     shape = (sweep.epochs, len(made), len(sweep.seeds))
+    epochs = np.arange(1, sweep.epochs + 1)[:, None]
     found: Metrics = {"failed_at": np.zeros(shape[1:], np.int32)}
     for group in groups_of(made):
         ready = compiled(sweep, group)
@@ -60,8 +61,10 @@ def train_settings(
             ready.program.take(part_of(ready.lanes, part))
             metrics = ready.program.run_all(sweep.epochs)
             rows, columns = np.divmod(ready.numbers[part], shape[2])
-            found["failed_at"][rows, columns] = metrics.pop("failed_at")
+            failed = metrics.pop("failed_at")
+            found["failed_at"][rows, columns] = failed
+            lost = (failed > 0) & (epochs > failed)
             for name, table in metrics.items():
                 found.setdefault(name, np.full(shape, np.nan))
-                found[name][:, rows, columns] = table
+                found[name][:, rows, columns] = np.where(lost, np.nan, table)
     return found

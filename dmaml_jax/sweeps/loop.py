@@ -11,6 +11,7 @@ import numpy as np
 
 from dmaml_jax.build.lanes import lanes_of, part_of
 from dmaml_jax.config.settings import Group, groups_of
+from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_json
 from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.progress import Progress
@@ -18,6 +19,7 @@ from dmaml_jax.statistics import ema, interquartile_mean
 from dmaml_jax.sweeps.folder import WAVES, Sweep
 from dmaml_jax.sweeps.programs import Compiled, compiled, configs_of, lane_numbers
 from dmaml_jax.sweeps.waves import Wave
+from dmaml_jax.training.devices import free_memory
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
@@ -39,6 +41,8 @@ class Training:
         self.stop = stop
         self.reached = dict.fromkeys(range(len(sweep.settings)), 0)
         self.compile_seconds = 0.0
+        # Asked once: later, what is in use would count twice.
+        self._room = free_memory(jax.devices()[0])
         self._verbosity: Verbosity = verbosity
         self._progress = Progress(sweep.epochs, verbosity)
         self._where: dict[int, tuple[Wave, int]] = {}
@@ -58,14 +62,14 @@ class Training:
         programs: dict[Any, Compiled] = {}
         rung = 0
         while epoch < sweep.epochs:
-            halving = bool(sweep.halve) and len(alive) > 1
+            halving = bool(sweep.halve) and max(map(len, self._by_env(alive))) > 1
             end = min(epoch + sweep.at, sweep.epochs) if halving else sweep.epochs
             programs = self._rung(rung, alive, epoch, end, programs)
             if self.stop.received:
                 return False
             self.reached.update(dict.fromkeys(alive, end))
             if end < sweep.epochs:
-                kept = self._best(alive, -(-len(alive) // sweep.halve))
+                kept = self._kept(alive)
                 self._progress.say(
                     f"epoch {end}: the best {len(kept)} of {len(alive)} settings go on"
                 )
@@ -116,7 +120,8 @@ class Training:
         with ThreadPoolExecutor(1) as pool:
             ahead = _ahead(pool, self, rung, groups, programs)
             for index, (group, made) in enumerate(zip(groups, ahead, strict=False)):
-                new[_key(self.sweep, group)] = made
+                if end < self.sweep.epochs:  # there may be another rung
+                    new[_key(self.sweep, group)] = made
                 where |= self._group(f"{rung}-{index}", group, made, epoch, end)
                 if self.stop.received:
                     break
@@ -128,11 +133,12 @@ class Training:
         file = self.folder / WAVES / f"{name}.json"
         total = len(group.numbers) * len(self.sweep.seeds)
         if file.exists():
-            width = json.loads(file.read_text())["width"]
+            width = _width(file)
             if kept is None or kept.width != width:
-                return compiled(self.sweep, group, width)
+                return compiled(self.sweep, group, width, room=self._room)
         elif kept is None or 2 * total <= kept.width:
-            made = compiled(self.sweep, group, total if kept else 0)
+            width = total if kept else 0
+            made = compiled(self.sweep, group, width, room=self._room)
             file.parent.mkdir(exist_ok=True)
             write_json(file, {"width": made.width})
             return made
@@ -174,6 +180,7 @@ class Training:
             )
             if self.stop.received:
                 break
+        made.program.state = None
         return where
 
     def _before(self, wave: Wave, epoch: int) -> Any:
@@ -187,8 +194,22 @@ class Training:
             rows[lane] = own[lane]
         return epoch, self.state(wave.lanes), columns, rows
 
+    def _by_env(self, settings: Sequence[int]) -> list[list[int]]:
+        """The settings of each environment."""
+        found: dict[str, list[int]] = {}
+        for number in settings:
+            env = self.sweep.settings[number].config.run.env
+            found.setdefault(env, []).append(number)
+        return list(found.values())
+
+    def _kept(self, settings: Sequence[int]) -> list[int]:
+        """The settings that are kept at a rung: of each environment the best."""
+        kept = []
+        for own in self._by_env(settings):
+            kept += self._best(own, -(-len(own) // self.sweep.halve))
+        return sorted(kept)
+
     def _best(self, settings: list[int], count: int) -> list[int]:
-        """The numbers of the settings that are kept at a rung, in rising order."""
         finals = []
         for number in settings:
             columns, rows = self.rows(number)
@@ -196,7 +217,7 @@ class Training:
             curves = [[float(r[place] or "nan") for r in own] for own in rows]
             finals.append(ema(np.array(curves).T)[-1])
         order = ranked(np.array(finals))
-        return sorted(settings[index] for index in order[:count])
+        return [settings[index] for index in order[:count]]
 
     def _rows(self, wave: Wave) -> Any:
         if self._last_rows is None or self._last_rows[0] != wave.folder:
@@ -209,6 +230,20 @@ class Training:
             assert found is not None
             self._last_state = (wave.folder, found[1])
         return self._last_state[1]
+
+
+def _width(file: Path) -> int:
+    """Lanes in a wave, as an earlier process wrote it down."""
+    try:
+        width = json.loads(file.read_text())["width"]
+        if type(width) is not int or width < 1:
+            raise ValueError
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(
+            f"{file} is broken: remove it and the folders of that name beside it, "
+            f"{file.stem}-0 and so on, to train their lanes anew."
+        ) from None
+    return width
 
 
 def ranked(finals: np.ndarray) -> list[int]:

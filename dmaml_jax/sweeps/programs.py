@@ -52,7 +52,9 @@ def lane_numbers(sweep: Sweep, settings: Sequence[int]) -> tuple[int, ...]:
     return tuple(s * count + seed for s in settings for seed in range(count))
 
 
-def compiled(sweep: Sweep, group: Group, width: int = 0) -> Compiled:
+def compiled(
+    sweep: Sweep, group: Group, width: int = 0, *, room: int | None = None
+) -> Compiled:
     """Compile the program of a group, in a width that the devices have memory for.
 
     What a program takes grows with its lanes, so one that takes too much is compiled
@@ -62,6 +64,7 @@ def compiled(sweep: Sweep, group: Group, width: int = 0) -> Compiled:
         sweep: the whole sweep.
         group: of settings that one program trains.
         width: lanes in a wave; 0 takes what the sweep says.
+        room: bytes that there are; None asks the first device.
 
     Raises:
         UsageError: not even one lane fits.
@@ -73,10 +76,11 @@ def compiled(sweep: Sweep, group: Group, width: int = 0) -> Compiled:
     given = bool(width or sweep.waves)
     width = width or -(-total // max(sweep.waves, 1))
     seconds = 0.0
+    room = free_memory(jax.devices()[0]) if room is None else room
     while True:
         program = program_of_lanes(configs[0], part_of(lanes, slice(0, width)))
         seconds += program.compile()
-        need, room = program.memory(), free_memory(jax.devices()[0])
+        need = program.memory()
         if given or need <= room:
             return Compiled(program, lanes, numbers, width, seconds)
         fits = width * room // need

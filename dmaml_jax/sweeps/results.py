@@ -1,6 +1,7 @@
 """What a sweep leaves behind: run folders, one table of all rows, the leaderboard."""
 
 import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,7 +45,7 @@ class Standing(NamedTuple):
         epochs: that it was trained for.
         final: the smoothed return after adaptation at the end, as an interquartile
             mean over the seeds that are not frozen.
-        average: its mean over the epochs, likewise.
+        average: the mean of that curve over the epochs, in the same way.
         reached: the number of seeds whose curve reached the threshold; None without.
         to_threshold: the median number of epochs until then, over all seeds; infinite
             where half of them never got there.
@@ -74,7 +75,10 @@ def write_settings(training: Training) -> None:
     sweep, folder = training.sweep, training.folder
     program = record_of(folder)["program"]
     (folder / SETTINGS).mkdir(exist_ok=True)
-    for number, epochs in training.reached.items():
+    for left in (folder / SETTINGS).glob(".[0-9]*"):  # by a killed process
+        shutil.rmtree(left)
+    # Those that ended together lie together.
+    for number, epochs in sorted(training.reached.items(), key=lambda own: own[::-1]):
         place = setting_folder(folder, number)
         if place.exists():
             continue
@@ -133,16 +137,22 @@ def curves_of(sweep: Sweep, folder: Path) -> list[Curves]:
 def standings(sweep: Sweep, runs: Sequence[Curves]) -> list[Standing]:
     """All settings, the best first.
 
-    Settings that were trained for longer come first; then those of the greater
-    interquartile mean at the end, a frozen seed taken for as bad as the worst of all.
+    Each environment's settings stand together, in the order of the settings. Those that
+    were trained for longer come first; then those of the greater interquartile mean at
+    the end, a frozen seed taken for as bad as the environment's worst.
 
     Args:
         sweep: the sweep.
         runs: the curves of its settings, in their order.
     """
     found = [_standing(sweep, index, run) for index, run in enumerate(runs)]
-    order = ranked(np.array([run.smoothed[-1] for run in runs]))
-    return sorted([found[index] for index in order], key=lambda own: -own.epochs)
+    rows = []
+    for env in dict.fromkeys(row.env for row in found):
+        own = [index for index, row in enumerate(found) if row.env == env]
+        order = ranked(np.array([runs[index].smoothed[-1] for index in own]))
+        best = [found[own[place]] for place in order]
+        rows += sorted(best, key=lambda row: -row.epochs)
+    return rows
 
 
 def _standing(sweep: Sweep, index: int, run: Curves) -> Standing:
@@ -198,8 +208,12 @@ def leaderboard(sweep: Sweep, rows: Sequence[Standing], most: int = 10) -> list[
     cells = [head]
     for row in rows[:most]:
         start = [f"{row.number:03d}", *([row.env] if several else []), row.algo]
-        values = [_short(value) for value in row.values.values()]
-        ends = [_interval(row.final), _interval(row.average), _reached(row)]
+        values = [short(value) for value in row.values.values()]
+        ends = [
+            _interval(row.final),
+            _interval(row.average),
+            _reached(row, sweep.epochs),
+        ]
         alive = f"{row.alive} of {row.seeds}" if row.alive < row.seeds else row.seeds
         cells.append([*start, *values, *ends, str(alive)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -212,7 +226,8 @@ def leaderboard(sweep: Sweep, rows: Sequence[Standing], most: int = 10) -> list[
     return lines
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as it is shown to people."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -222,8 +237,11 @@ def _interval(found: Interval) -> str:
     return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
-def _reached(row: Standing) -> str:
+def _reached(row: Standing, epochs: int) -> str:
     if row.to_threshold is None:
         return ""
-    median = "never" if np.isinf(row.to_threshold) else f"{row.to_threshold:g}"
+    median = f"{row.to_threshold:g}"
+    if np.isinf(row.to_threshold):
+        # A setting that was dropped might still have got there.
+        median = "never" if row.epochs == epochs else f"not in {row.epochs}"
     return f"{median} ({row.reached} of {row.seeds})"

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 from dmaml_jax.pictures.sweeps import draw_sweep
@@ -27,6 +28,7 @@ from dmaml_jax.sweeps.results import (
     Standing,
     curves_of,
     leaderboard,
+    short,
     standings,
     write_leaderboard,
     write_rows,
@@ -56,8 +58,16 @@ def begin(sweep: Sweep, out: str | None, *, verbosity: Verbosity = "normal") -> 
         return _run(sweep, folder, verbosity)
 
 
-def go_on(run: str, *, verbosity: Verbosity = "normal") -> int:
-    """Go on with the sweep of a folder; the exit code is that of `begin`.
+def go_on(run: str, *, waves: int = 0, verbosity: Verbosity = "normal") -> int:
+    """Go on with the sweep of a folder.
+
+    Args:
+        run: the path of the folder.
+        waves: the number of waves of programs that have not begun; 0 leaves it.
+        verbosity: how much is printed.
+
+    Returns:
+        The exit code, as that of `begin`.
 
     Raises:
         UsageError: it holds no sweep, or one that cannot go on.
@@ -65,8 +75,11 @@ def go_on(run: str, *, verbosity: Verbosity = "normal") -> int:
     """
     folder = folder_of(run).resolve()
     sweep = read(folder)
+    if waves:
+        sweep = sweep._replace(waves=waves)
     with locked(folder):
         if is_finished(folder):
+            shutil.rmtree(folder / WAVES, ignore_errors=True)
             print(f"{shown(folder)} is finished: see {LEADERBOARD} there.")
             return DONE
         return _run(sweep, folder, verbosity)
@@ -101,7 +114,10 @@ def _run(sweep: Sweep, folder: Path, verbosity: Verbosity) -> int:
             ) from error
     if verbosity != "quiet":
         _tell(sweep, rows, folder)
-    return DONE if any(row.alive for row in rows) else FAILED
+    if any(row.alive for row in rows):
+        return DONE
+    print("No lane is left alive: try smaller step sizes.", file=sys.stderr)
+    return FAILED
 
 
 def _conclude(training: Training) -> list[Standing]:
@@ -112,7 +128,7 @@ def _conclude(training: Training) -> list[Standing]:
     runs = curves_of(sweep, folder)
     rows = standings(sweep, runs)
     draw_sweep(
-        [{"algo": row.algo, **row.values} for row in rows],
+        [{"env": row.env, "algo": row.algo, **row.values} for row in rows],
         [row.final for row in rows],
         {
             _label(row): curve_intervals(runs[row.number - 1].smoothed)
@@ -122,17 +138,13 @@ def _conclude(training: Training) -> list[Standing]:
         swept=sweep.swept,
     )
     write_leaderboard(sweep, rows, folder)
-    shutil.rmtree(folder / WAVES)
+    shutil.rmtree(folder / WAVES, ignore_errors=True)
     return rows
 
 
 def _label(row: Standing) -> str:
-    words = [f"{row.number:03d} {row.algo}"]
-    for name, value in row.values.items():
-        if value != "":
-            words.append(f"{name} {value:g}" if isinstance(value, float) else
-                         f"{name} {value}")  # fmt: skip
-    return ", ".join(words)
+    values = [f"{n} {short(value)}" for n, value in row.values.items() if value != ""]
+    return ", ".join([f"{row.number:03d} {row.algo}", *values])
 
 
 def _tell(sweep: Sweep, rows: list[Standing], folder: Path) -> None:
@@ -141,7 +153,9 @@ def _tell(sweep: Sweep, rows: list[Standing], folder: Path) -> None:
         print(line)
     best = setting_folder(folder, rows[0].number - 1)
     again = ["dmaml-jax", "train", "--config", shown(best)]
-    again += ["--seed", str(sweep.seeds[-1] + 1)]
+    count, after = len(sweep.seeds), sweep.seeds[-1] + 1
+    others = after if after + count <= 2**32 else max(sweep.seeds[0] - count, 0)
+    again += ["--seed", str(others)]
     if len(rows) > 1:
         print(
             "\nThe best of many looks better than it is, on the seeds that it was "

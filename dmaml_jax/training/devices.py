@@ -232,7 +232,11 @@ def _system_memory() -> list[int]:
     with suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         most = int((group / "memory.max").read_text())
-        left.append(most - int((group / "memory.current").read_text()))
+        used = int((group / "memory.current").read_text())
+        # Files that were read are given up when memory is asked for.
+        stat = (group / "memory.stat").read_text().splitlines()
+        files = dict(line.split() for line in stat).get("inactive_file", 0)
+        left.append(most - used + int(files))
     return left
 
 

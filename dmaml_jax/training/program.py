@@ -1,5 +1,6 @@
 """Training: one compiled program for a chunk of epochs of all seeds."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,9 @@ Values = Mapping[str, Any]
 """Numbers that differ from lane to lane, by name."""
 Steps = Callable[[Values], tuple[Init, Step]]
 Metrics = dict[str, np.ndarray]
+
+
+_INITIALISING = threading.Lock()
 
 
 class Lanes(NamedTuple):
@@ -176,7 +180,7 @@ class Program:
         assert 0 < len(lanes.seeds) <= self.width * self.seed_devices
         self.num_seeds = len(lanes.seeds)
         self._place(lanes)
-        self.state = jax.device_put(self._init(self._first_lanes), self._by_seed)
+        self.start()
 
     def memory(self) -> int:
         """Bytes that the compiled program takes on each device."""
@@ -192,9 +196,11 @@ class Program:
 
     def start(self) -> None:
         """Make the first state."""
-        # On one device: an initialiser that calls LAPACK (orthogonal weights do) can
-        # hang when two CPU devices run it at once, seen with jax 0.10.2.
-        first = self._init(self._first_lanes)
+        # On one device, and one at a time: an initialiser that calls LAPACK, as that of
+        # orthogonal weights does, can hang when two CPU devices run it at once (seen
+        # with jax 0.10.2).
+        with _INITIALISING:
+            first = jax.block_until_ready(self._init(self._first_lanes))
         self.state = jax.device_put(first, self._by_seed)
 
     def traced(self) -> jax.stages.Traced:

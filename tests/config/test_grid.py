@@ -133,7 +133,7 @@ def test_a_grid_that_is_too_large_is_refused_before_it_is_made() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "no row below its head"),
+        ("", "holds no row"),
         ("inner_lr\n", "a row or more"),
         ("inner_lr,inner_lr\n1,2\n", "different names"),
         ("inner_lr,outer_lr\n1\n", "row 1 has 1 cells"),
