@@ -91,8 +91,8 @@ def after_an_epoch(env, policy, **values):
     ("kind", "values"),
     [
         (OfParts, {}),
-        (OfParts, {"baseline": "linear"}),
-        (OfParts, {"method": "ac"}),
+        pytest.param(OfParts, {"baseline": "linear"}, marks=pytest.mark.slow),
+        pytest.param(OfParts, {"method": "ac"}, marks=pytest.mark.slow),
         (OfNumbers, {}),
     ],
 )

@@ -67,6 +67,7 @@ def test_what_cannot_work_is_one_sentence(arguments, given, words, tmp_path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_debugging_aids_and_an_ascii_terminal_change_nothing(tmp_path: Path) -> None:
     aids = {
         "JAX_NUMPY_RANK_PROMOTION": "raise",
@@ -130,6 +131,7 @@ def test_without_a_cache_it_is_said_and_goes_on(
     assert ended.returncode == 2
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_how_its_numbers_were_made(tmp_path: Path) -> None:
     """Random numbers and precision are the run's, whatever is set when it goes on."""
     other = {

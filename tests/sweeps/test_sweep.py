@@ -127,6 +127,7 @@ def test_a_kill_while_the_waves_are_removed_loses_nothing(whole: Path) -> None:
     assert table(whole) == before and not (whole / "waves").exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_the_end_loses_nothing(tmp_path, monkeypatch) -> None:
     def full(*_) -> None:
         raise OSError(28, "No space left on device")
@@ -212,9 +213,14 @@ def test_every_number_that_may_be_traced_is_traced() -> None:
     assert of_learners | {"min_std", "gae_lambda", "discount", "directed_lr"} <= seen
 
 
-def test_no_clipping_is_a_program_of_its_own_that_loads(tmp_path) -> None:
-    sweep = plan(grid=("clip_norm=0,1,2",), seeds=1, epochs=1)
+def test_no_clipping_is_a_program_of_its_own() -> None:
+    sweep = plan(grid=("clip_norm=0,1,2",))
     assert [len(group.numbers) for group in groups_of(sweep.settings)] == [1, 2]
+
+
+@pytest.mark.slow
+def test_settings_with_and_without_clipping_load(tmp_path) -> None:
+    sweep = plan(grid=("clip_norm=0,1,2",), seeds=1, epochs=1)
     folder = swept(sweep, tmp_path / "sweep")
     for number in (1, 2):
         assert load(folder / "settings" / f"{number:03d}").epoch == 1
