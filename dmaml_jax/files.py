@@ -109,9 +109,8 @@ def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
     Raises:
         OSError: it cannot be written there.
     """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
+    with writing(path) as aside, open(aside, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

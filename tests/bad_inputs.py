@@ -299,7 +299,7 @@ SWEEPS: list[Row] = [
         "sweep": ("Nothing varies",),
         "sweep --resume nowhere": ("--resume nowhere cannot be read",),
         "sweep --resume ~nobodyatall/x": ("cannot be read",),
-        "sweep --resume run": ("is the folder of a single run",),
+        "sweep --resume run": ("is not the folder of a sweep",),
         "sweep --grid inner_lr": ("is not of a known form",),
         "sweep --grid inner_lr=0.1,x": ("--inner-lr is x", "finite"),
         "sweep --grid inner_lr=nan,1": ("--inner-lr is nan",),

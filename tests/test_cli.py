@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import CACHE
 
-from dmaml_jax import cli
+from dmaml_jax import cli, options
 from dmaml_jax.build import configuration
 from dmaml_jax.commands.train import Train
 from dmaml_jax.commands.words import REPEATED, settled
@@ -30,7 +30,9 @@ TINY = (
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(CACHE)}
+    """A cache of compiled programs, and no passes that toys do not need."""
+    short = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return {**os.environ, **short, "JAX_COMPILATION_CACHE_DIR": str(CACHE)}
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -98,7 +100,7 @@ def test_help_tells_of_every_value_its_symbol_use_and_default(capsys) -> None:
         cli.main(["train", "--help"])
     told = flags_told(capsys.readouterr().out)
     values = configuration().flat()
-    own = {"--help", *(f"--{name}" for name in Train.__dataclass_fields__)}
+    own = {"--help", *map(options.flag, Train.__dataclass_fields__)}
     assert set(told) - own == {"--" + name.replace("_", "-") for name in values}
     for flag, start in {
         "--inner-lr": "FLOAT alpha: inner step size",

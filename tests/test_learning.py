@@ -151,6 +151,7 @@ def test_every_learner_takes_a_step_with_the_actor_critic(algo: str) -> None:
         assert 0 < max(jax.tree.leaves(moves)) < 1
 
 
+@pytest.mark.slow
 def test_controls_reach_the_program_by_their_names() -> None:
     """Each changes what an epoch computes.
 

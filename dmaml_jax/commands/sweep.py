@@ -244,7 +244,7 @@ def _bases(
                     words += [name, *values]
                 else:
                     without[name].append(base.run.algo)
-            found = read(_FIXED, owners, words)
+            found = read(_Fixed, owners, words)
             given = {
                 name: getattr(getattr(found, owner), name)
                 for owner, own in base.nested().items()
@@ -264,8 +264,9 @@ def _bases(
     return bases, notes
 
 
-# By this name the parser tells which command's help to look at.
-_FIXED = dataclasses.make_dataclass("Sweep", (), frozen=True)
+@dataclasses.dataclass(frozen=True)
+class _Fixed:
+    """Values that are the same in all settings."""
 
 
 def _unknown(name: str, base: TrainConfig) -> UsageError:

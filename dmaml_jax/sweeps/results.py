@@ -2,7 +2,7 @@
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,17 +115,19 @@ def write_rows(sweep: Sweep, folder: Path) -> None:
         with open(setting_folder(folder, number) / FILE, newline="") as file:
             heads.append(next(csv.reader(file)))
     columns = list(dict.fromkeys(name for head in heads for name in head))
+    write_csv(folder / ROWS, _rows(sweep, folder, columns))
+
+
+def _rows(sweep: Sweep, folder: Path, columns: Sequence[str]) -> Iterator[list[Any]]:
     swept = sweep.swept
-    with writing(folder / ROWS) as aside, open(aside, "w", newline="") as out:
-        table = csv.writer(out, lineterminator="\n")
-        table.writerow(["setting", "env", "algo", *swept, *columns])
-        for number, setting in enumerate(sweep.settings):
-            run = setting.config.run
-            values = shown_values(setting, swept)
-            start = [number + 1, run.env, run.algo, *values.values()]
-            with open(setting_folder(folder, number) / FILE, newline="") as file:
-                for row in csv.DictReader(file):
-                    table.writerow([*start, *(row.get(name, "") for name in columns)])
+    yield ["setting", "env", "algo", *swept, *columns]
+    for number, setting in enumerate(sweep.settings):
+        run = setting.config.run
+        values = shown_values(setting, swept)
+        start = [number + 1, run.env, run.algo, *values.values()]
+        with open(setting_folder(folder, number) / FILE, newline="") as file:
+            for row in csv.DictReader(file):
+                yield [*start, *(row.get(name, "") for name in columns)]
 
 
 def curves_of(sweep: Sweep, folder: Path) -> list[Curves]:

@@ -8,6 +8,7 @@ import pytest
 from test_cli import finish, start
 
 
+@pytest.mark.slow
 def test_table_picture_and_csv(tmp_path) -> None:
     small = "--num-trajectories 1 --samples 2000 --iterations 30 --seed 3 --out here"
     code, out, err = finish(start("estimators", *small.split(), cwd=tmp_path))

@@ -1,6 +1,5 @@
 """Real processes whose readers leave, and that get signals."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from test_cli import environment
 
 from dmaml_jax.runs.checkpoint import Checkpoints
 
-CACHE = Path(__file__).parents[2] / ".pytest_cache" / "jax"
 TINY = (
     "--num-tasks 2 --num-trajectories 3 --horizon 30 --hidden-sizes 8 --cpu-devices 1"
 ).split()
@@ -21,7 +20,7 @@ def started(*arguments: str, **options) -> subprocess.Popen[str]:
     """The command line in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "dmaml_jax", *arguments],
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(CACHE)},
+        env=environment(),
         text=True,
         **options,
     )

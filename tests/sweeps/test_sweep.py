@@ -301,7 +301,7 @@ def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(tmp_path) -> None:
     stops = 0
     while True:
         training = Training(
-            read(folder), folder, stop=StopAt(4 + stops), verbosity="quiet"
+            read(folder), folder, stop=StopAt(6 + 2 * stops), verbosity="quiet"
         )
         if training.run():
             break
@@ -350,6 +350,7 @@ def test_ranking_takes_a_frozen_seed_for_the_worst() -> None:
     assert ranked(np.full((2, 3), nan)) == [0, 1]
 
 
+@pytest.mark.slow
 def test_programs_follow_each_other(tmp_path) -> None:
     """Two learners: the second is compiled while the first one trains, in float64."""
     sweep = plan("maml", "fomaml", grid=("inner_lr=0.01,0.3",), seeds=2, epochs=2)
