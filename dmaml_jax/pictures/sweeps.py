@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 
 from dmaml_jax.pictures.plots import plt, save
 from dmaml_jax.statistics import Interval
@@ -152,7 +154,7 @@ def _parallel(
         axes.plot(across[row], color=colours[row], alpha=0.8, linewidth=1.2)
     axes.set_xticks(range(len(names)), names, rotation=15)
     axes.set(yticks=[], ylim=(0, 1))
-    scale = plt.cm.ScalarMappable(plt.Normalize(low, high), _COLOURS)
+    scale = ScalarMappable(Normalize(low, high), _COLOURS)
     figure.colorbar(scale, ax=axes, label="final return, interquartile mean")
 
 

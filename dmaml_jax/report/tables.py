@@ -133,7 +133,7 @@ def of_evaluation(runs: Sequence[Gathered]) -> Markup:
     heads += [f"gain, {after(step)}", "do worse"]
     lines = []
     for run, row in found:
-        name = STARTS.get(row["policy"], row["policy"])
+        name = str(STARTS.get(row["policy"], row["policy"]))
         name = f"{run.curves.label}, {name}" if several else name
         if run.is_stale:
             name += f", epoch {run.evaluated_at or 'unknown'} of {run.epoch}"

@@ -19,7 +19,7 @@ from dmaml_jax.statistics import ema, interquartile_mean
 from dmaml_jax.sweeps.folder import WAVES, Sweep
 from dmaml_jax.sweeps.programs import Compiled, compiled, configs_of, lane_numbers
 from dmaml_jax.sweeps.waves import Wave
-from dmaml_jax.training.devices import free_memory
+from dmaml_jax.training.devices import free_memory, numbers
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
@@ -145,8 +145,8 @@ class Training:
         else:
             write_json(file, {"width": kept.width})
         lanes = lanes_of(configs_of(self.sweep, group), group.varying, self.sweep.seeds)
-        numbers = lane_numbers(self.sweep, group.numbers)
-        return kept._replace(lanes=lanes, numbers=numbers, seconds=0.0)
+        own = lane_numbers(self.sweep, group.numbers)
+        return kept._replace(lanes=lanes, numbers=own, seconds=0.0)
 
     def _group(
         self, name: str, group: Group, made: Compiled, epoch: int, end: int
@@ -273,7 +273,7 @@ def _ahead(
     kept: dict[Any, Compiled],
 ) -> Iterator[Compiled]:
     """The program of each group; the next one is compiled while one is in use."""
-    x64 = jax.config.jax_enable_x64  # what a context sets is not known in a thread
+    x64 = numbers()["x64"]  # what a context sets is not known in a thread
 
     def make(index: int) -> Compiled:
         with jax.enable_x64(x64):
