@@ -1,5 +1,6 @@
 """Every test runs in float64 unless it asks for `float32`."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 
 CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
 
+# What is started in a shell's background ignores Ctrl-C, and so would its children,
+# whose answer to it is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two devices even on one core, so that spreading seeds is tested everywhere.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))

@@ -47,7 +47,10 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()  # one that is still there would slow down all that follows
     return process.returncode, out, err
 
 
