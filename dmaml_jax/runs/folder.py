@@ -252,7 +252,9 @@ def _commit() -> str | None:
     """The commit of the source tree that the package runs from, if it is one."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        # A process killed while git refreshes its index would leave a lock behind.
+        git = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent)]
+        command = [*git, *arguments]
         return subprocess.run(
             command, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()

@@ -81,6 +81,22 @@ def stopping_gently() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def saying_how_to_go_on(command: str) -> Iterator[None]:
+    """A disk that fills up is told with the command that goes on afterwards.
+
+    Raises:
+        OSError: the one that came, in those words.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}: make room, then go on with {command}",
+        ) from error
+
+
 class Run:
     """A program, its folder, and where they stand."""
 

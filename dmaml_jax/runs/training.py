@@ -25,7 +25,7 @@ from dmaml_jax.runs.folder import (
     shown,
 )
 from dmaml_jax.runs.locks import locked
-from dmaml_jax.runs.loop import DONE, Run, stopping_gently
+from dmaml_jax.runs.loop import DONE, Run, saying_how_to_go_on, stopping_gently
 from dmaml_jax.runs.metrics import whole_epochs
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import open_sink, require_sink
@@ -193,14 +193,8 @@ def _run(
                 run.restore(epoch, state)
             progress.say(f"going on after epoch {epoch} of {config.run.epochs}")
         sink = open_sink(log, folder, seeds, run.epoch, json_values(config.flat()))
-        try:
+        with saying_how_to_go_on(resume_command(folder)):
             return run.train(sink)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{error.strerror or error}: make room, then go on with "
-                f"{resume_command(folder)}",
-            ) from error
 
 
 def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -29,7 +29,6 @@ class Training:
 
     Attributes:
         reached: the epochs that each setting was trained for, by its number.
-        compile_seconds: the seconds of compiling so far.
     """
 
     def __init__(
@@ -40,7 +39,6 @@ class Training:
         self.folder = folder
         self.stop = stop
         self.reached = dict.fromkeys(range(len(sweep.settings)), 0)
-        self.compile_seconds = 0.0
         # Asked once: later, what is in use would count twice.
         self._room = free_memory(jax.devices()[0])
         self._verbosity: Verbosity = verbosity
@@ -152,7 +150,6 @@ class Training:
         self, name: str, group: Group, made: Compiled, epoch: int, end: int
     ) -> dict[int, tuple[Wave, int]]:
         """Train the waves of a group; where each of its lanes then is."""
-        self.compile_seconds += made.seconds
         config = configs_of(self.sweep, group)[0]
         waves = made.waves
         self._progress.say(

@@ -8,7 +8,7 @@ from pathlib import Path
 from dmaml_jax.pictures.sweeps import draw_sweep
 from dmaml_jax.runs.folder import shown
 from dmaml_jax.runs.locks import locked
-from dmaml_jax.runs.loop import DONE, FAILED, stopping_gently
+from dmaml_jax.runs.loop import DONE, FAILED, saying_how_to_go_on, stopping_gently
 from dmaml_jax.runs.stored import folder_of
 from dmaml_jax.statistics import curve_intervals
 from dmaml_jax.sweeps.folder import (
@@ -97,7 +97,7 @@ def _run(sweep: Sweep, folder: Path, verbosity: Verbosity) -> int:
     with stopping_gently() as stop:
         stop.kept = lambda: "from the last checkpoint of the lanes in training"
         training = Training(sweep, folder, stop=stop, verbosity=verbosity)
-        try:
+        with saying_how_to_go_on(resume_command(folder)):
             if not training.run():
                 assert stop.received
                 print(
@@ -106,12 +106,6 @@ def _run(sweep: Sweep, folder: Path, verbosity: Verbosity) -> int:
                 )
                 return 128 + stop.received
             rows = _conclude(training)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"{error.strerror or error}: make room, then go on with "
-                f"{resume_command(folder)}",
-            ) from error
     if verbosity != "quiet":
         _tell(sweep, rows, folder)
     if any(row.alive for row in rows):
