@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,16 @@ from dmaml_jax.envs.lunar_lander import LunarLander
 TOLERANCE = 1e-3  # of every component of an observation
 FLIGHT_STEPS = 100
 FLIGHT_TOLERANCE = 1e-4
+ONE_STEP_TOLERANCE = 1e-5
+
+
+class Before(NamedTuple):
+    """What the recorded steps were made from."""
+
+    states: Any
+    params: Any
+    actions: jax.Array
+    noise: jax.Array
 
 
 def replayed(recording: Recording, env: LunarLander) -> tuple[np.ndarray, ...]:
@@ -113,10 +123,14 @@ def one_step(recording: Recording, env: LunarLander) -> dict[str, Any]:
         state, _ = env.advance(state, action, noise, params)
         return env.get_obs(state), env.is_terminated(state, params), state.world.awake
 
-    actions = jnp.asarray(a["action"], jnp.int32)
-    noise = jnp.asarray(a["dispersion"], float)
-    out = jax.jit(jax.vmap(once))(states, params, actions, noise)
-    obs, over, awake = (np.asarray(array) for array in out)
+    run = jax.jit(jax.vmap(once))
+    before = Before(
+        states,
+        params,
+        jnp.asarray(a["action"], jnp.int32),
+        jnp.asarray(a["dispersion"], float),
+    )
+    obs, over, awake = (np.asarray(array) for array in run(*before))
     chosen = np.ones(len(obs), bool)
     for steps in left_out.values():
         chosen &= ~steps
@@ -126,18 +140,70 @@ def one_step(recording: Recording, env: LunarLander) -> dict[str, Any]:
     ends = over[chosen] != a["terminated"][chosen]
     asleep = awake[chosen] != a["awake"][chosen]
     touching = ((a["ncontacts"] > 0) | (_before(a) > 0))[chosen]
-    apart = {} if env.solver == "exact" else _apart(smooth, flags, touching)
-    return apart | {
+    if env.solver == "exact":
+        error = np.where(chosen, np.max(error[:, :6], axis=1), 0)
+        more = _beyond_rounding(run, before, error, a["obs"])
+    else:
+        more = _apart(smooth, flags, touching)
+    return more | {
         "one_step_rebuilt": int(chosen.sum()),
         "one_step_left_out": {why: int(w.sum()) for why, w in left_out.items()},
         "one_step_error_median": float(np.median(smooth)),
         "one_step_error_p99": float(np.quantile(smooth, 0.99)),
         "one_step_error_max": float(np.max(smooth)),
-        "one_step_beyond_1e-5": int(np.sum(smooth > 1e-5)),
         "one_step_flags_wrong": int(flags.sum()),
         "one_step_ends_wrong": int(np.sum(ends & ~asleep)),
         "one_step_sleep_wrong": int(asleep.sum()),
     }
+
+
+def _beyond_rounding(
+    run: Callable[..., Any], before: Before, error: np.ndarray, recorded: np.ndarray
+) -> dict[str, Any]:
+    """Errors above 1e-5, and which of them the rounding of the state before explains.
+
+    Such a step is made again from thousands of states that differ by at most one unit
+    in the last place of each number. Where Box2D's result lies among the middle 99 %
+    of theirs, the step is as far from Gymnasium as it is from itself.
+    """
+    beyond = np.flatnonzero(error > ONE_STEP_TOLERANCE)
+    if not len(beyond):
+        return {"one_step_beyond_1e-5": 0, "one_step_error_max_stable": error.max()}
+    lanes = np.resize(beyond, len(error))  # the same program: as many lanes as before
+    rng = np.random.default_rng(0)
+    again = jax.tree.map(lambda leaf: np.asarray(leaf)[lanes], before)
+    again = again._replace(
+        states=jax.tree.map(lambda leaf: _nudged(rng, leaf), again.states)
+    )
+    obs = np.asarray(run(*again)[0])[:, :6]
+    explained = []
+    for step in beyond:
+        low, high = np.quantile(obs[lanes == step], (0.005, 0.995), axis=0)
+        result = recorded[step, :6]
+        # Components that no nudge moves are held to the tolerance alone.
+        inside = (low - ONE_STEP_TOLERANCE < result) & (
+            result < high + ONE_STEP_TOLERANCE
+        )
+        explained.append(bool(inside.all()))
+    unexplained = beyond[~np.array(explained)]
+    within = error <= ONE_STEP_TOLERANCE
+    return {
+        "one_step_beyond_1e-5": len(beyond),
+        "one_step_explained_by_rounding": int(np.sum(explained)),
+        "one_step_error_max_stable": float(
+            max(np.max(error[unexplained], initial=0), np.max(error[within]))
+        ),
+    }
+
+
+def _nudged(rng: np.random.Generator, leaf: np.ndarray) -> np.ndarray:
+    """Numbers moved by one unit in the last place, up, down or not at all."""
+    if leaf.dtype.kind != "f":
+        return leaf
+    towards = rng.choice([-np.inf, np.nan, np.inf], leaf.shape).astype(leaf.dtype)
+    moved = np.nextafter(leaf, towards)
+    # A zero stays: it says that something is absent.
+    return np.where(np.isnan(towards) | (leaf == 0), leaf, moved)
 
 
 def _before(a: dict[str, np.ndarray]) -> np.ndarray:
