@@ -1,5 +1,6 @@
 """Every test runs in float64 unless it asks for `float32`."""
 
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two devices even on one core, so that spreading seeds is tested everywhere.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+# Single operations too: every file compiles the same ones again.
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +33,16 @@ def precision(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked `unoptimised` compile without XLA's expensive passes.
+    """Compile without XLA's expensive passes, unless a test is slow or `optimised`.
 
-    For programs that are large, run once, and are the same to rounding either way: it
-    saves a third of the time. Slow tests run for longer than they compile. A hook, as
-    fixtures of whole modules compile too.
+    The programs of tests are large, run once, and are the same to rounding either way:
+    it saves a third of the time. Slow tests run for longer than they compile. A hook,
+    as fixtures of whole modules compile too; and processes that a test starts compile
+    alike, as their bits may be compared.
     """
-    marked, slow = map(item.get_closest_marker, ("unoptimised", "slow"))
-    jax.config.update("jax_disable_most_optimizations", bool(marked and not slow))
+    short = not any(map(item.get_closest_marker, ("optimised", "slow")))
+    jax.config.update("jax_disable_most_optimizations", short)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(short))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -30,9 +30,8 @@ TINY = (
 
 
 def environment() -> dict[str, str]:
-    """A cache of compiled programs, and no passes that toys do not need."""
-    short = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    return {**os.environ, **short, "JAX_COMPILATION_CACHE_DIR": str(CACHE)}
+    """With the tests' cache of compiled programs."""
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(CACHE)}
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:

@@ -19,7 +19,7 @@ from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.training.program import Program
 from dmaml_jax.types import Policy
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 
 
 def curves(step, seeds, epochs: int) -> dict[str, np.ndarray]:

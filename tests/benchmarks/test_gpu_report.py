@@ -22,7 +22,7 @@ from problems import quadratic
 from dmaml_jax.build import learner as building
 from dmaml_jax.training.program import train_step
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 ROOT = Path(__file__).parents[2]
 VALUES = tuple(SMALL.values.items())
 # Landers take a minute to compile: CartPole stands in for them.

@@ -27,7 +27,7 @@ from dmaml_jax.rl.policies import mlp_categorical
 from dmaml_jax.tasks import probe
 from dmaml_jax.tasks.distributions import uniform
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 KEY = jax.random.key(0)
 
 

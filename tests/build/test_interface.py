@@ -21,7 +21,7 @@ from dmaml_jax.rl.policies import mlp_categorical
 from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.types import Policy
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 SMALL = {"num_tasks": 2, "num_trajectories": 3, "horizon": 25}
 
 

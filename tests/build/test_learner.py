@@ -22,8 +22,6 @@ from dmaml_jax.learners.medium_task import (
 )
 from dmaml_jax.types import MetaLearner
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA, DELTA, EPOCHS = 0.3, 0.1, 0.05, 6
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.3, 0.1, 1.0]])
 GIVEN = np.array([9.0, -8.0, 7.0])

@@ -30,7 +30,7 @@ from dmaml_jax.runs.loading import load
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.training.keys import seed_keys
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 CONFIG = configuration(
     algo="directed-maml",
     inner_lr=0.05,

@@ -24,7 +24,7 @@ from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 EPISODES = 200
 
 

@@ -17,7 +17,7 @@ from dmaml_jax.runs.metrics import read_metrics
 from dmaml_jax.runs.stored import read_config, read_record
 from dmaml_jax.training.program import Program
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 TINY = {
     "horizon": 10,
     "num_tasks": 2,

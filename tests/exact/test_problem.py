@@ -33,8 +33,6 @@ from dmaml_jax.rl.objectives import trajectory_log_probs
 from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import Surrogate, surrogate
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, GAMMA = 0.7, 0.9
 PLAIN = {"num_inner_steps": 1, "size": 1, "can_end": False}
 

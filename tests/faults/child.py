@@ -18,7 +18,7 @@ import jax
 CACHE = Path(__file__).parents[2] / ".pytest_cache" / "jax"
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 from dmaml_jax.build import configuration  # noqa: E402
 from dmaml_jax.runs import metrics  # noqa: E402

@@ -22,8 +22,6 @@ from dmaml_jax.learners.reptile import reptile
 from dmaml_jax.learners.sg_mrl import sg_mrl
 from dmaml_jax.types import OuterRule
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA = 0.3, 0.1
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
 

@@ -12,8 +12,6 @@ from dmaml_jax.learners.derivatives import gradient, value_and_gradient
 from dmaml_jax.learners.inner_loop import inner_loop
 from dmaml_jax.types import Pieces, Problem
 
-pytestmark = pytest.mark.unoptimised
-
 
 def loss(params, data):
     """Not a quadratic, and its advantages enter as an actor-critic's do."""

@@ -21,8 +21,6 @@ from dmaml_jax.learners.medium_task import (
 )
 from dmaml_jax.learners.task_axis import modifier_key
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA, DELTA = 0.3, 0.1, 0.05
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
 SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}

@@ -22,8 +22,6 @@ from dmaml_jax.learners.inner_loop import replayed
 from dmaml_jax.learners.maml import maml, meta_loss
 from dmaml_jax.learners.task_axis import collection_keys
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA = 0.3
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 

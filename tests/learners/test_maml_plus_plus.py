@@ -14,8 +14,6 @@ from dmaml_jax.learners.maml_plus_plus import (
     zero_to_one,
 )
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA = 0.3, 0.1
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 

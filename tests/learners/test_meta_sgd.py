@@ -10,8 +10,6 @@ from problems import HESSIAN, START, numpy_gradient, quadratic
 from dmaml_jax.learners.maml import maml
 from dmaml_jax.learners.meta_sgd import meta_sgd
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA = 0.3, 0.1
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
 

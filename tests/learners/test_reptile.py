@@ -9,8 +9,6 @@ from problems import START, noisy, numpy_gradient, quadratic
 
 from dmaml_jax.learners.reptile import reptile
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA = 0.3
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 

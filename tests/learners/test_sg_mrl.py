@@ -13,8 +13,6 @@ from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners.sg_mrl import meta_loss, sg_mrl
 from dmaml_jax.training.program import Program
 
-pytestmark = pytest.mark.unoptimised
-
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0], [0.2, 0.2, -0.7]])
 SMALL = {"horizon": 12, "num_tasks": 3, "num_trajectories": 3, "hidden_sizes": (5,)}
 

@@ -26,8 +26,6 @@ from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.types import Policy, Trajectory
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, GAMMA = 0.7, 0.9
 
 # Tables of logits and of values; observations are one-hot states.

@@ -16,8 +16,6 @@ from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.types import Problem, Trajectory
 
-pytestmark = pytest.mark.unoptimised
-
 KEY = jax.random.key(1)
 
 

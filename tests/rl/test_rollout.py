@@ -12,8 +12,6 @@ from dmaml_jax.rl.action_distributions import categorical
 from dmaml_jax.rl.rollout import any_lane, rollout
 from dmaml_jax.types import Policy
 
-pytestmark = pytest.mark.unoptimised
-
 KEY = jax.random.key(3)
 POLICY = Policy(
     init=lambda key, obs: jax.random.normal(key, (*obs.shape, 2), obs.dtype),

@@ -23,7 +23,7 @@ from dmaml_jax.training import devices
 from dmaml_jax.training import program as training
 from dmaml_jax.training.program import Program
 
-pytestmark = [pytest.mark.float32, pytest.mark.unoptimised]
+pytestmark = pytest.mark.float32
 TINY = {
     "algo": "directed-meta-sgd",
     "horizon": 10,

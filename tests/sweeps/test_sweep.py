@@ -26,8 +26,6 @@ from dmaml_jax.sweeps.folder import Sweep, create, read
 from dmaml_jax.sweeps.loop import Training, ranked
 from dmaml_jax.training.program import Program
 
-pytestmark = pytest.mark.unoptimised
-
 TOY = {
     "horizon": 40,
     "num_tasks": 2,

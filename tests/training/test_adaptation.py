@@ -3,14 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.training.adaptation import adaptation
 from dmaml_jax.training.keys import seed_keys
-
-pytestmark = pytest.mark.unoptimised
 
 STEPS = 2
 

@@ -17,8 +17,6 @@ from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.training.program import Program, train_step
 from dmaml_jax.types import Info, MetaLearner
 
-pytestmark = pytest.mark.unoptimised
-
 SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}
 
 
