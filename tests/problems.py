@@ -9,6 +9,9 @@ import numpy as np
 
 from dmaml_jax.envs import TabularMDP
 from dmaml_jax.rl.action_distributions import categorical
+from dmaml_jax.rl.objectives import Objective
+from dmaml_jax.rl.problem import make_problem
+from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Pieces, Policy, Problem
 
 HESSIAN = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]])
@@ -74,6 +77,26 @@ def small_mdp(can_end: bool = False, other: bool = False) -> Any:
         rewards=jnp.array([[1.0, -0.5], [0.3, 2.0]]) * (-0.7 if other else 1),
         termination=jnp.array([[0.1, 0.4], [0.25, 0.05]]) * float(can_end),
     )
+
+
+def tabular(objective: Objective, policy: Policy = TABULAR, size: int = 3) -> Problem:
+    """Sampled episodes of at most 4 steps of the small MDP, which may end early."""
+    mdp = small_mdp(can_end=True)
+    return make_problem(
+        TabularMDP(),
+        TaskDistribution(lambda key: mdp, lambda: mdp),
+        policy,
+        objective,
+        horizon=4,
+        num_trajectories=size,
+        discount=0.9,
+    )
+
+
+def two_mdps() -> Any:
+    """Both of the small MDPs, stacked."""
+    both = [small_mdp(can_end=True, other=other) for other in (False, True)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *both)
 
 
 def numpy_gradient(params: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -71,7 +71,9 @@ def line_search(
         whole = jnp.minimum(search.tried, 1).astype(search.share.dtype)
         shorter = jnp.asarray(backtracking, whole.dtype) * search.share
         share = jnp.where(search.tried < 2, whole, shorter)
-        loss, kl, *_ = evaluate(at(share))
+        loss, kl = evaluate(at(share))[:2]
+        assert kl is not None
+        loss, kl = loss.astype(share.dtype), kl.astype(share.dtype)
         fits = (loss < search.before) & (kl <= kl_bound * (1 + _ROUNDING))
         return _Search(
             search.tried + 1,
@@ -81,14 +83,8 @@ def line_search(
             ~first & fits,
         )
 
-    like = jax.eval_shape(evaluate, params)
-    start = _Search(
-        jnp.int32(0),
-        jnp.zeros((), like.loss.dtype),
-        jnp.zeros((), like.loss.dtype),
-        jnp.zeros((), like.kl.dtype),
-        jnp.array(False),
-    )
+    zero = jnp.zeros((), jax.tree.leaves(params)[0].dtype)
+    start = _Search(jnp.int32(0), zero, zero, zero, jnp.array(False))
     end = jax.lax.while_loop(goes_on, look, start)
     share = jnp.where(end.accepted, end.share, 0)
     # Not θ + 0 s: a step that is not finite must leave θ as it is.

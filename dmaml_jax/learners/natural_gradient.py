@@ -70,7 +70,7 @@ def _positive(number: jax.Array) -> jax.Array:
 
 
 def plus(x: PyTree, factor: Any, y: PyTree) -> PyTree:
-    """X + factor · y, leaf by leaf."""
+    """The sum x + factor · y, leaf by leaf."""
     return jax.tree.map(lambda a, b: a + jnp.asarray(factor, b.dtype) * b, x, y)
 
 
