@@ -108,7 +108,7 @@ def option(
     symbol: str = "",
     allowed: Rule | None = None,
     traced: bool = False,
-    where: Mapping[str, str | tuple[str, ...]] | None = None,
+    where: tuple[str, str] | Mapping[str, str | tuple[str, ...]] | None = None,
 ) -> Any:
     """A field of an owner.
 
@@ -118,16 +118,17 @@ def option(
         symbol: what the paper calls it.
         allowed: what numbers may be given.
         traced: whether it may be a `jax.Array`.
-        where: other fields, of any owner, and for each the value or the values with
-            which this one has an effect.
+        where: another field and its value with which this one has an effect; or
+            several fields, of any owner, each with a value or values.
 
     Returns:
         What `dataclasses.field` returns.
     """
     said = f"{symbol}: {help}" if symbol else help
+    conditions = dict([where] if isinstance(where, tuple) else where or {})
     choices = {
         name: (choice,) if isinstance(choice, str) else choice
-        for name, choice in (where or {}).items()
+        for name, choice in conditions.items()
     }
     told = {"help": said, "allowed": allowed, "traced": traced, "where": choices}
     return dataclasses.field(default=default, metadata=told)

@@ -220,7 +220,7 @@ class Directed:
     medium_values: tuple[str, ...] = option(
         (),
         "NAME=VALUE ... of the given medium task; the others are at the mean.",
-        where={"medium_task": "given"},
+        where=("medium_task", "given"),
     )
     directed_placement: Literal["epoch", "inner-and-outer"] = option(
         "epoch",
@@ -238,7 +238,7 @@ class Directed:
         20,
         "Epochs without a rise that make a plateau (ours).",
         allowed=COUNT,
-        where={"directed_gate": "until-plateau"},
+        where=("directed_gate", "until-plateau"),
     )
     directed_reduction: Literal["same", "sum", "mean"] = option(
         "same", "--step-reduction of the pre-step, if it is to be another."

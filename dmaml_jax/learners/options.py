@@ -20,7 +20,7 @@ from dmaml_jax.options import (
 
 _BETWEEN = Rule(lambda number: 0 < number < 1, "a number above 0 and below 1")
 _BY_RATE = {"outer_optimizer": ("adam", "sgd")}
-_BY_TRUST = {"outer_optimizer": "trust-region"}
+_BY_TRUST = ("outer_optimizer", "trust-region")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ class GradientOptions:
         symbol="lambda",
         allowed=SHARE,
         traced=True,
-        where={"surrogate": "loaded-dice"},
+        where=("surrogate", "loaded-dice"),
     )
     outer_lr: float = option(
         0.001,
@@ -117,7 +117,7 @@ class GradientOptions:
         "Step size of the value network's Adam beside a trust region.",
         allowed=STEP_SIZE,
         traced=True,
-        where={**_BY_TRUST, "method": "ac"},
+        where=dict([_BY_TRUST, ("method", "ac")]),
     )
 
     @property

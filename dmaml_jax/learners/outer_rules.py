@@ -54,7 +54,9 @@ def several_steps(optimizer: optax.GradientTransformation, num_steps: int) -> Ou
             return optimizer_step(optimizer, slope, memory, params), None
 
         carry = optimizer_step(optimizer, gradient, memory, params)
-        (params, memory), _ = jax.lax.scan(again, carry, length=num_steps - 1)
+        if num_steps > 1:  # else a program would hold the objective's gradient idly
+            carry, _ = jax.lax.scan(again, carry, length=num_steps - 1)
+        params, memory = carry
         there = objective.evaluate(params)
         kl = {} if there.kl is None else {"kl": there.kl}
         return params, memory, {**kl, **there.extras}

@@ -70,7 +70,7 @@ class Options(GradientOptions):
         "The KL on the inner steps' data that an adaptive eta aims at.",
         allowed=ABOVE_0,
         traced=True,
-        where={"kl_schedule": "adaptive"},
+        where=("kl_schedule", "adaptive"),
     )
 
     @property
