@@ -79,8 +79,13 @@ def small_mdp(can_end: bool = False, other: bool = False) -> Any:
     )
 
 
-def tabular(objective: Objective, policy: Policy = TABULAR, size: int = 3) -> Problem:
-    """Sampled episodes of at most 4 steps of the small MDP, which may end early."""
+def tabular(
+    objective: Objective, policy: Policy = TABULAR, chunk: int | None = 0
+) -> Problem:
+    """Three sampled episodes of at most 4 steps of the small MDP, which may end early.
+
+    Gradients take them whole, as on a GPU, which compiles faster.
+    """
     mdp = small_mdp(can_end=True)
     return make_problem(
         TabularMDP(),
@@ -88,8 +93,9 @@ def tabular(objective: Objective, policy: Policy = TABULAR, size: int = 3) -> Pr
         policy,
         objective,
         horizon=4,
-        num_trajectories=size,
+        num_trajectories=3,
         discount=0.9,
+        gradient_chunk=chunk,
     )
 
 
@@ -104,11 +110,11 @@ def numpy_gradient(params: np.ndarray, target: np.ndarray) -> np.ndarray:
     return HESSIAN @ (params - target)
 
 
-def noisy(problem: Problem) -> Problem:
+def noisy(problem: Problem, scale: Any = 0.1) -> Problem:
     """The quadratic with targets that move with the key: collections differ."""
 
     def collect(key: jax.Array, params: Any, task: jax.Array) -> dict[str, jax.Array]:
-        return found(task + 0.1 * jax.random.normal(key, task.shape), params)
+        return found(task + scale * jax.random.normal(key, task.shape), params)
 
     return problem._replace(collect=collect)
 

@@ -194,15 +194,18 @@ def stored_objective(
         return mean_gradient(stored, meta_loss, other, data, tasks)[0]
 
     def kl_product(other: PyTree, direction: PyTree) -> PyTree:
-        def of_task(data: Data, task: Task) -> PyTree:
-            def slope(learned: PyTree) -> PyTree:
-                # An inner step's derivative is written down for reverse mode alone, and
-                # once: forward over reverse is the one way through it.
-                return jax.grad(
-                    lambda learned: meta_loss(stored, learned, data, task)[1].kl
-                )(learned)
+        # Lanes that take turns have no forward mode under vmap.
+        whole = stored._replace(pieces=None)
 
-            return jax.jvp(slope, (other,), (direction,))[1]
+        def of_task(data: Data, task: Task) -> PyTree:
+            def kl(learned: PyTree) -> jax.Array:
+                seen = meta_loss(whole, learned, data, task)[1]
+                assert seen.kl is not None
+                return seen.kl
+
+            # An inner step's derivative is written down for reverse mode alone, and
+            # once: forward over reverse is the one way through it.
+            return jax.jvp(jax.grad(kl), (other,), (direction,))[1]
 
         return mean_over_tasks(over_tasks(of_task, data, tasks))
 

@@ -117,7 +117,7 @@ class GradientOptions:
         "Step size of the value network's Adam beside a trust region.",
         allowed=STEP_SIZE,
         traced=True,
-        where=dict([_BY_TRUST, ("method", "ac")]),
+        where={"outer_optimizer": "trust-region", "method": "ac"},
     )
 
     @property

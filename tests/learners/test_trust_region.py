@@ -43,7 +43,7 @@ CRITIC = Policy(
     value=lambda params, obs: obs @ params["values"],
     critic="values",
 )
-LOGITS = jnp.array([[0.3, -0.4], [-0.2, 0.5]])
+LOGITS = np.array([[0.3, -0.4], [-0.2, 0.5]])
 
 
 def natural_step(fisher, gradient, bound=BOUND):
@@ -79,7 +79,9 @@ def test_on_a_quadratic_it_is_the_natural_gradient_step(damping: float) -> None:
     np.testing.assert_allclose(extras["step_length"], np.linalg.norm(step), rtol=1e-10)
 
 
-@pytest.mark.parametrize("num_inner_steps", [1, 2])
+@pytest.mark.parametrize(
+    "num_inner_steps", [pytest.param(1, marks=pytest.mark.slow), 2]
+)
 def test_the_fisher_matrix_is_that_of_the_adapted_policies(num_inner_steps) -> None:
     """Of MAML on the quadratic: KL = ½ ‖(I − αH)^N (θ − θ_old)‖²."""
     rule = trust_region(kl_bound=BOUND, fisher_damping=0.0, fisher_residual=1e-28)
@@ -90,10 +92,11 @@ def test_the_fisher_matrix_is_that_of_the_adapted_policies(num_inner_steps) -> N
         num_inner_steps=num_inner_steps,
     )
     state = learner.init(jax.random.key(0))
-    after, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+    step = jax.jit(learner.step)
+    after, info = step(jax.random.key(1), state, jnp.asarray(TARGETS))
     through = np.linalg.matrix_power(np.eye(3) - ALPHA * HESSIAN, num_inner_steps)
-    step = natural_step(through.T @ through, np.asarray(info.meta_gradient))
-    np.testing.assert_allclose(after.params - state.params, step, rtol=1e-8)
+    expected = natural_step(through.T @ through, np.asarray(info.meta_gradient))
+    np.testing.assert_allclose(after.params - state.params, expected, rtol=1e-8)
     np.testing.assert_allclose(info.extras["kl"], BOUND, rtol=1e-8)
 
 
@@ -121,14 +124,17 @@ def test_conjugate_gradients_stop_at_the_residual_and_solve_in_as_many_steps() -
     np.testing.assert_array_equal(zero.step, 0 * target)
 
 
-@pytest.mark.parametrize("num_inner_steps", [1, 2])
-def test_fisher_products_are_those_of_the_kl_s_hessian(num_inner_steps: int) -> None:
+@pytest.mark.parametrize(
+    ("num_inner_steps", "chunk"),
+    [pytest.param(1, None, marks=pytest.mark.slow), (2, 0)],
+)
+def test_fisher_products_are_those_of_the_kl_s_hessian(num_inner_steps, chunk) -> None:
     """Against `jax.hessian` of the KL written out anew, on a small MDP, to 1e-10."""
-    problem = tabular(policy_gradient(TABULAR, discount=0.9))
+    problem = tabular(policy_gradient(TABULAR, discount=0.9), chunk=chunk)
     loss = partial(maml.meta_loss, inner_lr=ALPHA, first_order=False)
     keys = jax.random.split(jax.random.key(2), (2, num_inner_steps + 1))
     tasks = two_mdps()
-    theta = LOGITS.ravel()
+    theta = jnp.asarray(LOGITS).ravel()
 
     def kl(flat, data):
         params = flat.reshape(2, 2)
@@ -227,9 +233,20 @@ def test_the_first_share_that_lowers_the_loss_within_the_bound(step, taken) -> N
 
 
 TRUSTING = [name for name, entry in LEARNERS.items() if not entry.no_trust_region]
+AT_ONCE = ("fomaml", "meta-sgd", "sg-mrl", "directed-maml")
 
 
-@pytest.mark.parametrize("algo", [*TRUSTING, "directed-maml"])
+@pytest.mark.parametrize(
+    "algo",
+    [
+        *AT_ONCE,
+        *(
+            pytest.param(algo, marks=pytest.mark.slow)
+            for algo in TRUSTING
+            if algo not in AT_ONCE
+        ),
+    ],
+)
 def test_every_learner_with_an_objective_takes_it(algo: str) -> None:
     """On the quadratic, whose target moves from one collection to the next."""
     config = configuration(
@@ -267,7 +284,7 @@ def test_a_value_network_steps_by_adam_and_the_policy_within_the_bound() -> None
         ),
     )
     state = learner.init(jax.random.key(0))
-    params = {"logits": LOGITS, "values": jnp.array([0.8, -0.3])}
+    params = {"logits": jnp.asarray(LOGITS), "values": jnp.array([0.8, -0.3])}
     state = state._replace(params=params)
     after, info = jax.jit(learner.step)(jax.random.key(1), state, two_mdps())
     value_slope = np.asarray(info.meta_gradient["values"])
