@@ -32,7 +32,7 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep resume estimators turbulence family navigation crossing pictures \
+.PHONY: help setup train sweep resume estimators turbulence family family-point navigation crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-lander gpu-report gpu-python
 
@@ -134,6 +134,9 @@ turbulence: $(READY)  ## steadiness after convergence, remedies compared, write 
 
 family: $(READY)  ## every learner with both methods on CartPole, write docs/family.md
 	@$(BIN)/python experiments/family.py
+
+family-point: $(READY)  ## every learner on point navigation, write docs/family-point.md; goes on if stopped
+	@$(BIN)/python experiments/family_point.py
 
 navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and .png
 	@$(BIN)/python experiments/navigation.py

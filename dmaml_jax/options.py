@@ -60,8 +60,8 @@ class Option(NamedTuple):
         allowed: what numbers may be given; any of the type if None.
         traced: whether a `jax.Array` may stand for the number, so that a caller can
             differentiate or vmap over it.
-        where: the field of the same owner and the value of it with which this one has
-            an effect; None if it always has.
+        where: the values of other fields, of any owner, with which this one has an
+            effect, by name; empty if it always has.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Option(NamedTuple):
     help: str
     allowed: Rule | None
     traced: bool
-    where: tuple[str, str] | None
+    where: Mapping[str, tuple[str, ...]]
 
     @property
     def flag(self) -> str:
@@ -89,6 +89,14 @@ class Option(NamedTuple):
         return _ANY[self.type]
 
     @property
+    def belongs_to(self) -> str:
+        """The choices with which it has an effect, as in "--method ac"."""
+        return " and ".join(
+            f"{flag(name)} {' or '.join(choices)}"
+            for name, choices in self.where.items()
+        )
+
+    @property
     def _optional(self) -> bool:
         return type(None) in get_args(self.type)
 
@@ -100,7 +108,7 @@ def option(
     symbol: str = "",
     allowed: Rule | None = None,
     traced: bool = False,
-    where: tuple[str, str] | None = None,
+    where: tuple[str, str] | Mapping[str, str | tuple[str, ...]] | None = None,
 ) -> Any:
     """A field of an owner.
 
@@ -110,14 +118,19 @@ def option(
         symbol: what the paper calls it.
         allowed: what numbers may be given.
         traced: whether it may be a `jax.Array`.
-        where: a field of the same owner and its value with which this one has an
-            effect.
+        where: another field and its value with which this one has an effect; or
+            several fields, of any owner, each with a value or values.
 
     Returns:
         What `dataclasses.field` returns.
     """
     said = f"{symbol}: {help}" if symbol else help
-    told = {"help": said, "allowed": allowed, "traced": traced, "where": where}
+    conditions = dict([where] if isinstance(where, tuple) else where or {})
+    choices = {
+        name: (choice,) if isinstance(choice, str) else choice
+        for name, choice in conditions.items()
+    }
+    told = {"help": said, "allowed": allowed, "traced": traced, "where": choices}
     return dataclasses.field(default=default, metadata=told)
 
 
@@ -133,12 +146,14 @@ def options_of(owner: type) -> Mapping[str, Option]:
     }
 
 
-def applies(owner: Any, option: Option) -> bool:
-    """Whether one of an owner's values has an effect beside its others."""
-    if option.where is None:
-        return True
-    chooser, choice = option.where
-    return getattr(owner, chooser) == choice
+def applies(option: Option, values: Mapping[str, Any]) -> bool:
+    """Whether an option has an effect.
+
+    Args:
+        option: the option.
+        values: those of all owners by name.
+    """
+    return all(values.get(name) in choices for name, choices in option.where.items())
 
 
 def flag(name: str) -> str:

@@ -34,6 +34,8 @@ class Trajectory(NamedTuple):
         value_weights: the share of the step in the critic's loss, `[K, H]`.
         action_params: parameters of the action distribution of π_old, so that a
             divergence from it can be had later; leaves `[K, H, …]`.
+        ratios: π_θ/π_old of each step, where data are evaluated at another θ than the
+            one that collected them; filled in by `Problem.reweighed`, `[K, H]`.
     """
 
     obs: PyTree
@@ -47,6 +49,7 @@ class Trajectory(NamedTuple):
     value_targets: jax.Array | None = None
     value_weights: jax.Array | None = None
     action_params: PyTree = None
+    ratios: jax.Array | None = None
 
 
 def _as_sampled(sample: jax.Array) -> jax.Array:
@@ -90,12 +93,15 @@ class Policy(NamedTuple):
             observation or any number of them on leading axes.
         distribution: what those parameters are the parameters of.
         value: `(θ, obs) -> V(s)` for the same observations, where there is a critic.
+        critic: the key of θ under which those parameters stand that the value alone
+            has; None where it has none of its own.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
     apply: Callable[[Params, jax.Array], Any]
     distribution: Distribution
     value: Callable[[Params, jax.Array], jax.Array] | None = None
+    critic: str | None = None
 
 
 class Pieces(NamedTuple):
@@ -138,6 +144,15 @@ class Problem(NamedTuple):
         num_steps: `(data) -> ` steps of living trajectories, int32: the cost.
         pieces: `(data) -> Pieces` where losses are plain sums over steps and the
             platform is faster with a piece at a time; None to take data whole.
+        ratios: `(θ, data) -> [K, H]`, π_θ(a|s)/π_old(a|s) of what π_old collected, 0
+            where not alive; differentiable in θ. None where losses do not depend on
+            who collected the data.
+        reweighed: `(θ, data) -> data` whose steps weigh by their ratios at θ, which are
+            constants, so that the losses are right at θ.
+        clipped_loss: `(θ, data, ε) -> loss`, the outer loss of stored data with ratios
+            that pay no further than 1 ± ε.
+        critic: the key of θ under which the parameters of the value alone stand; None
+            where there are none.
     """
 
     init: Callable[[jax.Array], Params]
@@ -153,6 +168,10 @@ class Problem(NamedTuple):
     performance: Callable[[Data], jax.Array]
     num_steps: Callable[[Data], jax.Array]
     pieces: Callable[[Data], Pieces] | None = None
+    ratios: Callable[[Params, Data], jax.Array] | None = None
+    reweighed: Callable[[Params, Data], Data] | None = None
+    clipped_loss: Callable[[Params, Data, Any], jax.Array] | None = None
+    critic: str | None = None
 
 
 class Evaluation(NamedTuple):
@@ -162,25 +181,43 @@ class Evaluation(NamedTuple):
         loss: the meta-loss, mean over the tasks.
         kl: KL(π_old ‖ π) of the adapted policies, mean over the tasks; None where the
             policy's action distribution has no divergence in closed form.
+        extras: what else the meta-loss has to show, mean over the tasks, by name.
     """
 
     loss: jax.Array
     kl: jax.Array | None
+    extras: dict[str, jax.Array] = {}  # noqa: RUF012 - nobody writes into it
 
 
-Objective = Callable[[Params], Evaluation]
+class Objective(NamedTuple):
+    """The meta-objective of an epoch on its stored data, as functions of θ.
+
+    All are means over the tasks, taken task by task, so that they are the same however
+    a program spreads tasks over devices; differentiating `evaluate` is not.
+
+    Attributes:
+        evaluate: `(θ) -> Evaluation`.
+        gradient: `(θ) -> ∇_θ loss`.
+        kl_product: `(θ, v) -> ∇²_θ KL · v`; at the θ that collected the data it is the
+            product with the Fisher matrix of the adapted policies.
+    """
+
+    evaluate: Callable[[Params], Evaluation]
+    gradient: Callable[[Params], Params]
+    kl_product: Callable[[Params, Params], Params]
 
 
 class OuterRule(NamedTuple):
     """How an outer step goes from a meta-gradient to new meta-parameters.
 
     Optax's optimisers are one kind of it (`learners.outer_rules.from_optax`); a trust
-    region, or several clipped steps on the same data, ask the objective as well.
+    region (`learners.trust_region`), or several steps on the same data, ask the
+    objective as well.
 
     Attributes:
         init: `(θ) -> memory`.
         apply: `(meta_gradient, memory, θ, objective) -> (θ, memory, extras)`. The
-            objective evaluates other θ on the data of this epoch, and costs nothing
+            objective looks at other θ on the data of this epoch, and costs nothing
             unless it is called. Extras are scalars by name, for `Info.extras`.
     """
 

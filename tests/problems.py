@@ -9,6 +9,9 @@ import numpy as np
 
 from dmaml_jax.envs import TabularMDP
 from dmaml_jax.rl.action_distributions import categorical
+from dmaml_jax.rl.objectives import Objective
+from dmaml_jax.rl.problem import make_problem
+from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Pieces, Policy, Problem
 
 HESSIAN = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 0.7]])
@@ -76,16 +79,42 @@ def small_mdp(can_end: bool = False, other: bool = False) -> Any:
     )
 
 
+def tabular(
+    objective: Objective, policy: Policy = TABULAR, chunk: int | None = 0
+) -> Problem:
+    """Three sampled episodes of at most 4 steps of the small MDP, which may end early.
+
+    Gradients take them whole, as on a GPU, which compiles faster.
+    """
+    mdp = small_mdp(can_end=True)
+    return make_problem(
+        TabularMDP(),
+        TaskDistribution(lambda key: mdp, lambda: mdp),
+        policy,
+        objective,
+        horizon=4,
+        num_trajectories=3,
+        discount=0.9,
+        gradient_chunk=chunk,
+    )
+
+
+def two_mdps() -> Any:
+    """Both of the small MDPs, stacked."""
+    both = [small_mdp(can_end=True, other=other) for other in (False, True)]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *both)
+
+
 def numpy_gradient(params: np.ndarray, target: np.ndarray) -> np.ndarray:
     """∇ of the quadratic's loss, H (θ − t)."""
     return HESSIAN @ (params - target)
 
 
-def noisy(problem: Problem) -> Problem:
+def noisy(problem: Problem, scale: Any = 0.1) -> Problem:
     """The quadratic with targets that move with the key: collections differ."""
 
     def collect(key: jax.Array, params: Any, task: jax.Array) -> dict[str, jax.Array]:
-        return found(task + 0.1 * jax.random.normal(key, task.shape), params)
+        return found(task + scale * jax.random.normal(key, task.shape), params)
 
     return problem._replace(collect=collect)
 

@@ -204,7 +204,8 @@ WRONG = {
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
     "--algo sg-mrl --surrogate dice": [
         "legal pairs",
-        "maml, maml++, meta-sgd with score-function, lvc",
+        "maml, maml++, meta-sgd, sharp-maml with score-function, lvc",
+        "promp with lvc",
     ],
     "--algo directed-fomaml --surrogate lvc": [
         "sg-mrl, e-maml, joint with score-function"
@@ -234,6 +235,40 @@ WRONG = {
     "--algo maml --medium-task given --medium-values length=1": [
         "belongs to directed learners (--algo directed-NAME)"
     ],
+    "--kl-bound 0.1": [
+        "--kl-bound belongs to --outer-optimizer trust-region: leave it out"
+    ],
+    "--outer-optimizer trust-region --outer-lr 0.1": [
+        "--outer-lr belongs to --outer-optimizer adam or sgd"
+    ],
+    "--outer-optimizer trust-region --outer-schedule cosine": ["adam or sgd"],
+    "--outer-optimizer trust-region --clip-norm 1": ["adam or sgd"],
+    "--outer-optimizer trust-region --critic-lr 0.1": [
+        "--critic-lr belongs to --outer-optimizer trust-region and --method ac"
+    ],
+    "--outer-optimizer trust-region --method ac --shared-trunk True": [
+        "does not see the value head",
+        "choose adam or sgd",
+    ],
+    "--outer-optimizer trust-region --kl-bound 0": ["--kl-bound is 0", "above 0"],
+    "--outer-optimizer trust-region --backtracking 1": ["above 0 and below 1"],
+    "--outer-optimizer trust-region --max-backtracks -1": ["--max-backtracks is -1"],
+    "--algo directed-reptile --outer-optimizer trust-region": [
+        "does not go with --algo directed-reptile, which has no objective",
+    ],
+    "--algo promp --outer-optimizer trust-region": ["several clipped steps"],
+    "--algo sharp-maml --outer-optimizer trust-region": ["choose adam or sgd"],
+    "--algo promp --surrogate score-function": ["promp with lvc"],
+    "--algo promp --ratio-clip 0": ["--ratio-clip is 0", "above 0"],
+    "--algo promp --steps-per-batch 0": ["--steps-per-batch is 0"],
+    "--algo promp --kl-target 0.1": ["belongs to --kl-schedule adaptive"],
+    "--algo promp --kl-schedule adaptive --kl-coefficient 0": ["would stay so"],
+    "--algo maml --ratio-clip 0.1": ["--ratio-clip belongs to --algo promp"],
+    "--algo sharp-maml --rho -1": ["--rho is -1", "0 or more"],
+    "--algo sharp-maml --uphill-data stored": [
+        "--uphill-data belongs to --sharpness up or both"
+    ],
+    "--algo maml --sharpness up": ["--sharpness belongs to --algo sharp-maml"],
     "--clip-norm -1": ["--clip-norm is -1", "0 or more"],
     "--method ac --gae-lambda 2": ["--gae-lambda is 2.0", "from 0 to 1"],
     "--algo maml++ --second-order-epochs -1": ["--second-order-epochs is -1"],

@@ -29,11 +29,11 @@ from dmaml_jax.learners.medium_task import (
     medium_task_exact,
     task_of_batch,
 )
-from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.learners.trust_region import trust_region
 from dmaml_jax.options import is_traced
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.tasks.of_environment import switches_and_counts, task_of
-from dmaml_jax.types import MetaLearner, Policy, Problem, Task
+from dmaml_jax.types import MetaLearner, OuterRule, Policy, Problem, Task
 
 _OPTIMIZERS = {"adam": optax.adam, "sgd": optax.sgd}
 
@@ -121,7 +121,7 @@ def _base_learner(config: TrainConfig, problem: Problem) -> MetaLearner:
     return registry.find(algo)(
         problem,
         inner_lr=options.inner_lr,
-        meta_optimizer=_meta_optimizer(options, config.run.epochs),
+        meta_optimizer=_meta_optimizer(config, problem),
         num_inner_steps=options.num_inner_steps,
         **registry.entry(algo).fixed,
         **registry.own_options(options),
@@ -129,9 +129,14 @@ def _base_learner(config: TrainConfig, problem: Problem) -> MetaLearner:
 
 
 def _meta_optimizer(
-    options: GradientOptions, num_epochs: int
-) -> optax.GradientTransformation:
-    rate = _scheduled(options.outer_lr, options.outer_schedule, num_epochs)
+    config: TrainConfig, problem: Problem
+) -> optax.GradientTransformation | OuterRule:
+    options = config.learner
+    if options.outer_optimizer == "trust-region":
+        return _trust_region(config, problem)
+    # The schedule counts the optimiser's steps.
+    num_steps = config.run.epochs * options.steps_per_epoch
+    rate = _scheduled(options.outer_lr, options.outer_schedule, num_steps)
     optimizer = _OPTIMIZERS[options.outer_optimizer](rate)
     norm = options.clip_norm
     if is_traced(norm):
@@ -139,6 +144,36 @@ def _meta_optimizer(
     elif norm == 0:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+
+
+def _trust_region(config: TrainConfig, problem: Problem) -> OuterRule:
+    """TRPO's step on the policy, and Adam's on a value network.
+
+    Raises:
+        UsageError: the policy has no KL, or its value's parameters are not told.
+    """
+    options, has_critic = config.learner, config.run.method == "ac"
+    if problem.kl is None:
+        raise UsageError(
+            "--outer-optimizer trust-region needs the KL of action distributions, and "
+            "the policy's has none: give its Distribution one, or choose adam or sgd."
+        )
+    if has_critic and problem.critic is None:
+        raise UsageError(
+            "--outer-optimizer trust-region moves the policy alone, and the given "
+            "policy does not say which parameters are the value's: give Policy(..., "
+            "critic=KEY), the key of theta under which they stand."
+        )
+    return trust_region(
+        kl_bound=options.kl_bound,
+        fisher_iterations=options.fisher_iterations,
+        fisher_damping=options.fisher_damping,
+        fisher_residual=options.fisher_residual,
+        backtracking=options.backtracking,
+        max_backtracks=options.max_backtracks,
+        critic=problem.critic if has_critic else None,
+        critic_optimizer=optax.adam(options.critic_lr) if has_critic else None,
+    )
 
 
 def _scheduled(rate: Any, schedule: str, num_steps: int) -> Any:

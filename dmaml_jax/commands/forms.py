@@ -33,7 +33,8 @@ def read(
             read.
         SystemExit: tyro has printed help.
     """
-    forms = {name: _form(name, owner) for name, owner in owners.items()}
+    values = {name: x for owner in owners.values() for name, x in vars(owner).items()}
+    forms = {name: _form(name, owner, values) for name, owner in owners.items()}
     fields: list[Any] = [
         (name, type(form), dataclasses.field(default=form))
         for name, form in forms.items()
@@ -54,7 +55,7 @@ def read(
     )
 
 
-def _form(name: str, owner: Any) -> Any:
+def _form(name: str, owner: Any, values: Mapping[str, Any]) -> Any:
     """An owner's values for tyro: those that have an effect, with their help."""
     fields: list[Any] = [
         (
@@ -63,7 +64,7 @@ def _form(name: str, owner: Any) -> Any:
             dataclasses.field(default=getattr(owner, option.name)),
         )
         for option in options_of(type(owner)).values()
-        if applies(owner, option)
+        if applies(option, values)
     ]
     form = dataclasses.make_dataclass(name, fields, frozen=True)
     form.__doc__ = type(owner).__doc__

@@ -73,11 +73,9 @@ class TrainConfig:
     def nested(self) -> dict[str, dict[str, Any]]:
         """The values that have an effect, by owner and name."""
         owners = {name: getattr(self, name) for name in OWNERS}
-        return {
-            name: _effective(owner)
-            for name, owner in owners.items()
-            if owner is not None
-        }
+        there = {name: owner for name, owner in owners.items() if owner is not None}
+        values = _values(there)
+        return {name: _effective(owner, values) for name, owner in there.items()}
 
     def flat(self) -> dict[str, Any]:
         """The values that have an effect, by name: no two owners share one."""
@@ -95,7 +93,17 @@ class TrainConfig:
         return compose(self.world, values, kept=self.flat())
 
 
-CHOICES = ("env", "algo", "method", "surrogate", "medium_task", "directed_gate")
+CHOICES = (
+    "env",
+    "algo",
+    "method",
+    "surrogate",
+    "outer_optimizer",
+    "kl_schedule",
+    "sharpness",
+    "medium_task",
+    "directed_gate",
+)
 """Values that decide which others there are."""
 OWNERS = ("run", "sampling", "tasks", "policy", "method", "learner", "directed")
 
@@ -145,7 +153,9 @@ def assembled(
             raise refusal(name, owners.values())
     presets = {**_flattened(world.preset), **_flattened(registry.entry(algo).preset)}
     values = {**presets, **values, "algo": algo}
-    made = {name: _made(owner, values, given) for name, owner in owners.items()}
+    made = {name: _made(owner, values) for name, owner in owners.items()}
+    every = _values(made)
+    made = {name: _narrowed(own, every, given) for name, own in made.items()}
     return TrainConfig(**{"directed": None, **made}, world=world)
 
 
@@ -179,13 +189,13 @@ def refusal(name: str, owners: Iterable[type]) -> UsageError:
     options = {n: o for owner in owners for n, o in options_of(owner).items()}
     choice = _choice_of(name)
     if name in options:
-        chooser, value = options[name].where or ("", "")
-        choice = f"{flag(chooser)} {value}"
+        choice = options[name].belongs_to
     if choice is not None:
         return UsageError(
             f"{flag(name)} belongs to {choice}: leave it out, or choose that."
         )
-    offered = [n for n, option in options.items() if option.where is None]
+    usual = {n: option.default for n, option in options.items()}
+    offered = [n for n, option in options.items() if applies(option, usual)]
     hint = did_you_mean(name, offered, flag)
     known = ", ".join(sorted(offered))
     return UsageError(f"There is no value {name!r}: choose from {known}.{hint}")
@@ -220,31 +230,40 @@ def _method(values: Mapping[str, Any]) -> str:
     return checked(options_of(Run)["method"], values.get("method", Run.method))
 
 
-def _made(owner: type, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+def _made(owner: type, values: Mapping[str, Any]) -> Any:
     """An owner made of those values that are its own; the rest are its defaults."""
-    options = options_of(owner)
-    found = {
-        name: checked(option, values[name])
-        for name, option in options.items()
-        if name in values
-    }
-    made = owner(**found)
-    for name in found:
-        option = options[name]
-        if applies(made, option):
+    return owner(
+        **{
+            name: checked(option, values[name])
+            for name, option in options_of(owner).items()
+            if name in values
+        }
+    )
+
+
+def _narrowed(owner: Any, values: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """An owner whose values without effect are its defaults; none of them was given."""
+    without = {}
+    for name, option in options_of(type(owner)).items():
+        if applies(option, values):
             continue
         if name in given:
-            raise refusal(name, [owner])
-        made = dataclasses.replace(made, **{name: option.default})
-    return made
+            raise refusal(name, [type(owner)])
+        without[name] = option.default
+    return dataclasses.replace(owner, **without)
 
 
-def _effective(owner: Any) -> dict[str, Any]:
+def _effective(owner: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: getattr(owner, name)
         for name, option in options_of(type(owner)).items()
-        if applies(owner, option)
+        if applies(option, values)
     }
+
+
+def _values(owners: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of made owners, by name."""
+    return {name: x for owner in owners.values() for name, x in vars(owner).items()}
 
 
 def _flattened(nested: Preset) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def require_sense(config: "TrainConfig") -> None:
     registry.objective(config.run.algo, config.learner.surrogate)
     config.learner.check()
     checks = (_check_seeds, _check_tasks, _check_policy, _check_learner)
-    for check in (*checks, _check_directed, _check_method):
+    for check in (*checks, _check_trust_region, _check_directed, _check_method):
         check(config)
 
 
@@ -129,6 +129,23 @@ def _check_learner(config: "TrainConfig") -> None:
         raise UsageError(
             f"--num-inner-steps is {config.learner.num_inner_steps}, but "
             f"{config.run.algo} needs {least} or more."
+        )
+
+
+def _check_trust_region(config: "TrainConfig") -> None:
+    if config.learner.outer_optimizer != "trust-region":
+        return
+    refused = registry.entry(config.run.algo).no_trust_region
+    if refused:
+        raise UsageError(
+            "--outer-optimizer trust-region does not go with --algo "
+            f"{config.run.algo}, which {refused}: choose adam or sgd."
+        )
+    if getattr(config.method, "shared_trunk", False):
+        raise UsageError(
+            "--outer-optimizer trust-region bounds the policy's KL, which does not see "
+            "the value head that --shared-trunk True puts on the same network: leave "
+            "it out, or choose adam or sgd."
         )
 
 

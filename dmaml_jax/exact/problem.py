@@ -14,7 +14,13 @@ import jax.numpy as jnp
 
 from dmaml_jax.exact.data_sets import DataSets, Paths, trajectories
 from dmaml_jax.learners.inner_loop import inner_loop
-from dmaml_jax.rl.objectives import Objective, mean_kl, trajectory_log_probs
+from dmaml_jax.rl.objectives import (
+    Objective,
+    mean_kl,
+    ratios,
+    reweighed,
+    trajectory_log_probs,
+)
 from dmaml_jax.rl.returns import discount_powers
 from dmaml_jax.types import Params, Policy, Problem, Task, Trajectory
 
@@ -108,6 +114,18 @@ def enumerated_problem(
             of_every.outer_loss(params, data.every),
         )
 
+    def clipped_loss(params: Params, data: Batch, clip: Any) -> jax.Array:
+        return jnp.where(
+            data.sampled,
+            objective.clipped_loss(params, data.rows, clip),
+            of_every.clipped_loss(params, data.every, clip),
+        )
+
+    def reweighed_both(params: Params, data: Batch) -> Batch:
+        both = (data.rows, data.every)
+        rows, every = (reweighed(policy, params, each) for each in both)
+        return data._replace(rows=rows, every=every)
+
     return Problem(
         init=lambda key: policy.init(key, jnp.zeros(ways.states.max() + 1)),
         sample_tasks=_cannot_sample,
@@ -121,6 +139,9 @@ def enumerated_problem(
         kl=lambda params, data: mean_kl(policy, params, data.rows),
         performance=lambda data: jnp.mean(jnp.sum(data.rows.rewards, axis=1)),
         num_steps=lambda data: jnp.sum(data.rows.alive, dtype=jnp.int32),
+        ratios=lambda params, data: ratios(policy, params, data.rows),
+        reweighed=reweighed_both,
+        clipped_loss=clipped_loss,
     )
 
 

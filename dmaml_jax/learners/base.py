@@ -23,6 +23,7 @@ from dmaml_jax.types import (
     Evaluation,
     Info,
     MetaLearner,
+    Objective,
     OuterRule,
     Params,
     Problem,
@@ -139,27 +140,76 @@ def outer_step(
         What is learned and the rule's memory after the step; the epoch's info, whose
         meta-gradient is shaped like what is learned; and what was seen of each task.
     """
+    gradient, seen = mean_gradient(problem, meta_loss, learned, keys, tasks)
+    objective = stored_objective(problem, meta_loss, seen.data, tasks)
+    learned, memory, extras = rule.apply(gradient, memory, learned, objective)
+    return learned, memory, epoch_info(gradient, seen, extras), seen
 
-    def of_task(keys: Source, task: Task) -> tuple[Params, Seen]:
+
+def mean_gradient(
+    problem: Problem, meta_loss: MetaLoss, learned: PyTree, sources: Source, tasks: Task
+) -> tuple[PyTree, Seen]:
+    """∇ (1/M) Σ_i meta_loss(θ, 𝒯_i), and what was seen of each task.
+
+    Args:
+        problem: what is learned.
+        meta_loss: what is minimised, of one task.
+        learned: θ, or a pytree of all that is meta-learned.
+        sources: of the collections of each task, stacked on axis 0.
+        tasks: M of them, stacked on axis 0.
+    """
+
+    def of_task(sources: Source, task: Task) -> tuple[PyTree, Seen]:
         def loss(learned: PyTree) -> tuple[jax.Array, Seen]:
-            return meta_loss(problem, learned, keys, task)
+            return meta_loss(problem, learned, sources, task)
 
-        (_, seen), meta_gradient = jax.value_and_grad(loss, has_aux=True)(learned)
-        return meta_gradient, seen
+        (_, seen), gradient = jax.value_and_grad(loss, has_aux=True)(learned)
+        return gradient, seen
 
-    gradients, seen = over_tasks(of_task, keys, tasks)
+    gradients, seen = over_tasks(of_task, sources, tasks)
+    return mean_over_tasks(gradients), seen
 
-    def objective(other: PyTree) -> Evaluation:
-        def of_stored(data: Data, task: Task) -> Evaluation:
-            loss, seen = meta_loss(replayed(problem), other, data, task)
-            return Evaluation(loss, seen.kl)
 
-        return mean_over_tasks(over_tasks(of_stored, seen.data, tasks))
+def stored_objective(
+    problem: Problem, meta_loss: MetaLoss, data: Data, tasks: Task
+) -> Objective:
+    """The meta-objective on the data of an epoch, at whatever θ.
 
-    meta_gradient = mean_over_tasks(gradients)
-    learned, memory, extras = rule.apply(meta_gradient, memory, learned, objective)
-    info = epoch_info(meta_gradient, seen, extras)
-    return learned, memory, info, seen
+    Args:
+        problem: what is learned.
+        meta_loss: what is minimised, of one task.
+        data: of all collections of each task, stacked on axis 0.
+        tasks: M of them, stacked on axis 0.
+    """
+    stored = replayed(problem)
+
+    def evaluate(other: PyTree) -> Evaluation:
+        def of_task(data: Data, task: Task) -> Evaluation:
+            loss, seen = meta_loss(stored, other, data, task)
+            return Evaluation(loss, seen.kl, seen.extras)
+
+        return mean_over_tasks(over_tasks(of_task, data, tasks))
+
+    def gradient(other: PyTree) -> PyTree:
+        return mean_gradient(stored, meta_loss, other, data, tasks)[0]
+
+    def kl_product(other: PyTree, direction: PyTree) -> PyTree:
+        # Lanes that take turns have no forward mode under vmap.
+        whole = stored._replace(pieces=None)
+
+        def of_task(data: Data, task: Task) -> PyTree:
+            def kl(learned: PyTree) -> jax.Array:
+                seen = meta_loss(whole, learned, data, task)[1]
+                assert seen.kl is not None
+                return seen.kl
+
+            # An inner step's derivative is written down for reverse mode alone, and
+            # once: forward over reverse is the one way through it.
+            return jax.jvp(jax.grad(kl), (other,), (direction,))[1]
+
+        return mean_over_tasks(over_tasks(of_task, data, tasks))
+
+    return Objective(evaluate, gradient, kl_product)
 
 
 def epoch_info(meta_gradient: PyTree, seen: Seen, extras: dict[str, jax.Array]) -> Info:

@@ -10,6 +10,7 @@ from dmaml_jax.learners.derivatives import gradient
 from dmaml_jax.types import Data, Params, Problem, PyTree, Source, Task
 
 Rates = Any | Callable[[jax.Array], Any]
+Slope = Callable[[Params, Data], Params]
 
 
 class Adaptation(NamedTuple):
@@ -39,6 +40,7 @@ def inner_loop(
     *,
     inner_lr: Rates,
     second_order: Any = True,
+    slope: Slope | None = None,
 ) -> Adaptation:
     r"""θ_{j+1} = θ_j − α ∇_θ loss(θ_j, 𝒟_j), j = 0 … N − 1 (Eq. 2a of Directed-MAML).
 
@@ -57,11 +59,13 @@ def inner_loop(
         second_order: False takes the inner gradients as constants (FOMAML). A traced
             number w in [0, 1] gives them the derivative of w·g + (1 − w)·sg(g), as
             MAML++ anneals it: the same as False at 0 and as True at 1.
+        slope: `(θ_j, 𝒟_j) -> ` what a step descends, by default the gradient of the
+            inner loss.
 
     Returns:
         The parameters and data of all N + 1 collections.
     """
-    inner_gradient = gradient(problem, problem.inner_loss)
+    slope = slope or inner_slope(problem)
     num = jax.tree.leaves(sources)[0].shape[0]
     rates = inner_lr if callable(inner_lr) else lambda _: inner_lr
 
@@ -71,12 +75,10 @@ def inner_loop(
         source, index = given
         # Sampling is a constant to every derivative.
         data = problem.collect(source, jax.lax.stop_gradient(params), task)
-
-        def slope(params: Params) -> Params:
-            return inner_gradient(params, problem.advantages(params, data))
-
         # No lane of a vmap differs in its index: this stays one branch or the other.
-        step = jax.lax.cond(index < num - 1, slope, _zeros, params)
+        step = jax.lax.cond(
+            index < num - 1, lambda params: slope(params, data), _zeros, params
+        )
         seen = Adaptation(
             params, data, step, problem.performance(data), problem.num_steps(data)
         )
@@ -93,6 +95,15 @@ def inner_loop(
     return path
 
 
+def inner_slope(problem: Problem) -> Slope:
+    """`(θ, data) -> ∇_θ` of the inner loss, to be differentiated in θ.
+
+    Advantages that depend on a value head do so here too.
+    """
+    of_loss = gradient(problem, problem.inner_loss)
+    return lambda params, data: of_loss(params, problem.advantages(params, data))
+
+
 def adaptation_curve(
     problem: Problem,
     key: jax.Array,
@@ -101,6 +112,7 @@ def adaptation_curve(
     num_steps: int,
     *,
     inner_lr: Rates,
+    slope: Slope | None = None,
 ) -> tuple[Params, jax.Array]:
     """Adapt to a task and watch the return after 0 … num_steps inner steps.
 
@@ -111,6 +123,7 @@ def adaptation_curve(
         task: 𝒯.
         num_steps: inner steps to take.
         inner_lr: α, as `inner_loop` takes it.
+        slope: what a step descends, as `inner_loop` takes it.
 
     Returns:
         θ after 0 … num_steps steps, stacked on axis 0, and mean undiscounted returns
@@ -119,7 +132,13 @@ def adaptation_curve(
     """
     keys = jax.random.split(key, num_steps + 1)
     path = inner_loop(
-        problem, keys, params, task, inner_lr=inner_lr, second_order=False
+        problem,
+        keys,
+        params,
+        task,
+        inner_lr=inner_lr,
+        second_order=False,
+        slope=slope,
     )
     return path.params, path.performance
 
@@ -128,8 +147,20 @@ def replayed(problem: Problem) -> Problem:
     """The same problem on stored data: a collection's source is the data themselves.
 
     `Adaptation.data` of one pass are the sources of the next, at whatever parameters.
+    Steps weigh by π_θ/π_old, where the policy that collected each of them is π_old: a
+    loss of log π is right at the parameters that collected the data and nowhere else.
     """
-    return problem._replace(collect=lambda source, params, task: source)
+    stored = problem._replace(collect=lambda source, params, task: source)
+    if problem.ratios is None or problem.reweighed is None:
+        return stored
+    reweighed = problem.reweighed
+
+    def advantages(params: Params, data: Data) -> Data:
+        return reweighed(params, problem.advantages(params, data))
+
+    # A sum of ratios has the gradient that a sum of log π has where they are 1, and the
+    # right one elsewhere; a score term is no more than such a sum.
+    return stored._replace(advantages=advantages, log_probs=problem.ratios)
 
 
 def first(tree: PyTree) -> PyTree:

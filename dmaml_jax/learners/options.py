@@ -8,7 +8,19 @@ This file imports no JAX.
 import dataclasses
 from typing import Literal
 
-from dmaml_jax.options import COUNT, SHARE, STEP_SIZE, option
+from dmaml_jax.options import (
+    ABOVE_0,
+    COUNT,
+    FROM_0,
+    SHARE,
+    STEP_SIZE,
+    Rule,
+    option,
+)
+
+_BETWEEN = Rule(lambda number: 0 < number < 1, "a number above 0 and below 1")
+_BY_RATE = {"outer_optimizer": ("adam", "sgd")}
+_BY_TRUST = ("outer_optimizer", "trust-region")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +56,74 @@ class GradientOptions:
         symbol="beta",
         allowed=STEP_SIZE,
         traced=True,
+        where=_BY_RATE,
     )
-    outer_optimizer: Literal["adam", "sgd"] = option(
-        "adam", "Optimiser of the outer step (ours)."
+    outer_optimizer: Literal["adam", "sgd", "trust-region"] = option(
+        "adam", "The outer step: an optimiser (ours), or TRPO's trust region."
     )
     outer_schedule: Literal["constant", "cosine"] = option(
-        "constant", "beta over the epochs: constant, or falling to 0."
+        "constant", "beta over the epochs: constant, or falling to 0.", where=_BY_RATE
     )
     clip_norm: float = option(
         0.0,
         "Longest meta-gradient that the outer optimiser gets; 0: any.",
         allowed=STEP_SIZE,
         traced=True,
+        where=_BY_RATE,
     )
+    kl_bound: float = option(
+        0.01,
+        "largest mean KL of the adapted policies in an outer step",
+        symbol="delta_KL",
+        allowed=ABOVE_0,
+        traced=True,
+        where=_BY_TRUST,
+    )
+    fisher_iterations: int = option(
+        10,
+        "Iterations of conjugate gradients at most.",
+        allowed=COUNT,
+        where=_BY_TRUST,
+    )
+    fisher_damping: float = option(
+        1e-5,
+        "What is added to the Fisher matrix's diagonal.",
+        allowed=STEP_SIZE,
+        traced=True,
+        where=_BY_TRUST,
+    )
+    fisher_residual: float = option(
+        1e-10,
+        "Squared residual at which conjugate gradients end.",
+        allowed=STEP_SIZE,
+        traced=True,
+        where=_BY_TRUST,
+    )
+    backtracking: float = option(
+        0.8,
+        "Factor that shortens an outer step which is refused.",
+        allowed=_BETWEEN,
+        traced=True,
+        where=_BY_TRUST,
+    )
+    max_backtracks: int = option(
+        15,
+        "How often such a step is shortened before theta stays.",
+        allowed=FROM_0,
+        where=_BY_TRUST,
+    )
+    critic_lr: float = option(
+        0.001,
+        "Step size of the value network's Adam beside a trust region.",
+        allowed=STEP_SIZE,
+        traced=True,
+        where={"outer_optimizer": "trust-region", "method": "ac"},
+    )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps the outer optimiser takes in an epoch."""
+        return 1
 
     def check(self) -> None:
         """Refuse values that make no sense together.

@@ -7,6 +7,8 @@ import optax
 
 from dmaml_jax.types import Objective, OuterRule, Params
 
+_Carry = tuple[Params, Any]
+
 
 def outer_rule(given: optax.GradientTransformation | OuterRule) -> OuterRule:
     """A rule as it is, and an Optax transformation as a rule."""
@@ -25,6 +27,39 @@ def from_optax(optimizer: optax.GradientTransformation) -> OuterRule:
     ) -> tuple[Params, Any, dict[str, jax.Array]]:
         del objective
         return *optimizer_step(optimizer, gradient, memory, params), {}
+
+    return OuterRule(optimizer.init, apply)
+
+
+def several_steps(optimizer: optax.GradientTransformation, num_steps: int) -> OuterRule:
+    """Several steps of an Optax optimiser on the data of one epoch.
+
+    The first follows the meta-gradient, the others the objective's gradient on the
+    stored data at the θ that they have come to. Extras are the KL from the adapted
+    policies that collected the data to those of the last θ, and the meta-loss's own.
+
+    Args:
+        optimizer: any Optax transformation that descends.
+        num_steps: how many steps an epoch takes, 1 or more.
+    """
+
+    def apply(
+        gradient: Params, memory: Any, params: Params, objective: Objective
+    ) -> tuple[Params, Any, dict[str, jax.Array]]:
+        def again(
+            carry: tuple[Params, Any], _: None
+        ) -> tuple[tuple[Params, Any], None]:
+            params, memory = carry
+            slope = objective.gradient(params)
+            return optimizer_step(optimizer, slope, memory, params), None
+
+        carry = optimizer_step(optimizer, gradient, memory, params)
+        if num_steps > 1:  # else a program would hold the objective's gradient idly
+            carry, _ = jax.lax.scan(again, carry, length=num_steps - 1)
+        params, memory = carry
+        there = objective.evaluate(params)
+        kl = {} if there.kl is None else {"kl": there.kl}
+        return params, memory, {**kl, **there.extras}
 
     return OuterRule(optimizer.init, apply)
 

@@ -49,6 +49,8 @@ class Entry(NamedTuple):
         collections: from N to how often a task is sampled in an epoch for learning; a
             learner that has no use for the adapted policy's episodes measures the
             return after adaptation on others, which do not count.
+        no_trust_region: why the outer step cannot be a trust region, as in "which has
+            no objective"; empty where it can.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Entry(NamedTuple):
     scored: bool = False
     min_inner_steps: int = 1
     collections: Callable[[int], int] = lambda num_inner_steps: num_inner_steps + 1
+    no_trust_region: str = ""
 
 
 _EXACT_INNER = Estimate(
@@ -77,6 +80,9 @@ _THROUGH_INNER = {
 _NO_SECOND_ORDER = {
     "score-function": Estimate("", "neither: the second-order term is left out")
 }
+_UPHILL = Estimate(
+    "", "neither: MAML's gradient, taken a step of length rho uphill of where it is due"
+)
 _SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
@@ -113,6 +119,7 @@ LEARNERS: dict[str, Entry] = {
         preset={"learner": {"num_inner_steps": 2}},
         min_inner_steps=2,
         collections=lambda num_inner_steps: num_inner_steps,
+        no_trust_region="has no objective that stored data could be asked for",
     ),
     "meta-sgd": Entry(
         "dmaml_jax.learners.meta_sgd:meta_sgd",
@@ -152,6 +159,27 @@ LEARNERS: dict[str, Entry] = {
         },
         {"score_reduction": "mean"},
         scored=True,
+    ),
+    "promp": Entry(
+        "dmaml_jax.learners.promp:promp",
+        "MAML with LVC, several clipped outer steps on the same data",
+        "Rothfuss et al. 2019",
+        2,
+        {"lvc": _EXACT_INNER},
+        # Its KL is a mean over steps, and so must the losses beside it be.
+        preset={
+            "learner": {"surrogate": "lvc", "inner_lr": 0.1},
+            "method": {"step_reduction": "mean"},
+        },
+        no_trust_region="takes several clipped steps of its own",
+    ),
+    "sharp-maml": Entry(
+        "dmaml_jax.learners.sharp_maml:sharp_maml",
+        "MAML with gradients taken a step uphill, for flat minima",
+        "Abbas et al. 2022",
+        2,
+        dict.fromkeys(_THROUGH_INNER, _UPHILL),
+        no_trust_region="follows a gradient that is not its objective's at theta",
     ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",

@@ -22,6 +22,7 @@ from dmaml_jax.learners.task_axis import collection_keys, mean_over_tasks, over_
 from dmaml_jax.types import (
     Info,
     MetaLearner,
+    Objective,
     OuterRule,
     Params,
     Problem,
@@ -77,7 +78,10 @@ def reptile(
         gradients, seen = over_tasks(of_task, keys, tasks)
         gradient = mean_over_tasks(gradients)
         params, optimizer, extras = rule.apply(
-            gradient, state.optimizer, state.params, _no_objective
+            gradient,
+            state.optimizer,
+            state.params,
+            Objective(_no_objective, _no_objective, _no_objective),
         )
         info = epoch_info(gradient, seen, extras)
         return LearnerState(params, optimizer, state.epoch + 1), info
@@ -115,7 +119,7 @@ def pseudo_gradient(
     return mean_over_tasks(but_last(path.gradients)), seen._replace(num_steps=steps)
 
 
-def _no_objective(other: Params) -> NoReturn:
+def _no_objective(*_: Params) -> NoReturn:
     raise UsageError(
         "Reptile has no objective that an outer rule could ask: choose another "
         "--outer-optimizer, such as adam, or another learner."

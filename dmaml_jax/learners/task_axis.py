@@ -13,9 +13,19 @@ _LANE_AXIS = "lane of the task"
 
 def collection_keys(key: jax.Array, tasks: Task, num_collections: int) -> jax.Array:
     """A key per task and collection, `[M, num_collections]`, from a step's key."""
+    return collection_rounds(key, tasks, num_collections, 1)[0]
+
+
+def collection_rounds(
+    key: jax.Array, tasks: Task, num_collections: int, num_rounds: int
+) -> jax.Array:
+    """Keys of several rounds of collections, `[num_rounds, M, num_collections]`.
+
+    The first round's are those that a learner with one round has.
+    """
     key_collections, _ = jax.random.split(key)
     num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-    return jax.random.split(key_collections, (num_tasks, num_collections))
+    return jax.random.split(key_collections, (num_rounds, num_tasks, num_collections))
 
 
 def modifier_key(key: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """The advantage actor-critic's objective."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,10 @@ from dmaml_jax.rl.objectives import (
     Objective,
     Reduction,
     check_reduction,
+    clipped_term,
     filled,
     normalize,
+    outer_term,
     step_weights,
     steps_of,
 )
@@ -88,12 +91,12 @@ def actor_critic(
     given = surrogate.value is not score_function
 
     def with_critic(
-        term: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-    ) -> Callable[[Params, Trajectory], jax.Array]:
-        def loss(params: Params, data: Trajectory) -> jax.Array:
+        term: Callable[..., jax.Array],
+    ) -> Callable[..., jax.Array]:
+        def loss(params: Params, data: Trajectory, *clip: Any) -> jax.Array:
             if given:
                 data = jax.lax.stop_gradient(data)
-            signal, weights = filled(data)
+            assert data.weights is not None
             assert data.value_weights is not None
             assert data.value_targets is not None
             action_params = policy.apply(params, steps_of(data.obs))
@@ -102,10 +105,10 @@ def actor_critic(
             log_probs = jnp.where(data.alive, log_probs, 0)
             error = value(params, steps_of(data.obs)) - data.value_targets
             squares = jnp.sum(data.value_weights * error**2) / 2
-            entropy = jnp.sum(weights * distribution.entropy(action_params))
+            entropy = jnp.sum(data.weights * distribution.entropy(action_params))
             return (
                 value_coefficient * squares
-                - term(log_probs, signal, weights)
+                - term(log_probs, data, *clip)
                 - entropy_coefficient * entropy
             )
 
@@ -113,8 +116,9 @@ def actor_critic(
 
     return Objective(
         advantages,
-        with_critic(surrogate.value),
-        with_critic(score_function),
+        with_critic(lambda log_probs, data: surrogate.value(log_probs, *filled(data))),
+        with_critic(outer_term),
+        with_critic(clipped_term),
         surrogate.additive,
     )
 

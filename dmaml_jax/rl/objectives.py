@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from dmaml_jax.errors import UsageError
 from dmaml_jax.rl.returns import discount_powers
+from dmaml_jax.rl.surrogates import clipped_ratio, lvc, score_function
 from dmaml_jax.types import Params, Policy, Trajectory
 
 Baseline = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -25,13 +26,16 @@ class Objective(NamedTuple):
         inner_loss: `(θ, data) -> −Ĵ` as a surrogate, a sum over steps; what its second
             derivative is worth depends on the surrogate.
         outer_loss: `(θ, data) -> −Ĵ` for steps that are not differentiated again.
-        additive: whether both losses are sums of terms that look at one step each, so
+        clipped_loss: `(θ, data, ε) -> −Ĵ`, the same of ratios that pay no further than
+            1 ± ε.
+        additive: whether the losses are sums of terms that look at one step each, so
             that they may be added up over pieces of the data.
     """
 
     advantages: Callable[[Params, Trajectory], Trajectory]
     inner_loss: Callable[[Params, Trajectory], jax.Array]
     outer_loss: Callable[[Params, Trajectory], jax.Array]
+    clipped_loss: Callable[[Params, Trajectory, Any], jax.Array]
     additive: bool
 
 
@@ -66,10 +70,45 @@ def step_weights(
 
 
 def filled(data: Trajectory) -> tuple[jax.Array, jax.Array]:
-    """The advantages and weights of data that `advantages` has filled in."""
+    """The advantages and weights of data that `advantages` has filled in.
+
+    Where another policy collected the data, a step weighs by its ratio too.
+    """
     assert data.advantages is not None, "call advantages(params, data) first"
     assert data.weights is not None
-    return data.advantages, data.weights
+    if data.ratios is None:
+        return data.advantages, data.weights
+    return data.advantages, data.weights * data.ratios
+
+
+def outer_term(log_probs: jax.Array, data: Trajectory) -> jax.Array:
+    """What an outer loss takes of the policy, to be maximised.
+
+    It is Σ w log π A, or Σ w (π/π_old) A on data of another policy, whose value can be
+    compared between parameters.
+    """
+    term = score_function if data.ratios is None else lvc
+    return term(log_probs, *filled(data))
+
+
+def clipped_term(log_probs: jax.Array, data: Trajectory, clip: Any) -> jax.Array:
+    """What a clipped loss takes of the policy, to be maximised."""
+    # The ratios are in the term, so that the weights go without them.
+    advantages, weights = filled(data._replace(ratios=None))
+    return clipped_ratio(log_probs, data.log_probs, advantages, weights, clip)
+
+
+def ratios(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
+    """π_θ(a|s)/π_old(a|s) of stored steps, 0 where not alive, `[K, H]`."""
+    log_probs = trajectory_log_probs(policy, params, data)
+    return jnp.where(data.alive, jnp.exp(log_probs - data.log_probs), 0)
+
+
+def reweighed(policy: Policy, params: Params, data: Trajectory) -> Trajectory:
+    """Stored data whose steps weigh by their ratios at θ."""
+    # Constants, as advantages are to the policy's gradient: what a second derivative is
+    # worth stays the surrogate's own business, whoever collected the data.
+    return data._replace(ratios=jax.lax.stop_gradient(ratios(policy, params, data)))
 
 
 def normalize(values: jax.Array, mask: jax.Array) -> jax.Array:

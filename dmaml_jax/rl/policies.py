@@ -177,6 +177,7 @@ def on_arrays(
         apply=lambda params, obs: policy.apply(params, flat(obs)),
         distribution=policy.distribution,
         value=value and (lambda params, obs: value(params, flat(obs))),
+        critic=policy.critic,
     )
 
 
@@ -225,6 +226,7 @@ def _with_critic(actor: Policy, critic: MLP) -> Policy:
         apply=lambda params, obs: actor.apply(params["actor"], obs),
         distribution=actor.distribution,
         value=lambda params, obs: _output(critic, params["critic"], obs)[..., 0],
+        critic="critic",
     )
 
 

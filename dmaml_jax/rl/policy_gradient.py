@@ -1,6 +1,9 @@
 """REINFORCE with a baseline: the policy gradient's objective."""
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 
 from dmaml_jax.rl.baselines import leave_one_out_time_mean
 from dmaml_jax.rl.objectives import (
@@ -8,8 +11,10 @@ from dmaml_jax.rl.objectives import (
     Objective,
     Reduction,
     check_reduction,
+    clipped_term,
     filled,
     normalize,
+    outer_term,
     step_weights,
     trajectory_log_probs,
 )
@@ -74,18 +79,26 @@ def policy_gradient(
         return data._replace(advantages=values * mask, weights=weights)
 
     def outer_loss(params: Params, data: Trajectory) -> jax.Array:
-        advantages, weights = filled(data)
-        log_probs = trajectory_log_probs(policy, params, data)
-        return -score_function(log_probs, advantages, weights)
+        return -outer_term(trajectory_log_probs(policy, params, data), data)
+
+    def clipped_loss(params: Params, data: Trajectory, clip: Any) -> jax.Array:
+        return -clipped_term(trajectory_log_probs(policy, params, data), data, clip)
+
+    def of_rewards(data: Trajectory) -> tuple[jax.Array, jax.Array]:
+        _, weights = filled(data._replace(ratios=None))
+        if not discount_weighting:
+            horizon = data.rewards.shape[1]
+            weights = weights * discount_powers(discount, horizon, weights.dtype)
+        if data.ratios is not None:
+            # A reward is as likely as all the actions up to it.
+            weights = weights * jnp.cumprod(data.ratios, axis=1)
+        return data.rewards, weights
 
     def inner_loss(params: Params, data: Trajectory) -> jax.Array:
-        signal, weights = filled(data)
-        if surrogate.of_rewards:
-            signal = data.rewards
-            if not discount_weighting:
-                powers = discount_powers(discount, signal.shape[1], signal.dtype)
-                weights = weights * powers
+        signal, weights = of_rewards(data) if surrogate.of_rewards else filled(data)
         log_probs = trajectory_log_probs(policy, params, data)
         return -surrogate.value(log_probs, signal, weights)
 
-    return Objective(advantages, inner_loss, outer_loss, surrogate.additive)
+    return Objective(
+        advantages, inner_loss, outer_loss, clipped_loss, surrogate.additive
+    )

@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.rl.objectives import Objective, mean_kl, trajectory_log_probs
+from dmaml_jax.rl.objectives import (
+    Objective,
+    mean_kl,
+    ratios,
+    reweighed,
+    trajectory_log_probs,
+)
 from dmaml_jax.rl.returns import discount_powers
 from dmaml_jax.rl.rollout import rollout
 from dmaml_jax.tasks.distributions import TaskDistribution
@@ -92,6 +98,10 @@ def make_problem(
         performance=lambda data: jnp.mean(jnp.sum(data.rewards, axis=1)),
         num_steps=lambda data: jnp.sum(data.alive, dtype=jnp.int32),
         pieces=partial(_pieces, chunk) if chunk else None,
+        ratios=partial(ratios, policy),
+        reweighed=partial(reweighed, policy),
+        clipped_loss=objective.clipped_loss,
+        critic=policy.critic,
     )
 
 

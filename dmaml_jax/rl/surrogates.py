@@ -152,6 +152,40 @@ def loaded_dice(
     return jnp.sum(weights * advantages * (_box(upto) - _box(upto - log_probs)))
 
 
+def clipped_ratio(
+    log_probs: jax.Array,
+    old_log_probs: jax.Array,
+    advantages: jax.Array,
+    weights: jax.Array,
+    clip: Scalar,
+) -> jax.Array:
+    r"""The clipped ratio, Σ_k Σ_t w_{k,t} min(r A, clip(r, 1 − ε, 1 + ε) A).
+
+    r = π_θ(a|s)/π_old(a|s). It is PPO's (Schulman et al. 2017): a step that has gained
+    as much as the clip allows has no gradient, and one that has lost still has its own.
+
+    Args:
+        log_probs: log π_θ(a|s), `[K, H]`.
+        old_log_probs: log π_old(a|s) of the policy that collected the data, `[K, H]`.
+        advantages: A_{k,t}, `[K, H]`.
+        weights: the share of each step, 0 where not alive, `[K, H]`.
+        clip: ε.
+
+    Returns:
+        A scalar to be maximised.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> one = jnp.ones((1, 1))
+        >>> print(clipped_ratio(one, 0 * one, 2 * one, one, 0.25))
+        2.5
+    """
+    _check(log_probs, advantages, weights)
+    ratios = jnp.exp(log_probs - old_log_probs)
+    clipped = jnp.clip(ratios, 1 - clip, 1 + clip)
+    return jnp.sum(weights * jnp.minimum(ratios * advantages, clipped * advantages))
+
+
 def surrogate(name: str, decay: Scalar = 1.0) -> Surrogate:
     """The surrogate of a name: score-function, lvc, dice or loaded-dice.
 

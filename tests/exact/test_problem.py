@@ -26,7 +26,7 @@ from dmaml_jax.exact.problem import enumerated_problem, likelihood, request
 from dmaml_jax.learners import maml, sg_mrl
 from dmaml_jax.learners.base import loss_on_data
 from dmaml_jax.learners.derivatives import gradient, value, value_and_gradient
-from dmaml_jax.learners.inner_loop import inner_loop, last
+from dmaml_jax.learners.inner_loop import inner_loop, last, replayed
 from dmaml_jax.learners.task_axis import mean_of_others, over_tasks
 from dmaml_jax.rl.baselines import leave_one_out_time_mean
 from dmaml_jax.rl.objectives import trajectory_log_probs
@@ -276,6 +276,45 @@ def test_the_box_of_all_steps_before_a_return_to_go_is_no_policy_gradient() -> N
 
     first, _ = derivatives(Surrogate(wrong, additive=False))
     assert error(first, hessian_terms()[0]) > 0.05
+
+
+# The same data at another θ.
+
+
+@pytest.mark.parametrize("name", ["dice", "lvc", "score-function"])
+def test_a_replay_at_other_parameters_estimates_the_gradient_there(name) -> None:
+    """DiCE's, whose rewards weigh by the chance of all actions so far, exactly.
+
+    The others are the gradient of Σ (π/π_old) A, whose states are still the old
+    policy's; a replay without ratios is neither.
+    """
+    problem, mdp = problem_of(name, can_end=True), small_mdp(True)
+    stored, other = replayed(problem), theta() + jnp.array([[0.5, 0.0], [-0.6, 0.2]])
+    old, all_ways = theta(), ways(True)
+
+    def of_data(number):
+        data = problem.collect(request(number), old, mdp)
+        slopes = [
+            gradient(each, each.inner_loss)(other, each.advantages(other, data))
+            for each in (stored, problem)
+        ]
+        return jax.tree.map(lambda x: -data.chance * x, slopes)
+
+    numbers = combinations(num_data_sets(len(all_ways.lengths), 1))
+    found, without = jax.jit(lambda: sum_over(lambda row: of_data(row[0]), numbers))()
+
+    def ratios(params):
+        every, dynamics = trajectories(mdp, all_ways)
+        before, after = (trajectory_log_probs(TABULAR, p, every) for p in (old, params))
+        chances = dynamics * jnp.exp(jnp.sum(before, axis=1))
+        filled = objective().advantages(params, every)
+        share = chances[:, None] * filled.weights * len(dynamics)
+        return jnp.sum(share * jnp.exp(after - before) * filled.advantages)
+
+    whole = partial(expected_return, TABULAR, mdp=mdp, ways=all_ways, discount=GAMMA)
+    exact = jax.grad(whole if name == "dice" else ratios)(other)
+    np.testing.assert_allclose(found, exact, atol=1e-12)
+    assert error(without, exact) > 0.05
 
 
 # SG-MRL, exactly.

@@ -56,10 +56,10 @@ def test_a_rule_may_ask_the_objective_on_the_epoch_s_data(learner) -> None:
     asked = {}
 
     def apply(meta_gradient, memory, params, objective):
-        here = objective(params)
-        slopes = jax.grad(lambda p: objective(p).loss)(params)
+        here = objective.evaluate(params)
+        slopes = objective.gradient(params)
         moved = jax.tree.map(lambda p, g: p - BETA * g, params, meta_gradient)
-        there = objective(moved)
+        there = objective.evaluate(moved)
         asked.update(here=here, slopes=slopes, gradient=meta_gradient, there=there)
         return moved, memory + 1, {"kl": there.kl}
 
@@ -81,7 +81,8 @@ def test_a_rule_may_ask_the_objective_on_the_epoch_s_data(learner) -> None:
 
 def test_reptile_says_that_it_has_no_objective() -> None:
     rule = OuterRule(
-        lambda params: (), lambda g, memory, p, objective: (p, objective(p), {})
+        lambda params: (),
+        lambda g, memory, p, objective: (p, objective.evaluate(p), {}),
     )
     algorithm = reptile(quadratic(), inner_lr=ALPHA, meta_optimizer=rule)
     state = algorithm.init(jax.random.key(0))

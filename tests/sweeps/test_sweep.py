@@ -185,6 +185,9 @@ def test_every_number_that_may_be_traced_is_traced() -> None:
         ("point", "maml", {"method": "ac"}),
         ("point", "maml++", {}),
         ("cartpole", "sg-mrl", {}),
+        ("cartpole", "meta-sgd", {"outer_optimizer": "trust-region", "method": "ac"}),
+        ("point", "promp", {"kl_schedule": "adaptive"}),
+        ("cartpole", "sharp-maml", {"sharpness": "both"}),
     ):
         small = {"horizon": 4, "num_tasks": 2, "num_trajectories": 2}
         config = configuration(env, algo, **small, **values)
