@@ -77,6 +77,12 @@ _THROUGH_INNER = {
 _NO_SECOND_ORDER = {
     "score-function": Estimate("", "neither: the second-order term is left out")
 }
+_SOLVED = Estimate(
+    "", "neither: the return at the solved inner problem, by its implicit gradient"
+)
+_OF_CATEGORIES = Estimate(
+    "", "neither: what --base estimates, on a bank of tasks and on each category of it"
+)
 _SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
@@ -152,6 +158,28 @@ LEARNERS: dict[str, Entry] = {
         },
         {"score_reduction": "mean"},
         scored=True,
+    ),
+    "imaml": Entry(
+        "dmaml_jax.learners.imaml:imaml",
+        "a solved inner problem, differentiated implicitly",
+        "Rajeswaran et al. 2019",
+        2,
+        {"lvc": _SOLVED, "dice": _SOLVED, "loaded-dice": _SOLVED},
+        # Its lambda is a curvature's unit, and stated for losses that are means.
+        preset={
+            "method": {"step_reduction": "mean"},
+            "learner": {"surrogate": "lvc", "inner_lr": 0.1, "num_inner_steps": 5},
+        },
+        collections=lambda num_inner_steps: num_inner_steps + 2,
+    ),
+    "maml2": Entry(
+        "dmaml_jax.learners.maml2:maml2",
+        "a start for each category of tasks, and one for all",
+        "Fu et al. 2023",
+        2,
+        dict.fromkeys(_THROUGH_INNER, _OF_CATEGORIES),
+        # For theta, and for every category; sorting takes more.
+        collections=lambda num_inner_steps: 2 * (num_inner_steps + 1),
     ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",
