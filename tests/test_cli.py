@@ -205,7 +205,7 @@ WRONG = {
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
     "--algo sg-mrl --surrogate dice": [
         "legal pairs",
-        "maml, maml++, meta-sgd with score-function, lvc",
+        "maml, maml++, meta-sgd, maml2 with score-function, lvc",
     ],
     "--algo directed-fomaml --surrogate lvc": [
         "sg-mrl, e-maml, joint with score-function"

@@ -95,7 +95,16 @@ class TrainConfig:
         return compose(self.world, values, kept=self.flat())
 
 
-CHOICES = ("env", "algo", "method", "surrogate", "medium_task", "directed_gate")
+CHOICES = (
+    "env",
+    "algo",
+    "method",
+    "surrogate",
+    "implicit_solver",
+    "sorting",
+    "medium_task",
+    "directed_gate",
+)
 """Values that decide which others there are."""
 OWNERS = ("run", "sampling", "tasks", "policy", "method", "learner", "directed")
 
