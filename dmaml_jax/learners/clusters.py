@@ -110,12 +110,8 @@ def matched(new: jax.Array, old: jax.Array, num: int) -> jax.Array:
     Returns:
         `new` with its labels permuted.
     """
-    shared = jnp.sum(
-        (new[:, None, None] == jnp.arange(num)[:, None])
-        & (old[:, None, None] == jnp.arange(num)),
-        axis=0,
-        dtype=jnp.int32,
-    )
+    ones = (jax.nn.one_hot(labels, num, dtype=jnp.int32) for labels in (new, old))
+    shared = jnp.einsum("ic,id->cd", *ones)
 
     def match(_: Any, carry: tuple[jax.Array, jax.Array]):
         left, names = carry

@@ -30,12 +30,14 @@ def right_side(size: int) -> np.ndarray:
     return np.random.default_rng(9).normal(size=size)
 
 
+@partial(jax.jit, static_argnums=2)
 def cg(matrix, b, iterations: int, floor: float = FLOOR):
     return conjugate_gradients(
         lambda p: jnp.asarray(matrix) @ p, b, iterations=iterations, floor=floor
     )
 
 
+@partial(jax.jit, static_argnums=2)
 def minres(matrix, b, iterations: int):
     return minimal_residuals(
         lambda p: jnp.asarray(matrix) @ p, b, iterations=iterations
@@ -55,7 +57,7 @@ def test_as_many_iterations_as_dimensions_are_exact(solver) -> None:
     # More of them leave it where it is.
     again = solver(DEFINITE, jnp.asarray(b), 20)
     np.testing.assert_allclose(again.x, found.x, rtol=1e-9)
-    assert jnp.isfinite(again.curvature)
+    assert np.isfinite(again.curvature)
 
 
 @pytest.mark.parametrize("solver", [cg, minres])
@@ -80,7 +82,7 @@ def test_the_first_direction_is_the_right_side_and_its_curvature_is_told() -> No
 
 def test_negative_curvature_is_found_damped_and_told() -> None:
     b = right_side(6)
-    found = jax.jit(partial(cg, BENT, iterations=6))(b=jnp.asarray(b))
+    found = cg(BENT, jnp.asarray(b), 6)
     assert -2 <= found.curvature < 0
     assert found.damping >= FLOOR - found.curvature
     damped = BENT + float(found.damping) * np.eye(6)
@@ -95,8 +97,8 @@ def test_negative_curvature_is_found_damped_and_told() -> None:
 def test_a_direction_at_the_floor_is_not_damped() -> None:
     b = jnp.array([0.0, 1.0])
     matrix = np.diag([-3.0, 0.5])
-    assert cg(matrix, b, 2, floor=0.5).damping == 0
-    found = cg(matrix, b, 2, floor=0.8)
+    assert cg(matrix, b, 2, 0.5).damping == 0
+    found = cg(matrix, b, 2, 0.8)
     np.testing.assert_allclose(found.damping, 0.3, rtol=1e-12)
     np.testing.assert_allclose(found.x, [0, 1 / 0.8], rtol=1e-12)
 

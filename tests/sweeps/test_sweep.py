@@ -187,6 +187,8 @@ def test_every_number_that_may_be_traced_is_traced() -> None:
         ("point", "maml", {"method": "ac"}),
         ("point", "maml++", {}),
         ("cartpole", "sg-mrl", {}),
+        ("cartpole", "imaml", {}),
+        ("cartpole", "maml2", {}),
     ):
         small = {"horizon": 4, "num_tasks": 2, "num_trajectories": 2}
         config = configuration(env, algo, **small, **values)
