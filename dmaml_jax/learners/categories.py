@@ -179,7 +179,8 @@ def pointed_to(
         filled: which categories have tasks, `[k]`; others cannot be chosen.
 
     Returns:
-        c, and whether there is one: not where θ' is θ, and never a θ_c that is θ.
+        c, and whether there is one: not where θ' is θ or no longer finite, and never a
+        θ_c that is θ.
     """
     update = jax.tree.map(jnp.subtract, moved, start)
 
@@ -189,5 +190,6 @@ def pointed_to(
         return jnp.where(reaches, cosine(update, away), -jnp.inf)
 
     scores = jnp.where(filled, jax.vmap(score)(kinds), -jnp.inf)
-    best = jnp.argmax(scores)
-    return best, ravel_pytree(update)[0].any() & jnp.isfinite(scores[best])
+    best, flat = jnp.argmax(scores), ravel_pytree(update)[0]
+    points = flat.any() & jnp.isfinite(flat).all()
+    return best, points & jnp.isfinite(scores[best])

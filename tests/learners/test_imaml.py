@@ -49,7 +49,7 @@ def one_epoch(problem=None, **options):
     }
     learner = imaml(problem or quadratic(), **values)
     state = learner.init(jax.random.key(0))
-    after, info = learner.step(jax.random.key(1), state, jnp.asarray(TARGETS))
+    after, info = jax.jit(learner.step)(jax.random.key(1), state, jnp.asarray(TARGETS))
     return state, after, info
 
 
@@ -62,8 +62,9 @@ def steps_by_hand(target: np.ndarray, num: int) -> np.ndarray:
     return phi
 
 
-@pytest.mark.parametrize("pieces", [False, True])
-@pytest.mark.parametrize("solver", ["cg", "minres"])
+@pytest.mark.parametrize(
+    ("solver", "pieces"), [("cg", False), ("cg", True), ("minres", False)]
+)
 def test_closed_form_after_a_few_steps(solver: str, pieces: bool) -> None:
     """(I + H/λ)⁻¹ H (φ_n − t), the mean over the tasks; iterations = dimensions."""
     state, after, info = one_epoch(
@@ -98,7 +99,7 @@ def test_the_minimiser_and_the_gradient_of_its_loss() -> None:
     assert info.extras["inner_residual"] < 1e-12
 
 
-@pytest.mark.parametrize("weight", [1e10, 1e14])
+@pytest.mark.parametrize("weight", [1e12])
 def test_a_pull_without_bounds_is_fomaml_at_theta(weight: float) -> None:
     """Nothing moves then, and I + H/λ is I: FOMAML with α = 0."""
     _, _, info = one_epoch(noisy(quadratic()), proximal_weight=weight)
@@ -218,7 +219,9 @@ def exact_end(params: jax.Array) -> jax.Array:
     ("name", "solver"),
     [
         ("loaded-dice", partial(conjugate_gradients, iterations=4, floor=0.1)),
-        ("dice", partial(minimal_residuals, iterations=4)),
+        pytest.param(
+            "dice", partial(minimal_residuals, iterations=4), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_implicit_gradient_is_the_exact_argmin_s(name: str, solver) -> None:
@@ -309,21 +312,29 @@ def test_memory_does_not_grow_with_the_inner_steps() -> None:
 
 
 @pytest.mark.float32
-def test_extras_are_columns_and_both_solvers_learn_on_point_navigation() -> None:
-    """An epoch of the public step at a toy size, by both methods."""
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param(
+            {"implicit_solver": "minres", "method": "ac"}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_an_epoch_on_point_navigation(options) -> None:
+    """The public step at a toy size, and its columns."""
     small = {"horizon": 6, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (4,)}
-    for options in ({}, {"implicit_solver": "minres", "method": "ac"}):
-        init, step = make_train_step("point", "imaml", **small, **options)
-        state = init(jax.random.key(0))
-        after, info = jax.jit(step)(jax.random.key(1), state)
-        assert set(info.extras) == {
-            "inner_residual",
-            "inner_noise",
-            "solver_residual",
-            "least_curvature",
-            "solver_damping",
-        }
-        assert all(np.isfinite(x) and x.shape == () for x in info.extras.values())
-        assert int(info.num_steps) == 2 * 3 * 6 * 7
-        moved = jax.tree.map(lambda a, b: jnp.any(a != b), after.params, state.params)
-        assert any(jax.tree.leaves(moved))
+    init, step = make_train_step("point", "imaml", **small, **options)
+    state = init(jax.random.key(0))
+    after, info = jax.jit(step)(jax.random.key(1), state)
+    assert set(info.extras) == {
+        "inner_residual",
+        "inner_noise",
+        "solver_residual",
+        "least_curvature",
+        "solver_damping",
+    }
+    assert all(np.isfinite(x) and x.shape == () for x in info.extras.values())
+    assert int(info.num_steps) == 2 * 3 * 6 * 7
+    moved = jax.tree.map(lambda a, b: jnp.any(a != b), after.params, state.params)
+    assert any(jax.tree.leaves(moved))
