@@ -127,7 +127,7 @@ def evaluate(options: Evaluate) -> int:
         f"{len(sets) * options.tasks} tasks; compiling ...",
         flush=True,
     )
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_steps": options.steps,
         "num_trajectories": _shots(options, run),
         "num_episodes": options.episodes,

@@ -105,13 +105,12 @@ def sorted_by_adaptation(
     squares = squared_distances(points)
     labels = matched(k_means(key_means, squares, num), old, num)
     null = squared_distances(shuffled(key_shuffle, points))
-    shares = (
-        silhouette(squares, labels, num),
-        silhouette(null, k_means(key_null, null, num), num),
-    )
     dtype = jnp.result_type(float)
     return Sorted(
-        labels, *(x.astype(dtype) for x in shares), jnp.sum(costs).astype(jnp.int32)
+        labels=labels,
+        silhouette=silhouette(squares, labels, num).astype(dtype),
+        shuffled=silhouette(null, k_means(key_null, null, num), num).astype(dtype),
+        num_steps=jnp.sum(costs).astype(jnp.int32),
     )
 
 
