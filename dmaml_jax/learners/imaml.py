@@ -52,7 +52,7 @@ class Options(GradientOptions):
     """The inner problem, the outer step, and the solver of the implicit gradient."""
 
     proximal_weight: float = option(
-        10.0,
+        30.0,
         "pull of the adapted policy towards theta (ours; of a loss that is a mean)",
         symbol="lambda",
         allowed=ABOVE_0,
@@ -80,7 +80,7 @@ def imaml(
     inner_lr: Any,
     meta_optimizer: optax.GradientTransformation | OuterRule,
     num_inner_steps: int = 5,
-    proximal_weight: Any = 10.0,
+    proximal_weight: Any = 30.0,
     implicit_solver: Literal["cg", "minres"] = "cg",
     implicit_iterations: int = 5,
     curvature_floor: Any = 0.1,

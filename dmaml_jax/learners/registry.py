@@ -168,7 +168,7 @@ LEARNERS: dict[str, Entry] = {
         # Its lambda is a curvature's unit, and stated for losses that are means.
         preset={
             "method": {"step_reduction": "mean"},
-            "learner": {"surrogate": "lvc", "inner_lr": 0.1, "num_inner_steps": 5},
+            "learner": {"surrogate": "lvc", "inner_lr": 0.03, "num_inner_steps": 5},
         },
         collections=lambda num_inner_steps: num_inner_steps + 2,
     ),
