@@ -168,13 +168,13 @@ def returns_of(family: Family, learner: Any, states: Any) -> np.ndarray:
     run = adaptation(learner, family.problem, num_steps=STEPS)
     seeds = np.arange(1, SEEDS + 1, dtype=np.uint32)
     keys = jax.vmap(seed_keys)(seeds).evaluation
-    each = jax.jit(lambda key, state: run(key, state, family.tests))
-    return np.stack(
-        [
-            np.asarray(each(keys[lane], jax.tree.map(lambda x, i=lane: x[i], states)))
-            for lane in range(SEEDS)
-        ]
-    )
+    each = jax.jit(run)  # tasks are an argument: XLA would fold them for minutes
+
+    def of_seed(lane: int) -> np.ndarray:
+        state = jax.tree.map(lambda leaf: leaf[lane], states)
+        return np.asarray(each(keys[lane], state, family.tests))
+
+    return np.stack([of_seed(lane) for lane in range(SEEDS)])
 
 
 def part_of(family: Family, part: str) -> dict[str, np.ndarray]:
