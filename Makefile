@@ -32,7 +32,7 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep resume estimators turbulence family family-point navigation crossing pictures \
+.PHONY: help setup train sweep resume estimators turbulence family family-point navigation maml2 crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-lander gpu-report gpu-python
 
@@ -140,6 +140,9 @@ family-point: $(READY)  ## every learner on point navigation, write docs/family-
 
 navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and .png
 	@$(BIN)/python experiments/navigation.py
+
+maml2: $(READY)  ## MAML² on two large categories and an isolated one, write docs/maml2.md
+	@$(BIN)/python experiments/maml2.py
 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
 	@$(BIN)/python experiments/crossing.py

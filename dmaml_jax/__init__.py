@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from dmaml_jax.config.composition import TrainConfig as TrainConfig
     from dmaml_jax.errors import UsageError as UsageError
     from dmaml_jax.learners.directed import directed as directed
+    from dmaml_jax.learners.imaml import imaml as imaml
     from dmaml_jax.learners.joint import joint as joint
     from dmaml_jax.learners.maml import maml as maml
+    from dmaml_jax.learners.maml2 import maml2 as maml2
     from dmaml_jax.learners.maml_plus_plus import maml_plus_plus as maml_plus_plus
     from dmaml_jax.learners.medium_task import (
         medium_task_empirical as medium_task_empirical,
@@ -61,8 +63,10 @@ _MODULES = {
     "config.composition": "TrainConfig",
     "errors": "UsageError",
     "learners.directed": "directed",
+    "learners.imaml": "imaml",
     "learners.joint": "joint",
     "learners.maml": "maml",
+    "learners.maml2": "maml2",
     "learners.maml_plus_plus": "maml_plus_plus",
     "learners.medium_task": "medium_task_empirical medium_task_exact",
     "learners.meta_sgd": "meta_sgd",

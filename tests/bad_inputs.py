@@ -122,6 +122,22 @@ CHOICES: list[Row] = [
     for flags, words in {
         "--env nowhere": ("nowhere", "choose"),
         "--algo mamml": ("mamml", "Did you mean 'maml'"),
+        "--algo imaml --proximal-weight 0": ("--proximal-weight is 0", "above 0"),
+        "--algo imaml --surrogate score-function": ("does not go with --algo imaml",),
+        "--algo imaml --implicit-iterations 0": ("--implicit-iterations is 0", "1 or"),
+        "--algo imaml --implicit-solver minres --curvature-floor 0.2": (
+            "--curvature-floor belongs to --implicit-solver cg",
+        ),
+        "--algo imaml --implicit-solver lu": ("--implicit-solver", "cg", "minres"),
+        "--algo maml --proximal-weight 2": ("belongs to --algo imaml",),
+        "--algo maml2 --base joint": ("--base is joint", "maml++", "imaml"),
+        "--algo maml2 --base maml++": ("--base maml++", "needs 2 or more"),
+        "--algo maml2 --categories 9 --bank-tasks 8": ("--categories is 9", "8 tasks"),
+        "--algo maml2 --categories 1 --sort-every 5": (
+            "no effect with --categories 1",
+        ),
+        "--algo maml2 --sorting random --sorting-steps 5": ("--sorting adapted",),
+        "--algo maml --readapt False": ("--readapt belongs to --algo maml2",),
         "--method xx": ("--method is 'xx'", "pg, ac"),
         "--surrogate x": ("x", "score-function"),
         "--device tpu": ("--device", "tpu"),

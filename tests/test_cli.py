@@ -204,7 +204,7 @@ WRONG = {
     "--env cartpol": ["cartpol", "Did you mean 'cartpole'"],
     "--algo sg-mrl --surrogate dice": [
         "legal pairs",
-        "maml, maml++, meta-sgd, sharp-maml with score-function, lvc",
+        "maml, maml++, meta-sgd, sharp-maml, maml2 with score-function, lvc",
         "promp with lvc",
     ],
     "--algo directed-fomaml --surrogate lvc": [

@@ -1,6 +1,7 @@
 """The evaluate command: a trained run on tasks that it has not seen."""
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from typing import Any, Literal
 from dmaml_jax.build.environment import solver_of
 from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
+from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_json
 from dmaml_jax.options import flag
 from dmaml_jax.pictures.plots import draw_evaluation
@@ -21,6 +23,7 @@ from dmaml_jax.results.evaluation import (
     write_table,
 )
 from dmaml_jax.results.references import initial_states, states_of_medium_task
+from dmaml_jax.results.scratch import from_scratch, rates_of
 from dmaml_jax.results.wording import STARTS, interval_of, text
 from dmaml_jax.runs.folder import circumstances, output_folder, shown
 from dmaml_jax.runs.loading import Loaded, frozen, load
@@ -51,7 +54,9 @@ class Evaluate:
     task_seed: int = 0
     """Number of the draw of tasks; another number gives other tasks."""
     baselines: bool = False
-    """Measure a random start and a policy trained on the medium task alone too."""
+    """Measure a random start, the medium task alone, and learning from scratch too."""
+    scratch_lr: tuple[float, ...] = ()
+    """Adam's step sizes from scratch; the best counts. Empty: 1 to 30 times beta."""
     solver: Literal["default", "exact", "fast"] = "default"
     """Solver of the lander; by default the exact one, whichever it trained with."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -73,6 +78,16 @@ class Evaluate:
             ("task_seed", 0),
         ):
             require_whole(name, getattr(self, name), least)
+        for rate in self.scratch_lr:
+            if not (math.isfinite(rate) and rate > 0):
+                raise UsageError(
+                    f"--scratch-lr is {rate:g}, but step sizes must be finite numbers "
+                    "above 0."
+                )
+        if self.scratch_lr and not self.baselines:
+            raise UsageError(
+                "--scratch-lr belongs to --baselines: give both, or leave it out."
+            )
 
 
 def main(words: Sequence[str]) -> int:
@@ -112,14 +127,18 @@ def evaluate(options: Evaluate) -> int:
         f"{len(sets) * options.tasks} tasks; compiling ...",
         flush=True,
     )
-    returns = measure(
-        run,
-        states,
-        sets,
-        num_steps=options.steps,
-        num_trajectories=_shots(options, run),
-        num_episodes=options.episodes,
-    )
+    sizes: dict[str, Any] = {
+        "num_steps": options.steps,
+        "num_trajectories": _shots(options, run),
+        "num_episodes": options.episodes,
+    }
+    returns = measure(run, states, sets, **sizes)
+    scratch: dict[str, Any] = {}
+    if options.baselines:
+        rates = options.scratch_lr or rates_of(run)
+        alone, best = from_scratch(run, sets, rates, **sizes)
+        returns |= alone
+        scratch = {"scratch_lr": best, "scratch_lr_tried": list(rates)}
     lost = frozen(run)
     run, returns = without_frozen(run, returns)
     parameters = varied(run.config)
@@ -130,6 +149,7 @@ def evaluate(options: Evaluate) -> int:
         "epoch": run.epoch,
         "frozen_seeds": lost,
         "parameters": parameters,
+        **scratch,
         **circumstances(),
         "rows": summarise(returns),
     }
@@ -195,3 +215,9 @@ def _print(summary: dict[str, Any], run: Loaded, options: Evaluate) -> None:
                 f"{lost} of {row['num_tasks'] * row['num_seeds']} adaptations end with "
                 "numbers that are not finite: left out of the means, and worse"
             )
+    if "scratch_lr" in summary:
+        tried = ", ".join(f"{rate:g}" for rate in summary["scratch_lr_tried"])
+        print(
+            f"\nfrom scratch: Adam on each task alone, step size "
+            f"{summary['scratch_lr']:g}, the best of {tried} on these very tasks"
+        )

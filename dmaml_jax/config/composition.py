@@ -101,6 +101,8 @@ CHOICES = (
     "outer_optimizer",
     "kl_schedule",
     "sharpness",
+    "implicit_solver",
+    "sorting",
     "medium_task",
     "directed_gate",
 )

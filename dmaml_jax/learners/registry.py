@@ -83,6 +83,12 @@ _NO_SECOND_ORDER = {
 _UPHILL = Estimate(
     "", "neither: MAML's gradient, taken a step of length rho uphill of where it is due"
 )
+_SOLVED = Estimate(
+    "", "neither: the return at the solved inner problem, by its implicit gradient"
+)
+_OF_CATEGORIES = Estimate(
+    "", "neither: what --base estimates, on a bank of tasks and on each category of it"
+)
 _SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
@@ -180,6 +186,30 @@ LEARNERS: dict[str, Entry] = {
         2,
         dict.fromkeys(_THROUGH_INNER, _UPHILL),
         no_trust_region="follows a gradient that is not its objective's at theta",
+    ),
+    "imaml": Entry(
+        "dmaml_jax.learners.imaml:imaml",
+        "a solved inner problem, differentiated implicitly",
+        "Rajeswaran et al. 2019",
+        2,
+        {"lvc": _SOLVED, "dice": _SOLVED, "loaded-dice": _SOLVED},
+        # Its lambda is a curvature's unit, and stated for losses that are means.
+        preset={
+            "method": {"step_reduction": "mean"},
+            "learner": {"surrogate": "lvc", "inner_lr": 0.03, "num_inner_steps": 5},
+        },
+        collections=lambda num_inner_steps: num_inner_steps + 2,
+        no_trust_region="keeps no data of its inner steps that it could be asked on",
+    ),
+    "maml2": Entry(
+        "dmaml_jax.learners.maml2:maml2",
+        "a start for each category of tasks, and one for all",
+        "Fu et al. 2023",
+        2,
+        dict.fromkeys(_THROUGH_INNER, _OF_CATEGORIES),
+        # For theta, and for every category; sorting takes more.
+        collections=lambda num_inner_steps: 2 * (num_inner_steps + 1),
+        no_trust_region="steps from several parameters at once",
     ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",

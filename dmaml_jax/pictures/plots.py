@@ -196,7 +196,12 @@ def draw_evaluation(
     save(figure, path)
 
 
-_COLOURS = {"meta": "tab:blue", "random": "tab:gray", "medium": "tab:orange"}
+_COLOURS = {
+    "meta": "tab:blue",
+    "random": "tab:gray",
+    "medium": "tab:orange",
+    "scratch": "tab:green",
+}
 
 
 def _draw_steps(

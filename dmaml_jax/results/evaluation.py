@@ -1,5 +1,7 @@
 """A trained run on tasks that it has not seen: which tasks, and what is earned."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,7 @@ def measure(
     num_steps: int,
     num_trajectories: int,
     num_episodes: int,
+    adapt: Callable[..., Any] | None = None,
 ) -> Returns:
     """Returns after 0 … n steps, of all seeds and tasks in one compiled call.
 
@@ -110,8 +113,12 @@ def measure(
         num_steps: n, the number of adaptation steps.
         num_trajectories: the number of trajectories that each step learns from.
         num_episodes: the number of other episodes that measure each policy.
+        adapt: `(problem, key, state, task, num_steps) -> (path, curve)`, in place of
+            what the run's learner does with a new task.
     """
-    _, learner = _built(run, num_trajectories)
+    collecting, learner = _built(run, num_trajectories)
+    if adapt is not None:
+        learner = learner._replace(adapt=partial(adapt, collecting))
     problem, _ = _built(run, num_episodes)
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
     keys = jax.vmap(seed_keys)(jnp.asarray(run.seeds, jnp.uint32)).evaluation

@@ -11,6 +11,7 @@ STARTS = {
     "meta": "meta-learned",
     "random": "random start",
     "medium": "medium task alone",
+    "scratch": "from scratch",
 }
 """What adaptation starts from, by the names in evaluation.csv and evaluation.json."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dmaml_jax.build import configuration
@@ -17,7 +18,7 @@ from dmaml_jax.cli import main
 from dmaml_jax.commands import evaluate as command
 from dmaml_jax.commands.evaluate import Evaluate, evaluate
 from dmaml_jax.errors import UsageError
-from dmaml_jax.results import evaluation
+from dmaml_jax.results import evaluation, scratch
 from dmaml_jax.results.evaluation import (
     _kind,
     summarise,
@@ -115,9 +116,9 @@ def test_it_goes_in_parts_where_memory_is_short(
         return 1
 
     monkeypatch.setattr(evaluation, "free_memory", little)
-    before = table(evaluated)
+    before = [row for row in table(evaluated) if row["policy"] == "meta"]
     place = shutil.copytree(evaluated, tmp_path / "run")
-    assert evaluate(Evaluate(str(place), baselines=True, **OPTIONS)) == 0
+    assert evaluate(Evaluate(str(place), **OPTIONS)) == 0
     after = table(place)
     assert len(asked) == 2 and len(before) == len(after)
     for one, other in zip(before, after, strict=True):
@@ -171,7 +172,7 @@ def test_the_summary_is_the_tables(evaluated: Path) -> None:
     assert summary["command"].startswith(f"dmaml-jax evaluate {evaluated} --tasks 3")
     assert "--baselines" in summary["command"]
     rows = table(evaluated)
-    assert len(summary["rows"]) == 6
+    assert len(summary["rows"]) == 8
     for row in summary["rows"]:
         own = [
             r for r in rows if (r["policy"], r["set"]) == (row["policy"], row["set"])
@@ -220,6 +221,62 @@ def test_what_it_is_measured_against(evaluated: Path) -> None:
     assert 1e-4 < max(jax.tree.leaves(differences)) < 7e-3
 
 
+def test_learning_from_scratch_is_adam_on_each_task_alone(evaluated: Path) -> None:
+    """A row of the table against a plain loop, with the step size that earned most."""
+    loaded = load(evaluated)
+    summary = json.loads((evaluated / "evaluation.json").read_text())
+    assert summary["scratch_lr_tried"] == [0.001, 0.003, 0.01, 0.03]
+    problem, _ = build(CONFIG.replace(num_trajectories=2))
+    measure, _ = build(CONFIG.replace(num_trajectories=5))
+    rows = [row for row in table(evaluated) if row["policy"] == "scratch"]
+    assert len(rows) == 2 * 3 * 2
+    row = rows[2]  # the second task, of the first seed
+    sets = task_sets(loaded, num_tasks=3)
+    task = jax.tree.map(lambda leaf: leaf[1], sets[row["set"]])
+    assert row["seed"] == "3" and float(row["gravity"]) == task.gravity
+    key = jax.random.split(seed_keys(3).evaluation, 6)[1]
+    key_adapt, key_measure = jax.random.split(key)
+    params = jax.tree.map(lambda leaf: leaf[0], initial_states(loaded).params)
+    optimizer = optax.adam(summary["scratch_lr"])
+    memory = optimizer.init(params)
+
+    @jax.jit
+    def moved(params, memory, data):
+        data = problem.advantages(params, data)
+        slope = jax.grad(problem.outer_loss)(params, data)
+        updates, memory = optimizer.update(slope, memory)
+        return optax.apply_updates(params, updates), memory
+
+    for step, key_step in enumerate(jax.random.split(key_adapt, 3)):
+        data = measure.collect(key_measure, params, task)
+        expected = float(jnp.mean(data.rewards.sum(axis=1)))
+        np.testing.assert_allclose(float(row[f"return_{step}"]), expected, rtol=1e-5)
+        data = problem.collect(key_step, params, task)
+        params, memory = moved(params, memory, data)
+
+
+def test_the_best_step_size_from_scratch_counts(trained: Path, monkeypatch) -> None:
+    """By the mean return after the last step; what is no longer finite is worst."""
+    loaded, ends = load(trained), {"0.1": 5.0, "0.2": 9.0, "0.4": np.nan}
+
+    def measured(run, states, sets, *, adapt, num_steps) -> dict:
+        assert adapt is scratch.learn_alone and num_steps == 2
+        assert [float(state.rate[0]) for state in states.values()] == [
+            pytest.approx(float(rate)) for rate in ends
+        ]
+        return {
+            (rate, name): np.full((2, 3, 3), ends[rate])
+            for rate in states
+            for name in sets
+        }
+
+    monkeypatch.setattr(scratch, "measure", measured)
+    sets = {"fresh": None, "out-of-range": None}
+    returns, best = scratch.from_scratch(loaded, sets, (0.1, 0.2, 0.4), num_steps=2)
+    assert best == 0.2 and set(returns) == {("scratch", name) for name in sets}
+    assert all((table == 9).all() for table in returns.values())
+
+
 @pytest.mark.parametrize(
     ("solver", "expected"), [("default", "exact"), ("fast", "fast")]
 )
@@ -250,6 +307,8 @@ def test_a_run_is_loaded_once_with_the_solver_that_measures(
         (["--out-of-range", "gravity"], "--out-of-range gravity cannot be read"),
         (["--out-of-range", "length=-1:0"], "allows only those above 0 for length"),
         (["--shots", "2", "--shots", "3"], "--shots is given twice"),
+        (["--scratch-lr", "0.1"], "--scratch-lr belongs to --baselines"),
+        (["--baselines", "--scratch-lr", "0.1", "0"], "--scratch-lr is 0, but step"),
     ],
 )
 def test_wrong_input(arguments: list[str], said: str, trained, capsys, monkeypatch):

@@ -55,9 +55,10 @@ def test_each_target_is_told_in_the_words_for_people() -> None:
             else:
                 assert str(estimate) == estimate.words
                 of_neither.add(algo)
-    assert of_neither == {
-        *("fomaml", "fo-meta-sgd", "reptile", "joint", "sharp-maml"),
-    }
+    # iMAML's is of the argmin of a regularised return: the finite difference of that
+    # holds it in learners/test_imaml.py. MAML²'s is its base learner's.
+    of_neither -= {"imaml", "maml2"}
+    assert of_neither == {"fomaml", "fo-meta-sgd", "reptile", "joint", "sharp-maml"}
 
 
 @pytest.mark.parametrize(

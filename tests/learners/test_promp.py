@@ -23,8 +23,6 @@ from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import clipped_ratio, surrogate
 from dmaml_jax.types import Evaluation, Objective
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA, GAMMA = 0.7, 0.3, 0.9
 THETA = np.array([[0.3, -0.4], [-0.2, 0.5]])
 PLAIN = {

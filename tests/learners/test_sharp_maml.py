@@ -23,8 +23,6 @@ from dmaml_jax.learners.maml import maml
 from dmaml_jax.learners.sharp_maml import sharp_maml, uphill, uphill_slope
 from dmaml_jax.rl.policy_gradient import policy_gradient
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BETA, RHO = 0.3, 0.1, 0.4
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
 VARIANTS = [

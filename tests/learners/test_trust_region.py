@@ -31,8 +31,6 @@ from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.types import Evaluation, Objective, Policy
 
-pytestmark = pytest.mark.unoptimised
-
 ALPHA, BOUND = 0.3, 0.01
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
 FISHER = np.array([[1.5, 0.2, 0.1], [0.2, 0.8, -0.1], [0.1, -0.1, 2.0]])

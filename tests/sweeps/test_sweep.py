@@ -188,6 +188,8 @@ def test_every_number_that_may_be_traced_is_traced() -> None:
         ("cartpole", "meta-sgd", {"outer_optimizer": "trust-region", "method": "ac"}),
         ("point", "promp", {"kl_schedule": "adaptive"}),
         ("cartpole", "sharp-maml", {"sharpness": "both"}),
+        ("cartpole", "imaml", {}),
+        ("cartpole", "maml2", {}),
     ):
         small = {"horizon": 4, "num_tasks": 2, "num_trajectories": 2}
         config = configuration(env, algo, **small, **values)
