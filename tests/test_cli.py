@@ -429,6 +429,7 @@ def test_gpu_that_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_run_on_two_devices_and_again_from_its_config(tmp_path: Path) -> None:
     flags = ["--seeds", "3", "--cpu-devices", "2", "--epochs", "3"]
     code, out, err = finish(start(*TINY, *flags, "--out", "a", cwd=tmp_path))
@@ -448,7 +449,11 @@ def test_a_run_on_two_devices_and_again_from_its_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("number", "expected"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_signals_end_within_a_chunk(number, expected, tmp_path: Path) -> None:
     flags = ["--epochs", "1000000", "--out", "run"]

@@ -94,6 +94,7 @@ def test_sampled_trajectories_agree_with_the_sums(
     np.testing.assert_allclose(spread, variances, rtol=15 / np.sqrt(num_samples))
 
 
+@pytest.mark.slow
 def test_ascent_by_sg_mrl_ends_where_the_gradient_does_and_maml_s_stalls() -> None:
     """Of expected gradients on two opposite tasks: no noise, bias alone."""
     drawn = draw(

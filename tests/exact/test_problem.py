@@ -337,7 +337,16 @@ def split(case):
     return {name: case[name] for name in case if name != "num_inner_steps"}
 
 
-@pytest.mark.parametrize("case", SIZES, ids=str)
+def some_slow(cases):
+    """Cases of which those with the most data sets are left to the slow tests."""
+
+    def is_dear(case) -> bool:
+        return len(case) == 2 and case["num_inner_steps"] * case["size"] > 2
+
+    return [pytest.param(c, marks=[pytest.mark.slow] * is_dear(c)) for c in cases]
+
+
+@pytest.mark.parametrize("case", some_slow(SIZES), ids=str)
 def test_sg_mrl_is_exact(case) -> None:
     estimate = expected(problem_of(**split(case)), scored, **case)
     np.testing.assert_allclose(estimate, exact_two(**case), atol=1e-12)
@@ -362,7 +371,9 @@ def test_sg_mrl_is_exact_for_whatever_the_inner_step_is(inner) -> None:
 
 @pytest.mark.parametrize(
     "case",
-    [c for c in SIZES if (c["num_inner_steps"] + 1) * c["size"] <= 4 and len(c) < 3],
+    some_slow(
+        c for c in SIZES if (c["num_inner_steps"] + 1) * c["size"] <= 4 and len(c) < 3
+    ),
     ids=str,
 )
 def test_sg_mrl_with_its_baseline_is_exact(case) -> None:
@@ -540,7 +551,7 @@ def test_the_version_by_hand_is_exact_and_the_first_step_s_score_alone_is_not() 
     assert error(expected(problem_of(), first_alone, **case), exact_two(**case)) > 1e-2
 
 
-@pytest.mark.parametrize("case", SIZES[3:5], ids=str)
+@pytest.mark.parametrize("case", some_slow(SIZES[3:5]), ids=str)
 def test_scores_not_differentiated_back_to_theta_are_biased(case) -> None:
     problem = problem_of(**split(case))
 

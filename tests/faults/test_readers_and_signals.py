@@ -51,7 +51,9 @@ def test_a_list_whose_reader_leaves_ends_well() -> None:
         assert listing.stderr.read() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_first_signal_is_answered_and_what_a_second_promises_is_true(
     tmp_path: Path, number: signal.Signals
 ) -> None:

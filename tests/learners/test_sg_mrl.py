@@ -148,6 +148,7 @@ def test_scores_are_added_up_piece_by_piece(num_inner_steps: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_tasks_on_two_devices_share_their_baseline() -> None:
     """Three tasks on two devices, one share padded: the same as on one device."""
     returns = []

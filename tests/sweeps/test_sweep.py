@@ -295,6 +295,7 @@ class StopAt(Stop):
         """Nothing is remembered."""
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(tmp_path) -> None:
     """Three rungs, two waves each at first: stopped after every few chunks."""
     halving = plan(waves=2, halve=2, at=2, epochs=6)

@@ -45,6 +45,15 @@ def toy_step(bad_epoch: int, bad: Any = jnp.nan):
     return init, step
 
 
+@pytest.fixture(scope="module")
+def small_program() -> Program:
+    """Compiled once for what is asked of it, which no test changes."""
+    with jax.enable_x64(True):
+        program = Program(*small_step(), seeds=[1], chunk_epochs=1)
+        program.compile()
+    return program
+
+
 def flat(tree: Any) -> np.ndarray:
     return np.asarray(jax.flatten_util.ravel_pytree(tree)[0])
 
@@ -169,7 +178,7 @@ def compiling(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     said += [message for message in messages if message.startswith("Compiling")]
 
 
-def test_no_callback_in_the_program() -> None:
+def test_no_callback_in_the_program(small_program: Program) -> None:
     """And the text in which it is looked for would show one."""
     init, inner = toy_step(0)
 
@@ -177,20 +186,16 @@ def test_no_callback_in_the_program() -> None:
         jax.debug.callback(lambda epoch: None, state.epoch)
         return inner(key, state)
 
-    texts = []
-    for step in (small_step(), (init, calling)):
-        program = Program(*step, seeds=[0, 1], chunk_epochs=2)
-        program.compile()
-        texts.append(program.lowered().as_text())
+    with_one = Program(init, calling, seeds=[0, 1], chunk_epochs=2)
+    with_one.compile()
+    texts = [p.lowered().as_text() for p in (small_program, with_one)]
     assert ["callback" in text for text in texts] == [False, True]
     assert all("while" in text for text in texts)
 
 
-def test_buffers_are_donated() -> None:
-    program = Program(*small_step(), seeds=[1], chunk_epochs=1)
-    program.compile()
-    before = jax.tree.leaves(program.state.learner.params)
-    program.run(0, 1)
+def test_buffers_are_donated(small_program: Program) -> None:
+    before = jax.tree.leaves(small_program.state.learner.params)
+    small_program.run(0, 1)
     assert all(leaf.is_deleted() for leaf in before)
 
 
