@@ -86,7 +86,9 @@ def test_lanes_equal_single_runs(whole: Path, numbers_of_settings) -> None:
         alone = program.run_all(config.run.epochs)
         folder = whole / "settings" / f"{number + 1:03d}"
         lanes = read_metrics(folder)
-        assert np.ptp(alone["return_after"]) > 1 and alone["meta_grad_norm"].min() > 0
+        # A gradient may be 0: once, all episodes of a seed's epoch may be alike.
+        assert np.ptp(alone["return_after"]) > 1
+        assert np.mean(alone["meta_grad_norm"] > 0) > 0.9
         for name in ("return_before", "return_after", "loss", "meta_grad_norm"):
             np.testing.assert_allclose(lanes[name], alone[name], rtol=1e-9)
         steps = np.cumsum(alone["env_steps"], axis=0)
