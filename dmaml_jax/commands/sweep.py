@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from dmaml_jax.commands import processes
 from dmaml_jax.commands.forms import read
 from dmaml_jax.commands.words import flags_of
 from dmaml_jax.config.composition import (
@@ -24,7 +25,7 @@ from dmaml_jax.options import flag
 
 
 @dataclasses.dataclass(frozen=True)
-class Sweep:
+class Sweep(processes.Processes):
     """Train many settings with many seeds, side by side in few programs.
 
     Every flag of dmaml-jax train is one here too: it holds for all settings. A grid
@@ -71,26 +72,32 @@ def main(words: Sequence[str]) -> int:
         OSError: the disk is full.
     """
     flags = flags_of(words)
+    with processes.together(flags):
+        return _main(flags)
+
+
+def _main(flags: Mapping[str, list[str]]) -> int:
     own, fixed = _apart(flags)
     options: Sweep = read(Sweep, {}, own)
     if options.resume:
         return _resume(options, [*own, *fixed])
     _check(options)
     from dmaml_jax.training import devices
+    from dmaml_jax.training.hosts import from_first, is_first
 
     _set_up(fixed)
     bases, notes = _bases(options, fixed)
     settings, more = _settings(options, bases, fixed)
     _check_rungs(options, settings)
     count = len(settings) * bases[0].run.seeds
-    used = min(devices.usable_cores(), count)
+    used = min(from_first(devices.usable_cores), count)
     settings = [
         own._replace(
             config=own.config.replace(cpu_devices=own.config.run.cpu_devices or used)
         )
         for own in settings
     ]
-    for note in (*notes, *more):
+    for note in (*notes, *more) if is_first() else ():
         print(note)
     from dmaml_jax.sweeps import folder, sweeping
 
@@ -105,7 +112,8 @@ def main(words: Sequence[str]) -> int:
 
 def _resume(options: Sweep, words: Sequence[str]) -> int:
     others = [w for w in words if w.startswith("--")]
-    others = [w for w in others if w not in ("--resume", "--verbosity", "--waves")]
+    free = ("resume", "verbosity", "waves", *processes.NAMES)
+    others = [w for w in others if w not in map(flag, free)]
     if others:
         raise UsageError(
             f"--resume goes on with the sweep as it was: leave {', '.join(others)} out."

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dmaml_jax.commands.forms import read
+from dmaml_jax.commands.processes import Processes, together
 from dmaml_jax.commands.words import flags_of, no_such_flag
 from dmaml_jax.config.composition import (
     CHOICES,
@@ -39,7 +40,7 @@ another choice takes, a learner's own options among it, is shown by dmaml-jax tr
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(Processes):
     """Train a learner on an environment and write a run folder.
 
     Example: dmaml-jax train --env cartpole --algo directed-maml --seeds 5
@@ -73,11 +74,17 @@ def main(words: Sequence[str]) -> int:
     chosen = {"--config", "--resume", *map(flag, CHOICES)}
     if "--help" in flags and not chosen & set(flags):
         read(Train, _common_owners(), ["--help"], about=_OTHERS)
+    with together(flags):
+        return _main(words)
+
+
+def _main(words: Sequence[str]) -> int:
     config, own = arguments(words)
     from dmaml_jax.runs import training
     from dmaml_jax.training.devices import usable_cores
+    from dmaml_jax.training.hosts import from_first
 
-    used = min(usable_cores(), config.run.seeds * config.sampling.num_tasks)
+    used = min(from_first(usable_cores), config.run.seeds * config.sampling.num_tasks)
     config = config.replace(cpu_devices=config.run.cpu_devices or used)
     if own.dry_run:
         from dmaml_jax.sweeps.estimate import tell_run

@@ -31,7 +31,8 @@ from dmaml_jax.sweeps.folder import (
     setting_folder,
     shown_values,
 )
-from dmaml_jax.sweeps.loop import Training, ranked
+from dmaml_jax.sweeps.halving import ranked
+from dmaml_jax.sweeps.loop import Training
 
 
 class Standing(NamedTuple):

@@ -19,11 +19,12 @@ from dmaml_jax.config.settings import groups_of, settings_of
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.registry import LEARNERS, options_class
 from dmaml_jax.options import options_of
-from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.metrics import read_metrics
+from dmaml_jax.runs.stopping import Stop
 from dmaml_jax.sweeps import loop, sweeping
 from dmaml_jax.sweeps.folder import Sweep, create, read
-from dmaml_jax.sweeps.loop import Training, ranked
+from dmaml_jax.sweeps.halving import ranked
+from dmaml_jax.sweeps.loop import Training
 from dmaml_jax.training.program import Program
 
 pytestmark = pytest.mark.unoptimised
