@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from dmaml_jax.commands import processes
 from dmaml_jax.commands.forms import read
@@ -86,8 +86,9 @@ def _main(flags: Mapping[str, list[str]]) -> int:
     from dmaml_jax.training.hosts import from_first, is_first
 
     _set_up(fixed)
-    bases, notes = _bases(options, fixed)
-    settings, more = _settings(options, bases, fixed)
+    bases = _bases(options, fixed)
+    settings, notes = _settings(options, bases, fixed)
+    notes += _left_out(fixed, settings, bases)
     _check_rungs(options, settings)
     count = len(settings) * bases[0].run.seeds
     used = min(from_first(devices.usable_cores), count)
@@ -97,7 +98,7 @@ def _main(flags: Mapping[str, list[str]]) -> int:
         )
         for own in settings
     ]
-    for note in (*notes, *more) if is_first() else ():
+    for note in notes if is_first() else ():
         print(note)
     from dmaml_jax.sweeps import folder, sweeping
 
@@ -226,17 +227,15 @@ def _last(flags: Mapping[str, list[str]], name: str) -> str:
     return (flags.get(name) or [""])[-1]
 
 
-def _bases(
-    options: Sweep, fixed: Mapping[str, list[str]]
-) -> tuple[list[TrainConfig], list[str]]:
-    """A configuration for each environment and learner, and notes.
+def _bases(options: Sweep, fixed: Mapping[str, list[str]]) -> list[TrainConfig]:
+    """A configuration for each environment and learner.
 
     Raises:
-        UsageError: a flag that no learner has, or a value that is not allowed.
+        UsageError: a flag that does not exist, or a value that is not allowed.
     """
     from dmaml_jax.build.environment import world_of
 
-    bases, without = [], {name: list[str]() for name in fixed}
+    bases = []
     for env in dict.fromkeys(options.env):
         for algo in dict.fromkeys(options.algo):
             base = assembled(world_of(env), {"algo": algo})
@@ -244,32 +243,60 @@ def _bases(
                 choice = _last(fixed, flag(name))
                 if choice and name in base.flat():
                     base = assembled(base.world, {name: choice}, kept=base.flat())
-            owners = {name: getattr(base, name) for name in base.nested()}
-            offered = base.flat()
-            words = []
-            for name, values in fixed.items():
-                if _named(name) in offered:
-                    words += [name, *values]
-                else:
-                    without[name].append(base.run.algo)
-            found = read(_Fixed, owners, words)
-            given = {
-                name: getattr(getattr(found, owner), name)
-                for owner, own in base.nested().items()
-                for name in own
-                if flag(name) in fixed
-            }
+            given = _values(base, fixed)
             bases.append(compose(base.world, given, kept=base.flat()))
-    for name, algos in without.items():
-        if len(algos) == len(bases):
+    for name in fixed:
+        if not is_known(_named(name)):
             raise _unknown(_named(name), bases[0])
-    notes = [
-        f"note: {name} has no effect with {', '.join(dict.fromkeys(algos))}, and is "
-        "left out there."
-        for name, algos in without.items()
-        if algos
-    ]
-    return bases, notes
+    return bases
+
+
+def _values(config: TrainConfig, fixed: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The values of those flags that a configuration has.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    offered = config.flat()
+    own = {name: words for name, words in fixed.items() if _named(name) in offered}
+    owners = {name: getattr(config, name) for name in config.nested()}
+    words = [part for name, values in own.items() for part in (name, *values)]
+    found = read(_Fixed, owners, words)
+    return {
+        name: getattr(getattr(found, owner), name)
+        for owner, names in config.nested().items()
+        for name in names
+        if flag(name) in own
+    }
+
+
+def _left_out(
+    fixed: Mapping[str, list[str]],
+    settings: Sequence[Setting],
+    bases: Sequence[TrainConfig],
+) -> list[str]:
+    """Notes on flags that some settings do not have.
+
+    Raises:
+        UsageError: none of them has it.
+    """
+    notes = []
+    for name in fixed:
+        has: dict[str, list[bool]] = {}
+        for config, _ in settings:
+            here = _named(name) in config.flat()
+            has.setdefault(config.run.algo, []).append(here)
+        if not any(map(any, has.values())):
+            raise _unknown(_named(name), bases[0])
+        never = [algo for algo, own in has.items() if not any(own)]
+        partly = [algo for algo, own in has.items() if any(own) and not all(own)]
+        without = [f"with {', '.join(never)}"] if never else []
+        without += [f"in some settings of {', '.join(partly)}"] if partly else []
+        notes += [
+            f"note: {name} has no effect {where}, and is left out there."
+            for where in without
+        ]
+    return notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,4 +329,18 @@ def _settings(
     found = points(
         axes, rows, samples=options.samples, seed=options.sample_seed, most=most
     )
-    return settings_of(bases, found)
+    # Those that a base has, it has already.
+    late = {
+        name: words
+        for name, words in fixed.items()
+        if any(_named(name) not in base.flat() for base in bases)
+    }
+    known: dict[Any, dict[str, Any]] = {}
+
+    def held(config: TrainConfig) -> dict[str, Any]:
+        kind = tuple(config.flat())
+        if kind not in known:
+            known[kind] = _values(config, late)
+        return known[kind]
+
+    return settings_of(bases, found, held if late else lambda config: {})

@@ -213,8 +213,9 @@ class Run:
             end = f"frozen at epoch {failed}" if failed else f"{final:.1f}"
             self.progress.say(f"{seed:>6}  {reached[lane]:>13}  {end:>12}")
         self.progress.say(
-            f"\n{self.writer.seconds:.1f} s training, {self.course.compile_seconds:.1f} s "
-            f"compiling, {self.writer.env_steps.sum():,} environment steps"
+            f"\n{self.writer.seconds:.1f} s training, "
+            f"{self.course.compile_seconds:.1f} s compiling, "
+            f"{self.writer.env_steps.sum():,} environment steps"
         )
         names = sorted(path.name for path in self.folder.iterdir())
         visible = ", ".join(name for name in names if not name.startswith("."))

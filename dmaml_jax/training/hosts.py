@@ -98,7 +98,7 @@ def fetched(
     mesh: Mesh,
     ask: Callable[[], int] = lambda: 0,
 ) -> tuple[list[np.ndarray], int]:
-    """Arrays that lie in pieces on a mesh, whole, and the greatest answer to a question.
+    """Arrays that lie in pieces on a mesh, whole, and the greatest of some answers.
 
     All processes must call it with the same arrays. It is one gather.
 
