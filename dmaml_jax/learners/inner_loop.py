@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.learners.derivatives import gradient
+from dmaml_jax.learners.parts import part
 from dmaml_jax.types import Data, Params, Problem, PyTree, Source, Task
 
 Rates = Any | Callable[[jax.Array], Any]
@@ -73,7 +74,8 @@ def inner_loop(
         data = problem.collect(source, jax.lax.stop_gradient(params), task)
 
         def slope(params: Params) -> Params:
-            return inner_gradient(params, problem.advantages(params, data))
+            with part("inner_gradient"):
+                return inner_gradient(params, problem.advantages(params, data))
 
         # No lane of a vmap differs in its index: this stays one branch or the other.
         step = jax.lax.cond(index < num - 1, slope, _zeros, params)

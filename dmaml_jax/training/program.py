@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from dmaml_jax.learners.parts import part
 from dmaml_jax.learners.task_axis import TASK_AXIS
 from dmaml_jax.training.devices import bytes_of, compiler_options
 from dmaml_jax.training.hosts import are_several, fetched, shared_out
@@ -59,7 +60,9 @@ def train_step(
 
     def step(key: jax.Array, state: Any) -> tuple[Any, Info]:
         key_tasks, key_step = jax.random.split(key)
-        return learner.step(key_step, state, problem.sample_tasks(key_tasks, num_tasks))
+        tasks = problem.sample_tasks(key_tasks, num_tasks)
+        with part("outer"):
+            return learner.step(key_step, state, tasks)
 
     return learner.init, step
 
