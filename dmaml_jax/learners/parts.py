@@ -1,7 +1,7 @@
 """The parts of an epoch, by which a profile tells where its time goes.
 
-The names are kept in the compiled program beside each operation and change no number. The
-innermost counts: a rollout of the pre-step is a rollout.
+The names are kept in the compiled program beside each operation and change no number.
+The innermost counts: a rollout of the pre-step is a rollout.
 """
 
 import re

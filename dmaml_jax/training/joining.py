@@ -6,6 +6,7 @@ last words are therefore left with a child of it beforehand.
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -23,6 +24,10 @@ HEARTBEAT_SECONDS = 30
 START_SECONDS = 300
 """So long processes wait for each other at the start."""
 _END_SECONDS = 3600  # the first process may have much to write
+# How errors begin that XLA raises where another process is gone.
+_GONE = re.compile(
+    "(UNKNOWN|UNAVAILABLE|INTERNAL|ABORTED|CANCELLED|DEADLINE_EXCEEDED):"
+)
 _LEAVING_SECONDS = 10  # an error that all have takes no longer to reach them
 
 # Read by a Python without its site packages: it must be there at once.
@@ -85,7 +90,7 @@ def leave_word(how_to_go_on: str, file: Path | None = None) -> None:
         file: the file that is to hold the last words, on the first process.
     """
     if LastWords._current is not None:
-        who = f"process {jax.process_index()} of 0 to {jax.process_count() - 1}"
+        who = f"process {jax.process_index()} of {jax.process_count()} (from 0)"
         LastWords._current.are(f"{_ended(who)} {how_to_go_on}", file)
 
 
@@ -120,15 +125,12 @@ def joined(
         what = error.strerror or error
         print(f"error: {what}; what was written before is whole.", file=sys.stderr)
         _leave(1, wait=False)
-    except jax.errors.JaxRuntimeError as error:
+    except Exception as error:
         # On a CPU a collective fails as soon as its other end is gone.
-        if "RESOURCE_EXHAUSTED" in str(error):
-            traceback.print_exc()
-        else:
+        if _GONE.match(str(error)):
             print(f"note: {_in_a_line(error)}", file=sys.stderr)
-        _leave(1, wait=False)
-    except Exception:
-        traceback.print_exc()
+        else:
+            traceback.print_exc()
         _leave(1, wait=False)
     jax.distributed.shutdown()
     last.forget()

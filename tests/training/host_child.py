@@ -1,7 +1,9 @@
-"""One of several processes: python host_child.py PORT COUNT NUMBER DEVICES FOLDER KIND.
+"""One of several processes: host_child.py PORT COUNT NUMBER DEVICES FOLDER KIND ...
 
-KIND is `train`, which trains quadratics in three layouts and keeps what the first
-process has of them, or `wait`, which waits for a process that kills itself.
+KIND says what they do, one after the other: `train` trains quadratics in some layouts
+and keeps what the first process has of them; in `wait` all wait for one that kills
+itself, in `beside` they do something else meanwhile, and `short` has them notice it
+sooner.
 """
 
 import os
@@ -14,14 +16,12 @@ import jax
 import numpy as np
 
 PORT, COUNT, NUMBER, DEVICES = map(int, sys.argv[1:5])
-FOLDER, KIND = Path(sys.argv[5]), sys.argv[6]
+FOLDER, KINDS = Path(sys.argv[5]), sys.argv[6:]
 CACHE = Path(__file__).parents[2] / ".pytest_cache" / "jax"
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", DEVICES)
 jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-
-from host_problem import LAYOUTS, program_of, results  # noqa: E402
 
 from dmaml_jax.errors import UsageError  # noqa: E402
 from dmaml_jax.training import hosts, joining  # noqa: E402
@@ -32,6 +32,9 @@ def refused() -> str:
 
 
 def train() -> None:
+    # Importing environments starts JAX, which must have met the others before.
+    from host_problem import LAYOUTS, layouts_of, program_of, results
+
     gathers: list[int] = []
     plain = hosts._from_all
 
@@ -41,8 +44,8 @@ def train() -> None:
 
     hosts._from_all = counted
     found = {}
-    for name, layout in LAYOUTS.items():
-        program = program_of(jax.devices(), **layout)
+    for name in layouts_of(COUNT):
+        program = program_of(jax.devices(), **LAYOUTS[name])
         program.compile()
         before = len(gathers)
         found |= results(name, program, ask=lambda: 7 * (jax.process_index() == 1))
@@ -71,12 +74,15 @@ def wait() -> None:
     joining.leave_word("Go on so.", FOLDER / "stopped.txt" if NUMBER == 0 else None)
     if NUMBER == COUNT - 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    if "beside" in sys.argv:
+    if "beside" in KINDS:
         time.sleep(120)
     hosts.least(0)
 
 
-if "short" in sys.argv:
+if "short" in KINDS:
     joining.HEARTBEAT_SECONDS = 5
 with joining.joined(f"127.0.0.1:{PORT}", COUNT, NUMBER):
-    {"train": train, "wait": wait}[KIND]()
+    if "train" in KINDS:
+        train()
+    if "wait" in KINDS:
+        wait()

@@ -19,6 +19,11 @@ LAYOUTS: dict[str, dict[str, int]] = {
 }
 
 
+def layouts_of(processes: int) -> list[str]:
+    """Those that so many processes try: two leave out the dearest."""
+    return [name for name in LAYOUTS if processes > 2 or name != "both"]
+
+
 def program_of(devices: Sequence[Any], *, seeds: int, task_devices: int) -> Program:
     """MAML on five quadratics, not compiled."""
     task_devices = min(task_devices, len(devices))
