@@ -1,6 +1,7 @@
 """Commands that run as several processes: one folder, the numbers of one process."""
 
 import csv
+import re
 import signal
 import socket
 import subprocess
@@ -51,8 +52,11 @@ def ended(processes: list[subprocess.Popen]) -> Said:
     finally:
         for process in processes:
             process.kill()
-    codes = [process.returncode for process in processes]
-    return [(code, *words) for code, words in zip(codes, said, strict=True)]
+    return [
+        # What connects CPUs says so, to standard output and past Python.
+        (process.returncode, re.sub(r"\[Gloo\] .*\n", "", out), err)
+        for process, (out, err) in zip(processes, said, strict=True)
+    ]
 
 
 def done(count: int, command: str, *words: str, cwd: Path) -> str:
