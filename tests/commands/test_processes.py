@@ -5,6 +5,8 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +26,13 @@ def port() -> int:
         return found.getsockname()[1]
 
 
-def started(count: int, command: str, *words: str, cwd: Path) -> list[subprocess.Popen]:
+@contextmanager
+def started(
+    count: int, command: str, *words: str, cwd: Path
+) -> Iterator[list[subprocess.Popen]]:
     """So many processes of a command, in float64; a single one is none of several."""
     address = f"127.0.0.1:{port()}"
-    return [
+    processes = [
         subprocess.Popen(
             [*COMMAND, command, *words, *by_hand],
             cwd=cwd,
@@ -44,14 +49,15 @@ def started(count: int, command: str, *words: str, cwd: Path) -> list[subprocess
             else []
         ]
     ]
-
-
-def ended(processes: list[subprocess.Popen]) -> Said:
     try:
-        said = [process.communicate(timeout=240) for process in processes]
+        yield processes
     finally:
         for process in processes:
             process.kill()
+
+
+def ended(processes: list[subprocess.Popen]) -> Said:
+    said = [process.communicate(timeout=240) for process in processes]
     return [
         # What connects CPUs says so, to standard output and past Python.
         (process.returncode, re.sub(r"\[Gloo\] .*\n", "", out), err)
@@ -61,8 +67,10 @@ def ended(processes: list[subprocess.Popen]) -> Said:
 
 def done(count: int, command: str, *words: str, cwd: Path) -> str:
     """What the first of so many processes printed; all of them ended well."""
-    said = ended(started(count, command, *words, cwd=cwd))
-    assert {(code, err) for code, _, err in said} == {(0, "")}, said
+    with started(count, command, *words, cwd=cwd) as processes:
+        said = ended(processes)
+    notes = re.compile("note: the program is laid out differently.*\n")
+    assert {(code, notes.sub("", err)) for code, _, err in said} == {(0, "")}, said
     assert [out for _, out, _ in said[1:]] == [""] * (count - 1)
     return said[0][1]
 
@@ -118,11 +126,11 @@ def test_kill_9_of_one_ends_all_and_any_number_goes_on(
     victim: int, others: int, tmp_path: Path
 ) -> None:
     """The first process and another one; one process goes on, and four."""
-    words = [*TOY, *"--seeds 4 --epochs 200 --checkpoint-every 2".split()]
-    processes = started(2, "train", *words, "--out", "run", cwd=tmp_path)
-    wait_for_rows(processes[0], tmp_path / "run", 4 * 6)
-    processes[victim].kill()
-    said = ended(processes)
+    words = [*TOY, *"--seeds 4 --epochs 100 --checkpoint-every 2".split()]
+    with started(2, "train", *words, "--out", "run", cwd=tmp_path) as processes:
+        wait_for_rows(processes[0], tmp_path / "run", 4 * 6)
+        processes[victim].kill()
+        said = ended(processes)
     assert said[victim][0] == -signal.SIGKILL and said[1 - victim][0] == 1, said
     for _, _, err in said:
         assert "has ended before the work was done" in err
@@ -135,17 +143,17 @@ def test_kill_9_of_one_ends_all_and_any_number_goes_on(
     (_, one), (_, other) = (
         rows(tmp_path / n / "metrics.csv") for n in ("run", "whole")
     )
-    assert one.shape == other.shape  # 200 epochs: a sampled action may have flipped
+    assert one.shape == other.shape  # 100 epochs: a sampled action may have flipped
     np.testing.assert_allclose(one[: 4 * 5], other[: 4 * 5], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow
 def test_a_signal_to_one_stops_all_at_the_same_epoch(tmp_path: Path) -> None:
     words = [*TOY, *"--seeds 2 --epochs 100000 --out run".split()]
-    processes = started(2, "train", *words, cwd=tmp_path)
-    wait_for_rows(processes[0], tmp_path / "run", 8)
-    processes[1].send_signal(signal.SIGTERM)
-    (first, second) = ended(processes)
+    with started(2, "train", *words, cwd=tmp_path) as processes:
+        wait_for_rows(processes[0], tmp_path / "run", 8)
+        processes[1].send_signal(signal.SIGTERM)
+        first, second = ended(processes)
     assert (first[0], second[0]) == (143, 143), (first, second)
     assert "SIGTERM: stopped after epoch" in first[1] and first[2] == ""
     assert second[2].startswith("SIGTERM: finishing the chunk of epochs")
