@@ -74,11 +74,11 @@ def inner_loop(
         data = problem.collect(source, jax.lax.stop_gradient(params), task)
 
         def slope(params: Params) -> Params:
-            with part("inner_gradient"):
-                return inner_gradient(params, problem.advantages(params, data))
+            return inner_gradient(params, problem.advantages(params, data))
 
         # No lane of a vmap differs in its index: this stays one branch or the other.
-        step = jax.lax.cond(index < num - 1, slope, _zeros, params)
+        with part("inner_gradient"):
+            step = jax.lax.cond(index < num - 1, slope, _zeros, params)
         seen = Adaptation(
             params, data, step, problem.performance(data), problem.num_steps(data)
         )

@@ -14,6 +14,7 @@ Part = Literal["rollouts", "pre_step", "inner_gradient", "second_order", "outer"
 PARTS: tuple[str, ...] = get_args(Part)
 OTHER = "other"
 _MARK = "part."
+_NAMED = re.compile(rf"{re.escape(_MARK)}(\w+)")
 
 
 def part(name: Part) -> AbstractContextManager[None]:
@@ -24,20 +25,19 @@ def part(name: Part) -> AbstractContextManager[None]:
 def part_of(operation: str) -> str | None:
     """The part of an operation by the name that the compiler gives it, None without.
 
-    What transposes an inner gradient is of second order.
+    What differentiates an inner gradient backwards is of second order.
 
     Example:
         >>> part_of("jit(f)/part.outer/vmap(part.rollouts)/while/body/add")
         'rollouts'
-        >>> part_of("jit(f)/part.outer/transpose(jvp(part.inner_gradient))/mul")
+        >>> part_of("jit(f)/part.outer/transpose(jvp())/part.inner_gradient/mul")
         'second_order'
         >>> part_of("jit(f)/add") is None
         True
     """
-    found = None
-    for place in operation.split("/"):
-        named = re.search(rf"{re.escape(_MARK)}(\w+)", place)
-        if named and named[1] in PARTS:
-            back = named[1] == "inner_gradient" and "transpose(" in place
-            found = "second_order" if back else named[1]
-    return found
+    marks = [m for m in _NAMED.finditer(operation) if m[1] in PARTS]
+    if not marks:
+        return None
+    *_, last = marks
+    backwards = "transpose(" in operation[: last.start()]
+    return "second_order" if backwards and last[1] == "inner_gradient" else last[1]

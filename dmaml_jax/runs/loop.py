@@ -13,6 +13,8 @@ from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.course import Course
 from dmaml_jax.runs.folder import resume_command, shown, write_params
 from dmaml_jax.runs.metrics import MetricsWriter, read_metrics
+from dmaml_jax.runs.profile import FOLDER as PROFILE
+from dmaml_jax.runs.profile import TABLE, Profile, table_of
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import Sink
 from dmaml_jax.runs.stopping import Stop
@@ -42,7 +44,13 @@ class Run:
     """A run on its course, its folder, and what a person sees of it."""
 
     def __init__(
-        self, course: Course, folder: Path, *, stop: Stop, progress: Progress
+        self,
+        course: Course,
+        folder: Path,
+        *,
+        stop: Stop,
+        progress: Progress,
+        profile: bool = False,
     ) -> None:
         """Take a course at its beginning, and a folder that holds config.json.
 
@@ -51,6 +59,7 @@ class Run:
             folder: the run folder, which the caller has locked.
             stop: what remembers a signal, and says what is kept.
             progress: what tells a person where training stands.
+            profile: whether some of its epochs are timed and traced.
         """
         self.course = course
         self.config = course.config
@@ -61,6 +70,7 @@ class Run:
         stop.kept = self._kept
         self.smoothed: np.ndarray | None = None
         self.failed_at = course.failed_at
+        self._profile = Profile(course, folder) if profile else None
 
     def restore(self, epoch: int, state: Any) -> None:
         """Go back to a checkpoint; later ones, which cannot be used, are set aside.
@@ -106,7 +116,18 @@ class Run:
             metrics = read_metrics(self.folder)
             self._keep(metrics)
             self._report(metrics)
+        if self._profile:
+            self._tell(self._profile)
         return self.course.exit_code()
+
+    def _tell(self, profile: Profile) -> None:
+        """Write and print where an epoch's time went."""
+        lines = profile.write()
+        if lines:
+            self.progress.say(
+                f"\n{table_of(lines)}\nin {shown(self.folder)}: {TABLE}, and in "
+                f"{PROFILE} a trace for Perfetto or TensorBoard"
+            )
 
     def _kept(self) -> str:
         """From what the run would go on now."""
@@ -120,7 +141,7 @@ class Run:
 
     def _chunk(self, sink: Sink) -> None:
         first, start = self.course.epoch, time.perf_counter()
-        metrics = self.course.chunk()
+        metrics = (self._profile or self.course).chunk()
         before = self.writer.seconds
         after = before + time.perf_counter() - start
         self.writer.append(first, metrics, before, after)

@@ -30,6 +30,7 @@ from dmaml_jax.runs.folder import (
 from dmaml_jax.runs.locks import locked
 from dmaml_jax.runs.loop import Run, saying_how_to_go_on
 from dmaml_jax.runs.metrics import whole_epochs
+from dmaml_jax.runs.profile import require_epochs
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import open_sink, require_sink
 from dmaml_jax.runs.stopping import Stop, stopping_gently
@@ -48,6 +49,7 @@ def train(
     *,
     log: Log = "none",
     verbosity: Verbosity = "normal",
+    profile: bool = False,
 ) -> int:
     """Train, and write the run folder as it goes.
 
@@ -58,6 +60,7 @@ def train(
         out: the run folder to make, or None for a new one under `runs/`.
         log: where metrics go beside metrics.csv.
         verbosity: how much is printed, as `Progress` takes it.
+        profile: whether some epochs are timed and traced; of a single process.
 
     Returns:
         The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
@@ -67,6 +70,8 @@ def train(
         OSError: the disk is full.
     """
     require_sink(log)
+    if profile:
+        require_epochs(config.run.epochs)
     program = program_of(config)
     folder = from_first(
         lambda: create_run_folder(
@@ -82,7 +87,7 @@ def train(
     )
     with ExitStack() as held:
         from_first(lambda: _hold(folder, held))
-        return _run(config, program, folder, log, verbosity)
+        return _run(config, program, folder, log, verbosity, profile=profile)
 
 
 def resume(
@@ -92,6 +97,7 @@ def resume(
     *,
     log: Log = "none",
     verbosity: Verbosity = "normal",
+    profile: bool = False,
 ) -> int:
     """Go on with a run where its last checkpoint left it, or from its start.
 
@@ -102,6 +108,7 @@ def resume(
             in its own.
         log: where metrics go beside metrics.csv.
         verbosity: how much is printed, as `Progress` takes it.
+        profile: whether some epochs are timed and traced; of a single process.
 
     Returns:
         The exit code, as `train`; 0 also where there is nothing left to do.
@@ -122,8 +129,13 @@ def resume(
                     "epochs are done. A greater --epochs would go on."
                 )
             return DONE
+        found = found or (0, None)
+        if profile:
+            require_epochs(config.run.epochs - found[0])
         from_first(lambda: _note_resuming(config, program, folder))
-        return _run(config, program, folder, log, verbosity, found=found or (0, None))
+        return _run(
+            config, program, folder, log, verbosity, found=found, profile=profile
+        )
 
 
 def _hold(folder: Path, held: ExitStack) -> None:
@@ -196,10 +208,13 @@ def _run(
     verbosity: Verbosity,
     *,
     found: tuple[int, Any] | None = None,
+    profile: bool = False,
 ) -> int:
     with stopping_gently() as stop:
         if is_first():
-            return _lead(config, program, folder, log, verbosity, found, stop)
+            progress = Progress(config.run.epochs, verbosity)
+            how = {"stop": stop, "progress": progress, "profile": profile}
+            return _lead(config, program, folder, log, found, **how)
         leave_word(_how_to_go_on(folder))
         course = Course(config, program, stop)
         if found and found[0]:
@@ -212,17 +227,18 @@ def _lead(
     program: Program,
     folder: Path,
     log: Log,
-    verbosity: Verbosity,
     found: tuple[int, Any] | None,
+    *,
     stop: Stop,
+    **how: Any,
 ) -> int:
     """Train as the first process, or the only one."""
     (folder / STOPPED).unlink(missing_ok=True)
     leave_word(_how_to_go_on(folder), folder / STOPPED)
-    progress = Progress(config.run.epochs, verbosity)
+    progress: Progress = how["progress"]
     _introduce(config, program, folder, progress)
     seeds = config.seed_numbers
-    run = Run(Course(config, program, stop), folder, stop=stop, progress=progress)
+    run = Run(Course(config, program, stop), folder, stop=stop, **how)
     if found is not None:
         epoch, state = found
         if epoch:

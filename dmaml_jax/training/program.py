@@ -214,6 +214,15 @@ class Program:
         """Bytes that the compiled program takes on each device."""
         return bytes_of(self._compiled)
 
+    def text(self) -> str:
+        """The compiled program as XLA writes it down."""
+        return self._compiled.as_text()
+
+    def analysis(self) -> dict[str, float]:
+        """XLA's count of FLOPs and bytes, which takes a loop's body once."""
+        found = self._compiled.cost_analysis() or {}
+        return found[0] if isinstance(found, list) else found
+
     def compile(self) -> float:
         """Compile, and make the first state; returns the seconds that it took."""
         begin = time.perf_counter()

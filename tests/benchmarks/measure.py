@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from figures import Quartiles, plural, quartiles, say
+from flops import matrix_flops
 
 _HERE = Path(__file__).parent
 _WARM_UP_BELOW = 0.5  # seconds
@@ -111,8 +112,6 @@ class Ours:
     def flops(self, loop_turns: int) -> float:
         """Of the matrix products in an epoch of one seed."""
         import jax
-
-        from dmaml_jax.training.flops import matrix_flops
 
         init, step = self._pair
         key = jax.random.key(0)

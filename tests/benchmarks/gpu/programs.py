@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from benchmarks.figures import plural
+from benchmarks.flops import matrix_flops
 from benchmarks.gpu.compiling import Candidate
 
 from dmaml_jax import envs
@@ -19,7 +20,6 @@ from dmaml_jax.build.config import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.tasks.distributions import uniform
-from dmaml_jax.training.flops import matrix_flops
 from dmaml_jax.training.program import Program, train_step
 
 CHUNK = 20  # steps between two looks of a rollout at who is alive

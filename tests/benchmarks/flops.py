@@ -3,8 +3,6 @@
 import math
 from typing import Any
 
-import jax
-
 
 def matrix_flops(function: Any, *args: Any, loop_turns: int) -> float:
     """FLOPs of every matrix product that a call executes, two for each multiply-add.
@@ -12,6 +10,8 @@ def matrix_flops(function: Any, *args: Any, loop_turns: int) -> float:
     XLA's own analysis counts a loop's body once. Here a `scan` counts its length, and a
     loop whose end is found at run time `loop_turns`; of a choice, the dearer branch.
     """
+    import jax
+
     return _of(jax.make_jaxpr(function)(*args).jaxpr, loop_turns)
 
 

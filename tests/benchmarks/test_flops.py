@@ -2,8 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-
-from dmaml_jax.training.flops import matrix_flops
+from benchmarks.flops import matrix_flops
 
 
 def test_products_are_counted_as_often_as_loops_turn():
