@@ -115,7 +115,7 @@ class Profile:
         return metrics
 
     def _times(self, told: trace.Told) -> Iterator[Line]:
-        """Seconds of an epoch by part, and the host's between two chunks, shared out."""
+        """Seconds of an epoch by part, and the host's, shared out over a chunk."""
         host = self.host / self._course.program.chunk_epochs
         whole = sum(told.seconds.values())
         yield Line("an epoch", self.seconds + host, "s")
