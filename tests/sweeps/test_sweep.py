@@ -304,7 +304,7 @@ def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(
     stops = 0
     while True:
         training = Training(
-            read(folder), folder, stop=StopAt(6 + 2 * stops), verbosity="quiet"
+            read(folder), folder, stop=StopAt(3 + stops), verbosity="quiet"
         )
         if training.run():
             break
