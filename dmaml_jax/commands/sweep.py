@@ -21,7 +21,7 @@ from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.config.settings import Setting, settings_of
 from dmaml_jax.config.values import Run
 from dmaml_jax.errors import UsageError, did_you_mean
-from dmaml_jax.options import flag
+from dmaml_jax.options import flag, options_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,6 +270,15 @@ def _values(config: TrainConfig, fixed: Mapping[str, list[str]]) -> dict[str, An
     }
 
 
+def _nearest(name: str, bases: Sequence[TrainConfig]) -> TrainConfig:
+    """A configuration that lacks no more than a choice for a value, if there is one."""
+    for base in bases:
+        owners = [type(getattr(base, owner)) for owner in base.nested()]
+        if any(name in options_of(owner) for owner in owners):
+            return base
+    return bases[0]
+
+
 def _left_out(
     fixed: Mapping[str, list[str]],
     settings: Sequence[Setting],
@@ -287,7 +296,7 @@ def _left_out(
             here = _named(name) in config.flat()
             has.setdefault(config.run.algo, []).append(here)
         if not any(map(any, has.values())):
-            raise _unknown(_named(name), bases[0])
+            raise _unknown(_named(name), _nearest(_named(name), bases))
         never = [algo for algo, own in has.items() if not any(own)]
         partly = [algo for algo, own in has.items() if any(own) and not all(own)]
         without = [f"with {', '.join(never)}"] if never else []
