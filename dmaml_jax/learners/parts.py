@@ -17,7 +17,7 @@ _MARK = "part."
 _NAMED = re.compile(rf"{re.escape(_MARK)}(\w+)")
 
 
-def part(name: Part) -> AbstractContextManager[None]:
+def part(name: Part) -> AbstractContextManager[object]:
     """What is traced in here belongs to a part."""
     return jax.named_scope(_MARK + name)
 

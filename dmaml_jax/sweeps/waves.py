@@ -159,8 +159,9 @@ class _Log:
         self._lanes = wave.lanes
         self._progress = progress
         self._writer = MetricsWriter(wave.folder, wave.lanes, epoch)
-        past = read_metrics(wave.folder)["return_after"] if epoch else []
-        self._smoothed = ema(past)[-1:] if epoch else []
+        self._smoothed: Sequence[np.ndarray] | np.ndarray = []
+        if epoch:
+            self._smoothed = ema(read_metrics(wave.folder)["return_after"])[-1:]
         progress.begin(epoch, self._writer.seconds)
 
     def note(
