@@ -109,8 +109,13 @@ def joined(
     Raises:
         UsageError: they do not find each other.
     """
-    _connect(coordinator, num_processes, process_id)
     last = LastWords()
+    last.are(f"error: {_not_met()}")  # JAX aborts whoever has waited for too long
+    try:
+        _connect(coordinator, num_processes, process_id)
+    except BaseException:
+        last.forget()
+        raise
     last.are(_ended("this process"))
     try:
         yield
@@ -160,11 +165,14 @@ def _connect(
             "--num-processes and --process-id."
         ) from None
     except RuntimeError as error:
-        raise UsageError(
-            f"The processes did not find each other within {START_SECONDS} s "
-            f"({_in_a_line(error)}): start all of them, each with a --process-id of "
-            "its own, and give all the same --coordinator."
-        ) from None
+        raise UsageError(f"{_not_met()} JAX says: {_in_a_line(error)}.") from None
+
+
+def _not_met() -> str:
+    return (
+        f"The processes have not met within {START_SECONDS} s: start all of them, each "
+        "with a --process-id of its own, and give all the same --coordinator."
+    )
 
 
 def _ended(who: str) -> str:
