@@ -173,6 +173,29 @@ CHOICES: list[Row] = [
         "--resume gone --epochs 9": ("gone holds checkpoints", "damaged"),
     }.items()
 ]
+_BY_HAND = "--distributed --num-processes 2 --coordinator"
+PROCESSES: list[Row] = [
+    (f"{command} {flags}", "processes that cannot meet", words)
+    for command in ("train --epochs 1", "sweep --grid inner_lr=0.1,1")
+    for flags, words in {
+        "--coordinator a:1": ("--coordinator belongs to --distributed",),
+        "--distributed False --num-processes 2": ("--num-processes belongs to --dist",),
+        "--distributed --dry-run": ("--dry-run looks at one process",),
+        "--distributed --coordinator a:1": ("go together", "all three, or none"),
+        f"{_BY_HAND} a --process-id 0": ("--coordinator is a", "HOST:PORT"),
+        f"{_BY_HAND} a:0 --process-id 0": ("--coordinator is a:0", "HOST:PORT"),
+        f"{_BY_HAND} a:99999 --process-id 0": ("--coordinator is a:99999",),
+        f"{_BY_HAND} a:1 --process-id 2": (
+            "--process-id is 2",
+            "below --num-processes",
+        ),
+        f"{_BY_HAND} a:1 --process-id -1": ("--process-id is -1", "from 0 below"),
+        "--distributed --num-processes 0 --coordinator a:1 --process-id 0": (
+            "--num-processes is 0",
+            "1 or more",
+        ),
+    }.items()
+]
 TASKS: list[Row] = [
     (f"train {flags}", "tasks that cannot be", words)
     for flags, words in {
@@ -366,6 +389,7 @@ ROWS = [
     *COMMANDS,
     *NUMBERS,
     *CHOICES,
+    *PROCESSES,
     *TASKS,
     *OF_RUNS,
     *FLAGS_OF_RUNS,

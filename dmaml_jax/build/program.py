@@ -6,6 +6,7 @@ import jax
 
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.errors import UsageError
 from dmaml_jax.training.devices import devices_per_seed, numbers
 from dmaml_jax.training.program import Program, train_step
 
@@ -39,8 +40,24 @@ def layout(config: TrainConfig, program: Program) -> dict[str, Any]:
 
 
 def devices_of(config: TrainConfig) -> list[Any]:
-    """All devices; on a CPU no more of them than the configuration asks for."""
+    """All devices; on a CPU no more of each process than the configuration asks for.
+
+    Raises:
+        UsageError: one process has more of them than another.
+    """
     devices = jax.devices()
-    if devices[0].platform == "cpu" and config.run.cpu_devices:
-        return devices[: config.run.cpu_devices]
-    return devices
+    owners = [device.process_index for device in devices]
+    counts = [owners.count(owner) for owner in range(jax.process_count())]
+    if len(set(counts)) > 1:
+        raise UsageError(
+            f"The processes have {', '.join(map(str, counts))} devices, but all must "
+            "have the same number: give --cpu-devices, or start them alike."
+        )
+    most = config.run.cpu_devices
+    if devices[0].platform != "cpu" or not most:
+        return devices
+    return [
+        device
+        for place, device in enumerate(devices)
+        if owners[:place].count(owners[place]) < most
+    ]

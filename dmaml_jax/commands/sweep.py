@@ -3,8 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from dmaml_jax.commands import processes
 from dmaml_jax.commands.forms import read
 from dmaml_jax.commands.words import flags_of
 from dmaml_jax.config.composition import (
@@ -20,11 +21,11 @@ from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.config.settings import Setting, settings_of
 from dmaml_jax.config.values import Run
 from dmaml_jax.errors import UsageError, did_you_mean
-from dmaml_jax.options import flag
+from dmaml_jax.options import flag, options_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Sweep:
+class Sweep(processes.Processes):
     """Train many settings with many seeds, side by side in few programs.
 
     Every flag of dmaml-jax train is one here too: it holds for all settings. A grid
@@ -71,26 +72,33 @@ def main(words: Sequence[str]) -> int:
         OSError: the disk is full.
     """
     flags = flags_of(words)
+    with processes.together(flags):
+        return _main(flags)
+
+
+def _main(flags: Mapping[str, list[str]]) -> int:
     own, fixed = _apart(flags)
     options: Sweep = read(Sweep, {}, own)
     if options.resume:
         return _resume(options, [*own, *fixed])
     _check(options)
     from dmaml_jax.training import devices
+    from dmaml_jax.training.hosts import from_first, is_first
 
     _set_up(fixed)
-    bases, notes = _bases(options, fixed)
-    settings, more = _settings(options, bases, fixed)
+    bases = _bases(options, fixed)
+    settings, notes = _settings(options, bases, fixed)
+    notes += _left_out(fixed, settings, bases)
     _check_rungs(options, settings)
     count = len(settings) * bases[0].run.seeds
-    used = min(devices.usable_cores(), count)
+    used = min(from_first(devices.usable_cores), count)
     settings = [
         own._replace(
             config=own.config.replace(cpu_devices=own.config.run.cpu_devices or used)
         )
         for own in settings
     ]
-    for note in (*notes, *more):
+    for note in notes if is_first() else ():
         print(note)
     from dmaml_jax.sweeps import folder, sweeping
 
@@ -105,7 +113,8 @@ def main(words: Sequence[str]) -> int:
 
 def _resume(options: Sweep, words: Sequence[str]) -> int:
     others = [w for w in words if w.startswith("--")]
-    others = [w for w in others if w not in ("--resume", "--verbosity", "--waves")]
+    free = ("resume", "verbosity", "waves", *processes.NAMES)
+    others = [w for w in others if w not in map(flag, free)]
     if others:
         raise UsageError(
             f"--resume goes on with the sweep as it was: leave {', '.join(others)} out."
@@ -218,17 +227,15 @@ def _last(flags: Mapping[str, list[str]], name: str) -> str:
     return (flags.get(name) or [""])[-1]
 
 
-def _bases(
-    options: Sweep, fixed: Mapping[str, list[str]]
-) -> tuple[list[TrainConfig], list[str]]:
-    """A configuration for each environment and learner, and notes.
+def _bases(options: Sweep, fixed: Mapping[str, list[str]]) -> list[TrainConfig]:
+    """A configuration for each environment and learner.
 
     Raises:
-        UsageError: a flag that no learner has, or a value that is not allowed.
+        UsageError: a flag that does not exist, or a value that is not allowed.
     """
     from dmaml_jax.build.environment import world_of
 
-    bases, without = [], {name: list[str]() for name in fixed}
+    bases = []
     for env in dict.fromkeys(options.env):
         for algo in dict.fromkeys(options.algo):
             base = assembled(world_of(env), {"algo": algo})
@@ -236,32 +243,69 @@ def _bases(
                 choice = _last(fixed, flag(name))
                 if choice and name in base.flat():
                     base = assembled(base.world, {name: choice}, kept=base.flat())
-            owners = {name: getattr(base, name) for name in base.nested()}
-            offered = base.flat()
-            words = []
-            for name, values in fixed.items():
-                if _named(name) in offered:
-                    words += [name, *values]
-                else:
-                    without[name].append(base.run.algo)
-            found = read(_Fixed, owners, words)
-            given = {
-                name: getattr(getattr(found, owner), name)
-                for owner, own in base.nested().items()
-                for name in own
-                if flag(name) in fixed
-            }
+            given = _values(base, fixed)
             bases.append(compose(base.world, given, kept=base.flat()))
-    for name, algos in without.items():
-        if len(algos) == len(bases):
+    for name in fixed:
+        if not is_known(_named(name)):
             raise _unknown(_named(name), bases[0])
-    notes = [
-        f"note: {name} has no effect with {', '.join(dict.fromkeys(algos))}, and is "
-        "left out there."
-        for name, algos in without.items()
-        if algos
-    ]
-    return bases, notes
+    return bases
+
+
+def _values(config: TrainConfig, fixed: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The values of those flags that a configuration has.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    offered = config.flat()
+    own = {name: words for name, words in fixed.items() if _named(name) in offered}
+    owners = {name: getattr(config, name) for name in config.nested()}
+    words = [part for name, values in own.items() for part in (name, *values)]
+    found = read(_Fixed, owners, words)
+    return {
+        name: getattr(getattr(found, owner), name)
+        for owner, names in config.nested().items()
+        for name in names
+        if flag(name) in own
+    }
+
+
+def _nearest(name: str, bases: Sequence[TrainConfig]) -> TrainConfig:
+    """A configuration that lacks no more than a choice for a value, if there is one."""
+    for base in bases:
+        owners = [type(getattr(base, owner)) for owner in base.nested()]
+        if any(name in options_of(owner) for owner in owners):
+            return base
+    return bases[0]
+
+
+def _left_out(
+    fixed: Mapping[str, list[str]],
+    settings: Sequence[Setting],
+    bases: Sequence[TrainConfig],
+) -> list[str]:
+    """Notes on flags that some settings do not have.
+
+    Raises:
+        UsageError: none of them has it.
+    """
+    notes = []
+    for name in fixed:
+        has: dict[str, list[bool]] = {}
+        for config, _ in settings:
+            here = _named(name) in config.flat()
+            has.setdefault(config.run.algo, []).append(here)
+        if not any(map(any, has.values())):
+            raise _unknown(_named(name), _nearest(_named(name), bases))
+        never = [algo for algo, own in has.items() if not any(own)]
+        partly = [algo for algo, own in has.items() if any(own) and not all(own)]
+        without = [f"with {', '.join(never)}"] if never else []
+        without += [f"in some settings of {', '.join(partly)}"] if partly else []
+        notes += [
+            f"note: {name} has no effect {where}, and is left out there."
+            for where in without
+        ]
+    return notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,4 +338,18 @@ def _settings(
     found = points(
         axes, rows, samples=options.samples, seed=options.sample_seed, most=most
     )
-    return settings_of(bases, found)
+    # Those that a base has, it has already.
+    late = {
+        name: words
+        for name, words in fixed.items()
+        if any(_named(name) not in base.flat() for base in bases)
+    }
+    known: dict[Any, dict[str, Any]] = {}
+
+    def held(config: TrainConfig) -> dict[str, Any]:
+        kind = tuple(config.flat())
+        if kind not in known:
+            known[kind] = _values(config, late)
+        return known[kind]
+
+    return settings_of(bases, found, held if late else lambda config: {})

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dmaml_jax.commands.forms import read
+from dmaml_jax.commands.processes import Processes, together
 from dmaml_jax.commands.words import flags_of, no_such_flag
 from dmaml_jax.config.composition import (
     CHOICES,
@@ -39,7 +40,7 @@ another choice takes, a learner's own options among it, is shown by dmaml-jax tr
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class Train(Processes):
     """Train a learner on an environment and write a run folder.
 
     Example: dmaml-jax train --env cartpole --algo directed-maml --seeds 5
@@ -53,6 +54,8 @@ class Train:
     """A run folder to go on with where its last checkpoint left it, bit for bit."""
     dry_run: bool = False
     """Say how much memory and time it would take, and write nothing."""
+    profile: bool = False
+    """Trace two epochs, and say where the time of one goes and what it computes."""
     log: Literal["none", "tensorboard", "wandb"] = "none"
     """Where metrics go beside metrics.csv; wandb writes offline runs."""
     verbosity: Literal["quiet", "normal", "verbose"] = "normal"
@@ -73,21 +76,41 @@ def main(words: Sequence[str]) -> int:
     chosen = {"--config", "--resume", *map(flag, CHOICES)}
     if "--help" in flags and not chosen & set(flags):
         read(Train, _common_owners(), ["--help"], about=_OTHERS)
+    with together(flags):
+        return _main(words)
+
+
+def _main(words: Sequence[str]) -> int:
     config, own = arguments(words)
     from dmaml_jax.runs import training
     from dmaml_jax.training.devices import usable_cores
+    from dmaml_jax.training.hosts import from_first
 
-    used = min(usable_cores(), config.run.seeds * config.sampling.num_tasks)
+    used = min(from_first(usable_cores), config.run.seeds * config.sampling.num_tasks)
     config = config.replace(cpu_devices=config.run.cpu_devices or used)
+    if own.dry_run and own.profile:
+        raise UsageError(
+            "--dry-run writes nothing, and --profile a trace: leave one of them out."
+        )
     if own.dry_run:
         from dmaml_jax.sweeps.estimate import tell_run
 
         return tell_run(config)
     out = own.out or None
     how: dict[str, Any] = {"log": own.log, "verbosity": own.verbosity}
+    if own.profile:
+        _name_parts()
+        how["profile"] = True
     if own.resume:
         return training.resume(config, own.resume, out, **how)
     return training.train(config, out, **how)
+
+
+def _name_parts() -> None:
+    """Have a program that was compiled before its parts had names compiled again."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_include_metadata_in_key", True)
 
 
 def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:

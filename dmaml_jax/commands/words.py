@@ -24,7 +24,7 @@ REPEATED = (
     "--grid",
 )
 """Flags whose values add up when they are given several times."""
-_SWITCHES = ("--dry-run",)  # alone they say True
+_SWITCHES = ("--dry-run", "--distributed", "--profile")  # alone they say True
 _SHORT = {
     "-q": ["--verbosity", "quiet"],
     "-v": ["--verbosity", "verbose"],

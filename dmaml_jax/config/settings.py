@@ -3,7 +3,7 @@
 This file imports no JAX.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from dmaml_jax.config.composition import CHOICES, TrainConfig, assembled, refusal
@@ -13,6 +13,10 @@ from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.options import Option, flag, options_of
 
 _MAY_VARY = {"method", "matmul_precision"}  # of those that belong to the run
+
+
+Held = Callable[[TrainConfig], Mapping[str, Any]]
+"""From a configuration whose choices are taken to values that all of its kind have."""
 
 
 class Setting(NamedTuple):
@@ -40,13 +44,16 @@ class Group(NamedTuple):
 
 
 def settings_of(
-    bases: Sequence[TrainConfig], points: Sequence[Point]
+    bases: Sequence[TrainConfig],
+    points: Sequence[Point],
+    held: Held = lambda config: {},
 ) -> tuple[list[Setting], list[str]]:
     """Every base with the values of every point, those that are equal once.
 
     Args:
         bases: a configuration for each environment and learner.
         points: the values that vary.
+        held: values that do not, of choices that a point takes.
 
     Returns:
         The settings, and notes on values that some learners do not have.
@@ -59,7 +66,7 @@ def settings_of(
     used: set[str] = set()
     for base in bases:
         for point in points:
-            setting = _setting(base, point)
+            setting = _setting(base, point, held)
             used.update(setting.swept)
             for name in point:
                 algos = dropped.setdefault(name, [])
@@ -103,7 +110,7 @@ def _is_structure(config: TrainConfig, name: str) -> bool:
     return name == "clip_norm" and config.learner.clip_norm == 0
 
 
-def _setting(base: TrainConfig, point: Point) -> Setting:
+def _setting(base: TrainConfig, point: Point, held: Held) -> Setting:
     """A base with those values of a point that it has, choices first."""
     for name in point:
         _require_may_vary(name)
@@ -120,7 +127,7 @@ def _setting(base: TrainConfig, point: Point) -> Setting:
         for name, value in point.items()
         if name in options
     }
-    return Setting(config.replace(**swept), tuple(swept))
+    return Setting(config.replace(**held(config), **swept), tuple(swept))
 
 
 def _options(config: TrainConfig) -> dict[str, Option]:

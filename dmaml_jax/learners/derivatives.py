@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from dmaml_jax.learners.parts import part
 from dmaml_jax.types import Data, Params, Problem, PyTree
 
 Loss = Callable[[Params, Data], jax.Array]
@@ -71,9 +72,10 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
         def of(p: Params, v: dict[int, jax.Array], cut: Cut) -> jax.Array:
             return slope(p, cut(_with_leaves(data, v)), direction)
 
-        return _sum_over_pieces(
-            problem, lambda cut: jax.grad(of, (0, 1))(params, varied, cut), data
-        )
+        with part("second_order"):
+            return _sum_over_pieces(
+                problem, lambda cut: jax.grad(of, (0, 1))(params, varied, cut), data
+            )
 
     @jax.custom_vjp
     def differentiable(params: Params, data: Data) -> Params:

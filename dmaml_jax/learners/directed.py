@@ -22,6 +22,7 @@ from dmaml_jax.learners.derivatives import value_and_gradient
 from dmaml_jax.learners.gates import Gate, always
 from dmaml_jax.learners.medium_task import TaskRule, medium_task_exact
 from dmaml_jax.learners.outer_rules import optimizer_step
+from dmaml_jax.learners.parts import part
 from dmaml_jax.learners.task_axis import modifier_key
 from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
 
@@ -128,8 +129,9 @@ def medium_gradient(
     problem: Problem, key: jax.Array, params: Params, medium_task: Task
 ) -> tuple[Params, Data]:
     """−∇J_med(θ), estimated from K trajectories of the medium task, and those."""
-    data = problem.advantages(params, problem.collect(key, params, medium_task))
-    _, gradient = value_and_gradient(problem, problem.outer_loss)(params, data)
+    with part("pre_step"):
+        data = problem.advantages(params, problem.collect(key, params, medium_task))
+        _, gradient = value_and_gradient(problem, problem.outer_loss)(params, data)
     return gradient, data
 
 
@@ -141,7 +143,8 @@ def pre_step(
     params: Params,
 ) -> tuple[Params, Any]:
     """θ + δ ∇J_med(θ) and the optimiser's memory, or both as they were."""
-    moved = optimizer_step(optimizer, gradient, memory, params)
+    with part("pre_step"):
+        moved = optimizer_step(optimizer, gradient, memory, params)
     # Not a product with 0: what is not finite must not get through a shut gate.
     return jax.tree.map(
         lambda new, old: jnp.where(is_open, new, old), moved, (params, memory)

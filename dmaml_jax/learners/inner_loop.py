@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.learners.derivatives import gradient
+from dmaml_jax.learners.parts import part
 from dmaml_jax.types import Data, Params, Problem, PyTree, Source, Task
 
 Rates = Any | Callable[[jax.Array], Any]
@@ -76,9 +77,10 @@ def inner_loop(
         # Sampling is a constant to every derivative.
         data = problem.collect(source, jax.lax.stop_gradient(params), task)
         # No lane of a vmap differs in its index: this stays one branch or the other.
-        step = jax.lax.cond(
-            index < num - 1, lambda params: slope(params, data), _zeros, params
-        )
+        with part("inner_gradient"):
+            step = jax.lax.cond(
+                index < num - 1, lambda params: slope(params, data), _zeros, params
+            )
         seen = Adaptation(
             params, data, step, problem.performance(data), problem.num_steps(data)
         )

@@ -12,6 +12,7 @@ from dmaml_jax.pictures.plots import plt, save
 from dmaml_jax.statistics import Interval
 
 _COLOURS = "viridis"
+_FINAL = "final return, interquartile mean"
 
 
 def draw_sweep(
@@ -99,7 +100,7 @@ def _line(axes: Any, settings: Any, finals: Sequence[Interval], name: str) -> No
     # An interval may end a rounding short of its middle.
     spread = np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
     axes.errorbar(places[order], middle, spread, fmt="o-", capsize=3)
-    axes.set(xlabel=name, ylabel="final return, interquartile mean, 95 % interval")
+    axes.set(xlabel=name, ylabel=f"{_FINAL}, 95 % interval")
     axes.set_xticks(range(len(values)), [_word(v) for v in values], rotation=30)
     axes.grid(alpha=0.25)
 
@@ -127,7 +128,7 @@ def _map(
     axes.set(xlabel=names[0], ylabel=names[1])
     axes.set_xticks(range(len(below)), [_word(v) for v in below], rotation=30)
     axes.set_yticks(range(len(beside)), [_word(v) for v in beside])
-    figure.colorbar(image, ax=axes, label="final return, interquartile mean")
+    figure.colorbar(image, ax=axes, label=_FINAL)
 
 
 def _parallel(
@@ -155,7 +156,7 @@ def _parallel(
     axes.set_xticks(range(len(names)), names, rotation=15)
     axes.set(yticks=[], ylim=(0, 1))
     scale = ScalarMappable(Normalize(low, high), _COLOURS)
-    figure.colorbar(scale, ax=axes, label="final return, interquartile mean")
+    figure.colorbar(scale, ax=axes, label=_FINAL)
 
 
 def _few(count: int) -> list[int]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners.parts import part
 from dmaml_jax.rl.objectives import (
     Objective,
     mean_kl,
@@ -82,7 +83,8 @@ def make_problem(
                 chunk=_CHUNK,
             )
 
-        return jax.vmap(one)(jax.random.split(key, num_trajectories))
+        with part("rollouts"):
+            return jax.vmap(one)(jax.random.split(key, num_trajectories))
 
     return Problem(
         init=init,

@@ -64,7 +64,7 @@ class Checkpoints:
                 aside.mkdir()
                 # Orbax would report a full disk from several threads at once.
                 require_room(aside, size + _SLACK)
-                with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+                with _quiet(), _checkpointer() as checkpointer:
                     checkpointer.save(aside / "state", state)
                 write_json(aside / _SUMS, _sums(aside))
                 shutil.rmtree(final, ignore_errors=True)  # damaged, of the same epoch
@@ -131,7 +131,7 @@ class Checkpoints:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like
         )
         how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-        with _quiet(), ocp.PyTreeCheckpointer() as checkpointer:
+        with _quiet(), _checkpointer() as checkpointer:
             state = checkpointer.restore(
                 path / "state",
                 args=ocp.args.PyTreeRestore(item=shapes, restore_args=how),
@@ -145,6 +145,16 @@ class Checkpoints:
         """Remove what a killed process left unfinished."""
         for path in self._folder.glob(".[0-9]*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    """Orbax's, for a state that one process holds whole, whoever else there is."""
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix="alone"
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 @contextmanager

@@ -28,6 +28,8 @@ FILES = (
     "estimators.png",
     "checkpoints",
 )
+STOPPED = "stopped.txt"
+"""How a run of several processes ended before its time; gone where it goes on."""
 
 
 def describe_run(values: dict[str, Any], **parts: Any) -> dict[str, Any]:

@@ -1,84 +1,27 @@
-"""The host's side of a run: what happens between chunks of epochs."""
+"""The first process's side of a run: what it keeps between chunks of epochs."""
 
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.pictures.plots import draw_curves
 from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.course import Course
 from dmaml_jax.runs.folder import resume_command, shown, write_params
 from dmaml_jax.runs.metrics import MetricsWriter, read_metrics
+from dmaml_jax.runs.profile import FOLDER as PROFILE
+from dmaml_jax.runs.profile import TABLE, Profile, table_of
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import Sink
+from dmaml_jax.runs.stopping import Stop
 from dmaml_jax.statistics import ema, epochs_to_threshold
-from dmaml_jax.training.program import Metrics, Program
+from dmaml_jax.training.program import Metrics
 
-DONE, FAILED = 0, 1
 _EMA_FACTOR = 0.9
-
-
-class Stop:
-    """Whether a signal asked to stop, and which.
-
-    Attributes:
-        received: the first signal, None before there is one.
-        kept: from what a run goes on that is stopped at once, in words.
-    """
-
-    def __init__(self) -> None:
-        """Nothing is received yet, and nothing kept."""
-        self.received: signal.Signals | None = None
-        self.kept: Callable[[], str] = lambda: "from the beginning"
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Remember the first signal and say so; a second one stops at once."""
-        if self.received is not None:
-            _say_now(f"stopped at once; --resume goes on {self.kept()}")
-            os._exit(128 + number)
-        self.received = signal.Signals(number)
-        _say_now(
-            f"{self.received.name}: finishing the chunk of epochs and keeping it; "
-            "again to stop at once"
-        )
-
-
-def _say_now(line: str) -> None:
-    """To standard error past Python's buffers, which the signal may have interrupted.
-
-    A reader that has gone away must not keep a run from stopping well.
-    """
-    with suppress(OSError):
-        os.write(sys.stderr.fileno(), f"{line}\n".encode("utf-8", "backslashreplace"))
-
-
-@contextmanager
-def stopping_gently() -> Iterator[Stop]:
-    """Ctrl-C, SIGTERM and SIGHUP take effect at the end of a chunk.
-
-    One that is ignored, as SIGHUP is under nohup, stays so.
-    """
-    stop = Stop()
-    before = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:
-            signal.signal(number, stop)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -98,39 +41,36 @@ def saying_how_to_go_on(command: str) -> Iterator[None]:
 
 
 class Run:
-    """A program, its folder, and where they stand."""
+    """A run on its course, its folder, and what a person sees of it."""
 
     def __init__(
         self,
-        config: TrainConfig,
-        program: Program,
+        course: Course,
         folder: Path,
         *,
         stop: Stop,
         progress: Progress,
+        profile: bool = False,
     ) -> None:
-        """Take a program that is not yet compiled, and a folder that holds config.json.
+        """Take a course at its beginning, and a folder that holds config.json.
 
         Args:
-            config: the values of the run, which make sense together.
-            program: the program that `build.program_of` made of them.
+            course: of the program.
             folder: the run folder, which the caller has locked.
-            stop: what remembers a signal; training ends after the chunk in which
-                one came.
+            stop: what remembers a signal, and says what is kept.
             progress: what tells a person where training stands.
+            profile: whether some of its epochs are timed and traced.
         """
-        self.config = config
-        self.program = program
+        self.course = course
+        self.config = course.config
         self.folder = folder
-        self.seeds = config.seed_numbers
-        self.stop = stop
+        self.seeds = course.config.seed_numbers
         self.progress = progress
-        self.checkpoints = Checkpoints(folder, config.run.keep_checkpoints)
+        self.checkpoints = Checkpoints(folder, self.config.run.keep_checkpoints)
         stop.kept = self._kept
         self.smoothed: np.ndarray | None = None
-        self.failed_at = np.zeros(len(self.seeds), np.int32)
-        self.epoch = 0
-        self.compile_seconds = program.compile()
+        self.failed_at = course.failed_at
+        self._profile = Profile(course, folder) if profile else None
 
     def restore(self, epoch: int, state: Any) -> None:
         """Go back to a checkpoint; later ones, which cannot be used, are set aside.
@@ -139,9 +79,8 @@ class Run:
             epoch: the epochs done.
             state: what the checkpoint holds.
         """
-        self.epoch = epoch
-        self.program.restore(state)
-        self.failed_at = self.program.failed_at()
+        self.course.restore(epoch, state)
+        self.failed_at = self.course.failed_at
         if aside := self.checkpoints.set_aside(epoch):
             self.progress.warn(
                 f"Later checkpoints are kept as {', '.join(aside)}; remove them once "
@@ -160,69 +99,68 @@ class Run:
         Raises:
             OSError: the disk is full; what was written before is whole.
         """
-        self.writer = MetricsWriter(self.folder, self.seeds, self.epoch)
-        if self.epoch:
+        epoch = self.course.epoch
+        self.writer = MetricsWriter(self.folder, self.seeds, epoch)
+        if epoch:
             self._smooth(read_metrics(self.folder)["return_after"])
-        self.progress.begin(self.epoch, self.writer.seconds)
+        self.progress.begin(epoch, self.writer.seconds)
         try:
-            while self._goes_on():
+            while self.course.goes_on():
                 self._chunk(sink)
         finally:
             self.progress.close()
             sink.close()
-        if self._stopped_by_nan():
-            return self._say_nan()
-        metrics = read_metrics(self.folder)
-        self._keep(metrics)
-        return self._report(metrics)
+        if self.course.is_stopped_by_nan():
+            self._say_nan()
+        else:
+            metrics = read_metrics(self.folder)
+            self._keep(metrics)
+            self._report(metrics)
+        if self._profile:
+            self._tell(self._profile)
+        return self.course.exit_code()
+
+    def _tell(self, profile: Profile) -> None:
+        """Write and print where an epoch's time went."""
+        lines = profile.write()
+        if lines:
+            self.progress.say(
+                f"\n{table_of(lines)}\nin {shown(self.folder)}: {TABLE}, and in "
+                f"{PROFILE} a trace for Perfetto or TensorBoard"
+            )
 
     def _kept(self) -> str:
         """From what the run would go on now."""
         written = self.checkpoints.epochs()
         if not written:
             return "from the beginning, as no checkpoint was due yet"
-        return f"after epoch {written[-1]}, the last checkpoint; {self.epoch} were done"
-
-    def _goes_on(self) -> bool:
-        unfinished = self.epoch < self.config.run.epochs
-        alive = not self.failed_at.all() and not self._stopped_by_nan()
-        return unfinished and alive and not self.stop.received
-
-    def _stopped_by_nan(self) -> bool:
-        return self.config.run.on_nan == "stop" and bool(self.failed_at.any())
+        return (
+            f"after epoch {written[-1]}, the last checkpoint; {self.course.epoch} were "
+            "done"
+        )
 
     def _chunk(self, sink: Sink) -> None:
-        num_epochs = min(
-            self.program.chunk_epochs,
-            self.config.run.epochs - self.epoch,
-            self._to_next_checkpoint(),
-        )
-        start = time.perf_counter()
-        metrics = self.program.run(self.epoch, num_epochs)
+        first, start = self.course.epoch, time.perf_counter()
+        metrics = (self._profile or self.course).chunk()
         before = self.writer.seconds
         after = before + time.perf_counter() - start
-        self.writer.append(self.epoch, metrics, before, after)
-        sink.write(self.epoch, metrics)
+        self.writer.append(first, metrics, before, after)
+        sink.write(first, metrics)
         self._notice_failures(metrics)
         self._smooth(metrics["return_after"])
-        self.epoch += num_epochs
-        if self._to_next_checkpoint() == self.config.run.checkpoint_every:
-            self._checkpoint()
+        epoch = self.course.epoch
+        if self.course.is_checkpoint_due():
+            self._checkpoint(self.course.program.seeds_state())
         assert self.smoothed is not None
         self.progress.update(
-            self.epoch, after, int(self.writer.env_steps.sum()), self.smoothed
+            epoch, after, int(self.writer.env_steps.sum()), self.smoothed
         )
-        self.progress.detail(self.epoch, metrics)
+        self.progress.detail(epoch, metrics)
 
-    def _to_next_checkpoint(self) -> int:
-        """Epochs until the next checkpoint is due; a whole period right after one."""
-        every = self.config.run.checkpoint_every
-        return every - self.epoch % every if every else self.config.run.epochs
-
-    def _checkpoint(self) -> None:
-        if not self._stopped_by_nan():
-            self.checkpoints.save(self.epoch, self.program.seeds_state())
-            self.progress.say(f"checkpoint of epoch {self.epoch}", detail=True)
+    def _checkpoint(self, state: Any) -> None:
+        epoch = self.course.epoch
+        self.checkpoints.save(epoch, state)
+        self.progress.say(f"checkpoint of epoch {epoch}", detail=True)
 
     def _notice_failures(self, metrics: Metrics) -> None:
         for lane in np.flatnonzero((self.failed_at == 0) & (metrics["failed_at"] > 0)):
@@ -243,18 +181,19 @@ class Run:
 
         The checkpoint comes last: where it is, everything else is there too.
         """
-        write_params(self.folder, self.program.params(), self.seeds)
-        if self.epoch:
+        state, epoch = self.course.program.seeds_state(), self.course.epoch
+        write_params(self.folder, state.learner.params, self.seeds)
+        if epoch:
             draw_curves(
                 metrics,
                 self.folder / "curves.png",
                 title=f"{self.config.run.algo} on {self.config.run.env}",
                 threshold=self.config.run.threshold,
             )
-            if self.epoch not in self.checkpoints.epochs():
-                self._checkpoint()
+            if epoch not in self.checkpoints.epochs():
+                self._checkpoint(state)
 
-    def _say_nan(self) -> int:
+    def _say_nan(self) -> None:
         lane = int(np.argmax(self.failed_at > 0))
         written = self.checkpoints.epochs()
         last = (
@@ -267,22 +206,19 @@ class Run:
             f"Stopped: seed {self.seeds[lane]} is no longer finite at epoch "
             f"{self.failed_at[lane]}; {last}. Try smaller step sizes."
         )
-        return FAILED
 
-    def _report(self, metrics: Metrics) -> int:
-        if self.epoch:
+    def _report(self, metrics: Metrics) -> None:
+        epoch = self.course.epoch
+        if epoch:
             self._print_table(ema(metrics["return_after"], _EMA_FACTOR))
-        if self.stop.received:
+        if self.course.signal():
             self.progress.say(
-                f"{self.stop.received.name}: stopped after epoch {self.epoch} of "
+                f"{self.course.signal_name()}: stopped after epoch {epoch} of "
                 f"{self.config.run.epochs}; everything up to there is in the run "
                 f"folder. To go on:\n  {resume_command(self.folder)}"
             )
-            return 128 + self.stop.received
-        if self.failed_at.all():
+        elif self.failed_at.all():
             self.progress.warn("No seed is left alive: try smaller step sizes.")
-            return FAILED
-        return DONE
 
     def _print_table(self, smoothed: np.ndarray) -> None:
         threshold = self.config.run.threshold
@@ -298,8 +234,9 @@ class Run:
             end = f"frozen at epoch {failed}" if failed else f"{final:.1f}"
             self.progress.say(f"{seed:>6}  {reached[lane]:>13}  {end:>12}")
         self.progress.say(
-            f"\n{self.writer.seconds:.1f} s training, {self.compile_seconds:.1f} s "
-            f"compiling, {self.writer.env_steps.sum():,} environment steps"
+            f"\n{self.writer.seconds:.1f} s training, "
+            f"{self.course.compile_seconds:.1f} s compiling, "
+            f"{self.writer.env_steps.sum():,} environment steps"
         )
         names = sorted(path.name for path in self.folder.iterdir())
         visible = ", ".join(name for name in names if not name.startswith("."))

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +15,10 @@ from dmaml_jax.config.rules import objective
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_json, writing
 from dmaml_jax.runs.checkpoint import Checkpoints
+from dmaml_jax.runs.course import DONE, Course, follow
 from dmaml_jax.runs.folder import (
     FILES,
+    STOPPED,
     circumstances,
     create_run_folder,
     describe_run,
@@ -25,11 +28,15 @@ from dmaml_jax.runs.folder import (
     shown,
 )
 from dmaml_jax.runs.locks import locked
-from dmaml_jax.runs.loop import DONE, Run, saying_how_to_go_on, stopping_gently
+from dmaml_jax.runs.loop import Run, saying_how_to_go_on
 from dmaml_jax.runs.metrics import whole_epochs
+from dmaml_jax.runs.profile import require_epochs
 from dmaml_jax.runs.progress import Progress
 from dmaml_jax.runs.sinks import open_sink, require_sink
+from dmaml_jax.runs.stopping import Stop, stopping_gently
 from dmaml_jax.runs.stored import read_record
+from dmaml_jax.training.hosts import from_first, is_first
+from dmaml_jax.training.joining import leave_word
 from dmaml_jax.training.program import Program
 
 Log = Literal["none", "tensorboard", "wandb"]
@@ -42,14 +49,18 @@ def train(
     *,
     log: Log = "none",
     verbosity: Verbosity = "normal",
+    profile: bool = False,
 ) -> int:
     """Train, and write the run folder as it goes.
+
+    Of several processes, which all call it alike, the first one writes and prints.
 
     Args:
         config: the values of the run, with the number of CPU devices settled.
         out: the run folder to make, or None for a new one under `runs/`.
         log: where metrics go beside metrics.csv.
         verbosity: how much is printed, as `Progress` takes it.
+        profile: whether some epochs are timed and traced; of a single process.
 
     Returns:
         The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
@@ -59,19 +70,24 @@ def train(
         OSError: the disk is full.
     """
     require_sink(log)
+    if profile:
+        require_epochs(config.run.epochs)
     program = program_of(config)
-    folder = create_run_folder(
-        out,
-        f"{config.run.env}-{config.run.algo}",
-        describe_run(
-            json_values(config.nested()),
-            objective=objective(config),
-            environment=solver_of(config.run.env),
-            program=layout(config, program),
-        ),
+    folder = from_first(
+        lambda: create_run_folder(
+            out,
+            f"{config.run.env}-{config.run.algo}",
+            describe_run(
+                json_values(config.nested()),
+                objective=objective(config),
+                environment=solver_of(config.run.env),
+                program=layout(config, program),
+            ),
+        )
     )
-    with locked(folder):
-        return _run(config, program, folder, log, verbosity)
+    with ExitStack() as held:
+        from_first(lambda: _hold(folder, held))
+        return _run(config, program, folder, log, verbosity, profile=profile)
 
 
 def resume(
@@ -81,6 +97,7 @@ def resume(
     *,
     log: Log = "none",
     verbosity: Verbosity = "normal",
+    profile: bool = False,
 ) -> int:
     """Go on with a run where its last checkpoint left it, or from its start.
 
@@ -91,6 +108,7 @@ def resume(
             in its own.
         log: where metrics go beside metrics.csv.
         verbosity: how much is printed, as `Progress` takes it.
+        profile: whether some epochs are timed and traced; of a single process.
 
     Returns:
         The exit code, as `train`; 0 also where there is nothing left to do.
@@ -100,26 +118,48 @@ def resume(
         OSError: the disk is full.
     """
     require_sink(log)
+    with ExitStack() as held:
+        folder = from_first(lambda: _opened(run, out, held))
+        program = program_of(config)
+        found = from_first(lambda: going_on_from(folder, config, program.shapes()))
+        if found and found[0] >= config.run.epochs:
+            if is_first():
+                print(
+                    f"{shown(folder)} is finished: all of its {config.run.epochs} "
+                    "epochs are done. A greater --epochs would go on."
+                )
+            return DONE
+        found = found or (0, None)
+        if profile:
+            require_epochs(config.run.epochs - found[0])
+        from_first(lambda: _note_resuming(config, program, folder))
+        return _run(
+            config, program, folder, log, verbosity, found=found, profile=profile
+        )
+
+
+def _hold(folder: Path, held: ExitStack) -> None:
+    held.enter_context(locked(folder))
+
+
+def _opened(run: str, out: str | None, held: ExitStack) -> Path:
+    """The folder to go on in, a copy where there is another to go on in; it is held."""
     folder = Path(run).expanduser().resolve()
     if out is not None:
         with locked(folder):
             folder = _copied(folder, Path(out).expanduser().resolve())
-    with locked(folder):
-        program = program_of(config)
-        found = going_on_from(folder, config, program.shapes())
-        if found and found[0] >= config.run.epochs:
-            print(
-                f"{shown(folder)} is finished: all of its {config.run.epochs} epochs "
-                "are done. A greater --epochs would go on."
-            )
-            return DONE
-        record = read_record(folder)
-        for note in _differences(record, layout(config, program)):
-            print(note, file=sys.stderr)
-        again = [*record.get("resumed", []), circumstances()]
-        changed = {"values": json_values(config.nested()), "resumed": again}
-        write_json(folder / "config.json", {**record, **changed})
-        return _run(config, program, folder, log, verbosity, found=found or (0, None))
+    _hold(folder, held)
+    return folder
+
+
+def _note_resuming(config: TrainConfig, program: Program, folder: Path) -> None:
+    """Say what may change the last bits, and write down who goes on."""
+    record = read_record(folder)
+    for note in _differences(record, layout(config, program)):
+        print(note, file=sys.stderr)
+    again = [*record.get("resumed", []), circumstances()]
+    changed = {"values": json_values(config.nested()), "resumed": again}
+    write_json(folder / "config.json", {**record, **changed})
 
 
 def going_on_from(
@@ -168,33 +208,75 @@ def _run(
     verbosity: Verbosity,
     *,
     found: tuple[int, Any] | None = None,
+    profile: bool = False,
 ) -> int:
-    progress = Progress(config.run.epochs, verbosity)
+    with stopping_gently() as stop:
+        if is_first():
+            progress = Progress(config.run.epochs, verbosity)
+            how = {"stop": stop, "progress": progress, "profile": profile}
+            return _lead(config, program, folder, log, found, **how)
+        leave_word(_how_to_go_on(folder))
+        course = Course(config, program, stop)
+        if found and found[0]:
+            course.restore(*found)
+        return follow(course)
+
+
+def _lead(
+    config: TrainConfig,
+    program: Program,
+    folder: Path,
+    log: Log,
+    found: tuple[int, Any] | None,
+    *,
+    stop: Stop,
+    **how: Any,
+) -> int:
+    """Train as the first process, or the only one."""
+    (folder / STOPPED).unlink(missing_ok=True)
+    leave_word(_how_to_go_on(folder), folder / STOPPED)
+    progress: Progress = how["progress"]
+    _introduce(config, program, folder, progress)
+    seeds = config.seed_numbers
+    run = Run(Course(config, program, stop), folder, stop=stop, **how)
+    if found is not None:
+        epoch, state = found
+        if epoch:
+            run.restore(epoch, state)
+        progress.say(f"going on after epoch {epoch} of {config.run.epochs}")
+    epoch = run.course.epoch
+    sink = open_sink(log, folder, seeds, epoch, json_values(config.flat()))
+    with saying_how_to_go_on(resume_command(folder)):
+        return run.train(sink)
+
+
+def _introduce(
+    config: TrainConfig, program: Program, folder: Path, progress: Progress
+) -> None:
+    """Say what is trained, on what, and where it is kept."""
     seeds = config.seed_numbers
     lanes = f"seed {seeds[0]}"
     if len(seeds) > 1:
         lanes = f"seeds {seeds[0]} to {seeds[-1]}"
-    device = jax.devices()[0]
+    device, count = jax.devices()[0], jax.process_count()
+    processes = f", {count} processes" if count > 1 else ""
     solver = solver_of(config.run.env)
     progress.say(
         f"{config.run.algo} on {config.run.env}, {lanes}, {config.run.epochs} epochs, "
         f"on {program.seed_devices * program.task_devices} x {device.device_kind} "
-        f"({device.platform})"
+        f"({device.platform}{processes})"
     )
     progress.say(f"objective {objective(config)}")
     if solver:
         progress.say(f"solver {solver['solver']}: {solver['conformance']}")
     progress.say(f"run folder: {shown(folder)}\ncompiling ...")
-    with stopping_gently() as stop:
-        run = Run(config, program, folder, stop=stop, progress=progress)
-        if found is not None:
-            epoch, state = found
-            if epoch:
-                run.restore(epoch, state)
-            progress.say(f"going on after epoch {epoch} of {config.run.epochs}")
-        sink = open_sink(log, folder, seeds, run.epoch, json_values(config.flat()))
-        with saying_how_to_go_on(resume_command(folder)):
-            return run.train(sink)
+
+
+def _how_to_go_on(folder: Path) -> str:
+    return (
+        "To go on where the last checkpoint left it, with any number of processes: "
+        f"{resume_command(folder)}, and --distributed beside it if there are several."
+    )
 
 
 def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:

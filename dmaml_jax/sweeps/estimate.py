@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dmaml_jax.build.program import program_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.settings import groups_of
+from dmaml_jax.learners.registry import episodes_per_epoch
 from dmaml_jax.sweeps.folder import Sweep
 from dmaml_jax.sweeps.programs import compiled, configs_of
 from dmaml_jax.sweeps.waves import timed
@@ -66,9 +67,22 @@ def _tell(
     print(
         f"  {program.memory() / 2**20:,.1f} MiB on each device\n"
         f"  {compiling:.1f} s to compile, {each:.3g} s an epoch\n"
-        f"  {steps:.3g} environment steps, if episodes stay as long as at first"
+        f"  {_episodes(config) * lanes * epochs:,} episodes to learn from, {steps:.3g} "
+        "environment steps if they stay as long as at first"
     )
     return compiling + each * epochs * waves
+
+
+def _episodes(config: TrainConfig) -> int:
+    """Episodes that a lane learns from in an epoch."""
+    own = config.directed
+    return episodes_per_epoch(
+        config.run.algo,
+        config.sampling.num_tasks,
+        config.sampling.num_trajectories,
+        config.learner.num_inner_steps,
+        own.directed_placement if own else "epoch",
+    )
 
 
 def _what(config: TrainConfig) -> str:

@@ -4,6 +4,7 @@ config.json        the settings, seeds and epochs
 waves/             lanes in training; removed at the end
 settings/001/ …    a run folder for each setting, as `dmaml-jax train` writes one
 sweep.csv          a row for each setting, seed and epoch
+sweep.parquet      the same, where pyarrow is installed
 leaderboard.csv    a row for each setting, the best first
 sweep.png          the picture
 """
@@ -24,6 +25,7 @@ from dmaml_jax.runs.stored import configured, read_json
 from dmaml_jax.training.devices import numbers
 
 LEADERBOARD, ROWS, PICTURE = "leaderboard.csv", "sweep.csv", "sweep.png"
+PARQUET = "sweep.parquet"
 SETTINGS, WAVES = "settings", "waves"
 
 

@@ -13,22 +13,30 @@ from dmaml_jax.build.lanes import lanes_of, part_of
 from dmaml_jax.config.settings import Group, groups_of
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_json
-from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.progress import Progress
-from dmaml_jax.statistics import ema, interquartile_mean
+from dmaml_jax.runs.stopping import Stop
 from dmaml_jax.sweeps.folder import WAVES, Sweep
-from dmaml_jax.sweeps.programs import Compiled, compiled, configs_of, lane_numbers
-from dmaml_jax.sweeps.waves import Wave
+from dmaml_jax.sweeps.halving import best_of, can_halve
+from dmaml_jax.sweeps.programs import (
+    Compiled,
+    compiled,
+    configs_of,
+    laid_out,
+    lane_numbers,
+)
+from dmaml_jax.sweeps.waves import Before, Wave
 from dmaml_jax.training.devices import free_memory, numbers
+from dmaml_jax.training.hosts import from_first, is_first, least
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
 
 class Training:
-    """A sweep in training.
+    """A sweep in training, of which every process has one; the first keeps it.
 
     Attributes:
         reached: the epochs that each setting was trained for, by its number.
+        signal: the number of the signal that stopped it, 0 without one.
     """
 
     def __init__(
@@ -39,10 +47,11 @@ class Training:
         self.folder = folder
         self.stop = stop
         self.reached = dict.fromkeys(range(len(sweep.settings)), 0)
+        self.signal = 0
         # Asked once: later, what is in use would count twice.
-        self._room = free_memory(jax.devices()[0])
-        self._verbosity: Verbosity = verbosity
-        self._progress = Progress(sweep.epochs, verbosity)
+        self._room = least(free_memory(jax.local_devices()[0]))
+        self._verbosity: Verbosity = verbosity if is_first() else "quiet"
+        self._progress = Progress(sweep.epochs, self._verbosity)
         self._where: dict[int, tuple[Wave, int]] = {}
         self._like: dict[Path, Any] = {}
         # The last wave that was read, as its lanes are asked for one by one.
@@ -60,14 +69,14 @@ class Training:
         programs: dict[Any, Compiled] = {}
         rung = 0
         while epoch < sweep.epochs:
-            halving = bool(sweep.halve) and max(map(len, self._by_env(alive))) > 1
+            halving = bool(sweep.halve) and can_halve(sweep, alive)
             end = min(epoch + sweep.at, sweep.epochs) if halving else sweep.epochs
             programs = self._rung(rung, alive, epoch, end, programs)
-            if self.stop.received:
+            if self.signal:
                 return False
             self.reached.update(dict.fromkeys(alive, end))
             if end < sweep.epochs:
-                kept = self._kept(alive)
+                kept = from_first(lambda alive=alive: best_of(sweep, alive, self.rows))
                 self._progress.say(
                     f"epoch {end}: the best {len(kept)} of {len(alive)} settings go on"
                 )
@@ -116,35 +125,64 @@ class Training:
         where: dict[int, tuple[Wave, int]] = {}
         new: dict[Any, Compiled] = {}
         with ThreadPoolExecutor(1) as pool:
-            ahead = _ahead(pool, self, rung, groups, programs)
+            ahead = _ahead(pool, self, rung, groups, end, programs)
             for index, (group, made) in enumerate(zip(groups, ahead, strict=False)):
-                if end < self.sweep.epochs:  # there may be another rung
-                    new[_key(self.sweep, group)] = made
+                if made.program.is_compiled and end < self.sweep.epochs:
+                    new[_key(self.sweep, group)] = made  # for another rung
                 where |= self._group(f"{rung}-{index}", group, made, epoch, end)
-                if self.stop.received:
+                if self.signal:
                     break
         self._where |= where
         return new
 
-    def _program(self, name: str, group: Group, kept: Compiled | None) -> Compiled:
-        """The program of a group: one of an earlier rung, or a new one."""
-        file = self.folder / WAVES / f"{name}.json"
-        total = len(group.numbers) * len(self.sweep.seeds)
-        if file.exists():
-            width = _width(file)
-            if kept is None or kept.width != width:
-                return compiled(self.sweep, group, width, room=self._room)
-        elif kept is None or 2 * total <= kept.width:
-            width = total if kept else 0
-            made = compiled(self.sweep, group, width, room=self._room)
+    def plan(self, name: str, group: Group, end: int) -> tuple[int, bool]:
+        """What an earlier process left of a group.
+
+        Returns:
+            Lanes in a wave, 0 where it has not begun; and whether all waves are done.
+        """
+
+        def found() -> tuple[int, bool]:
+            file = self.folder / WAVES / f"{name}.json"
+            if not file.exists():
+                return 0, False
+            made = laid_out(self.sweep, group, _width(file))
+            like = made.program.shapes()
+            states = (wave.state(like) for wave in self._waves(name, made))
+            return made.width, all(own is not None and own[0] >= end for own in states)
+
+        return from_first(found)
+
+    def program(
+        self, name: str, group: Group, plan: tuple[int, bool], kept: Compiled | None
+    ) -> Compiled:
+        """The program of a group: of an earlier rung, a new one, or none to run.
+
+        Args:
+            name: of the group's files.
+            group: of settings.
+            plan: what `plan` returned.
+            kept: the program of the group's like at the rung before.
+        """
+        (width, done), total = plan, len(group.numbers) * len(self.sweep.seeds)
+        if kept and (kept.width == width if width else 2 * total > kept.width):
+            made = _with_lanes_of(self.sweep, group, kept)
+        elif done:
+            made = laid_out(self.sweep, group, width)
+        else:
+            fitting = total if kept else 0  # fewer than fitted before
+            made = compiled(self.sweep, group, width or fitting, room=self._room)
+        if not width and is_first():
+            file = self.folder / WAVES / f"{name}.json"
             file.parent.mkdir(exist_ok=True)
             write_json(file, {"width": made.width})
-            return made
-        else:
-            write_json(file, {"width": kept.width})
-        lanes = lanes_of(configs_of(self.sweep, group), group.varying, self.sweep.seeds)
-        own = lane_numbers(self.sweep, group.numbers)
-        return kept._replace(lanes=lanes, numbers=own, seconds=0.0)
+        return made
+
+    def _waves(self, name: str, made: Compiled) -> list[Wave]:
+        return [
+            Wave(self.folder / WAVES / f"{name}-{index}", made.numbers[part])
+            for index, part in enumerate(made.waves)
+        ]
 
     def _group(
         self, name: str, group: Group, made: Compiled, epoch: int, end: int
@@ -159,12 +197,11 @@ class Training:
             f"({made.seconds:.1f} s compiling)"
         )
         where = {}
-        for index, part in enumerate(waves):
-            wave = Wave(self.folder / WAVES / f"{name}-{index}", made.numbers[part])
+        like = made.program.shapes()
+        for part, wave in zip(waves, self._waves(name, made), strict=True):
             where |= {lane: (wave, row) for row, lane in enumerate(wave.lanes)}
-            self._like[wave.folder] = made.program.shapes()
-            found = wave.state(self._like[wave.folder])
-            if found is not None and found[0] >= end:
+            self._like[wave.folder] = like
+            if self._is_done(wave, end):
                 continue
             made.program.take(part_of(made.lanes, part))
             wave.train(
@@ -175,46 +212,36 @@ class Training:
                 stop=self.stop,
                 progress=Progress(end, self._verbosity),
             )
-            if self.stop.received:
+            self.signal = self.stop.agreed(made.program.heard)
+            if self.signal:
                 break
         made.program.state = None
         return where
 
-    def _before(self, wave: Wave, epoch: int) -> Any:
+    def _is_done(self, wave: Wave, end: int) -> bool:
+        def found() -> bool:
+            state = wave.state(self._like[wave.folder])
+            return state is not None and state[0] >= end
+
+        return from_first(found)
+
+    def _before(self, wave: Wave, epoch: int) -> Before | None:
         """What the lanes of a wave bring from the rung before."""
         if not epoch:
             return None
-        rows: dict[int, list[list[str]]] = {}
-        columns: list[str] = []
-        for lane in wave.lanes:
-            columns, own = self._rows(self._where[lane][0])
-            rows[lane] = own[lane]
-        return epoch, self.state(wave.lanes), columns, rows
 
-    def _by_env(self, settings: Sequence[int]) -> list[list[int]]:
-        """The settings of each environment."""
-        found: dict[str, list[int]] = {}
-        for number in settings:
-            env = self.sweep.settings[number].config.run.env
-            found.setdefault(env, []).append(number)
-        return list(found.values())
+        def lines() -> list[str]:
+            rows: dict[int, list[list[str]]] = {}
+            columns: list[str] = []
+            for lane in wave.lanes:
+                columns, own = self._rows(self._where[lane][0])
+                rows[lane] = own[lane]
+            found = [",".join(columns)]
+            for index in range(epoch):
+                found += [",".join(rows[lane][index]) for lane in wave.lanes]
+            return found
 
-    def _kept(self, settings: Sequence[int]) -> list[int]:
-        """The settings that are kept at a rung: of each environment the best."""
-        kept = []
-        for own in self._by_env(settings):
-            kept += self._best(own, -(-len(own) // self.sweep.halve))
-        return sorted(kept)
-
-    def _best(self, settings: list[int], count: int) -> list[int]:
-        finals = []
-        for number in settings:
-            columns, rows = self.rows(number)
-            place = columns.index("return_after")
-            curves = [[float(r[place] or "nan") for r in own] for own in rows]
-            finals.append(ema(np.array(curves).T)[-1])
-        order = ranked(np.array(finals))
-        return [settings[index] for index in order[:count]]
+        return Before(epoch, from_first(lambda: self.state(wave.lanes)), lines)
 
     def _rows(self, wave: Wave) -> Any:
         if self._last_rows is None or self._last_rows[0] != wave.folder:
@@ -227,6 +254,13 @@ class Training:
             assert found is not None
             self._last_state = (wave.folder, found[1])
         return self._last_state[1]
+
+
+def _with_lanes_of(sweep: Sweep, group: Group, kept: Compiled) -> Compiled:
+    """A compiled program with the lanes of a group in place of those that it had."""
+    lanes = lanes_of(configs_of(sweep, group), group.varying, sweep.seeds)
+    own = lane_numbers(sweep, group.numbers)
+    return kept._replace(lanes=lanes, numbers=own, seconds=0.0)
 
 
 def _width(file: Path) -> int:
@@ -243,19 +277,6 @@ def _width(file: Path) -> int:
     return width
 
 
-def ranked(finals: np.ndarray) -> list[int]:
-    """Settings from the best to the worst.
-
-    Args:
-        finals: the smoothed return of each setting's seeds, `[settings, seeds]`; NaN,
-            of a frozen seed, is taken for the lowest number of all.
-    """
-    alive = np.isfinite(finals)
-    worst = np.min(finals, where=alive, initial=np.inf)
-    filled = np.where(alive, finals, worst if alive.any() else 0)
-    return list(np.argsort(-interquartile_mean(filled), kind="stable"))
-
-
 def _key(sweep: Sweep, group: Group) -> Any:
     config = configs_of(sweep, group)[0]
     varying = group.varying
@@ -267,20 +288,31 @@ def _ahead(
     training: Training,
     rung: int,
     groups: Sequence[Group],
+    end: int,
     kept: dict[Any, Compiled],
 ) -> Iterator[Compiled]:
     """The program of each group; the next one is compiled while one is in use."""
     x64 = numbers()["x64"]  # what a context sets is not known in a thread
+    # Before, as processes talk to each other in one thread only.
+    plans = [
+        training.plan(f"{rung}-{index}", group, end)
+        for index, group in enumerate(groups)
+    ]
 
     def make(index: int) -> Compiled:
         with jax.enable_x64(x64):
-            group = groups[index]
-            own = kept.get(_key(training.sweep, group))
-            return training._program(f"{rung}-{index}", group, own)
+            own = kept.get(_key(training.sweep, groups[index]))
+            name = f"{rung}-{index}"
+            return training.program(name, groups[index], plans[index], own)
 
     following: Future[Compiled] | None = None
     for index in range(len(groups)):
         made = make(index) if following is None else following.result()
+        if made.width != least(made.width):
+            raise UsageError(
+                "The processes would cut the lanes into waves of different widths, as "
+                "they have different memory: say --waves NUMBER."
+            )
         more = index + 1 < len(groups)
         following = pool.submit(make, index + 1) if more else None
         yield made

@@ -52,6 +52,14 @@ def lane_numbers(sweep: Sweep, settings: Sequence[int]) -> tuple[int, ...]:
     return tuple(s * count + seed for s in settings for seed in range(count))
 
 
+def laid_out(sweep: Sweep, group: Group, width: int) -> Compiled:
+    """The program of a group in a given width, without compiling it."""
+    configs = configs_of(sweep, group)
+    lanes = lanes_of(configs, group.varying, sweep.seeds)
+    program = program_of_lanes(configs[0], part_of(lanes, slice(0, width)))
+    return Compiled(program, lanes, lane_numbers(sweep, group.numbers), width, 0.0)
+
+
 def compiled(
     sweep: Sweep, group: Group, width: int = 0, *, room: int | None = None
 ) -> Compiled:
@@ -69,24 +77,22 @@ def compiled(
     Raises:
         UsageError: not even one lane fits.
     """
-    configs = configs_of(sweep, group)
-    lanes = lanes_of(configs, group.varying, sweep.seeds)
-    numbers = lane_numbers(sweep, group.numbers)
-    total = len(numbers)
+    config = configs_of(sweep, group)[0]
+    total = len(group.numbers) * len(sweep.seeds)
     given = bool(width or sweep.waves)
     width = width or -(-total // max(sweep.waves, 1))
     seconds = 0.0
-    room = free_memory(jax.devices()[0]) if room is None else room
+    room = free_memory(jax.local_devices()[0]) if room is None else room
     while True:
-        program = program_of_lanes(configs[0], part_of(lanes, slice(0, width)))
-        seconds += program.compile()
-        need = program.memory()
+        made = laid_out(sweep, group, width)
+        seconds += made.program.compile()
+        need = made.program.memory()
         if given or need <= room:
-            return Compiled(program, lanes, numbers, width, seconds)
+            return made._replace(seconds=seconds)
         fits = width * room // need
         if fits < 1 or width == 1:
             raise UsageError(
-                f"{width} lanes of {configs[0].run.algo} on {configs[0].run.env} need "
+                f"{width} lanes of {config.run.algo} on {config.run.env} need "
                 f"{need / 2**20:,.0f} MiB, and {room / 2**20:,.0f} MiB are free: make "
                 "--num-trajectories, --num-tasks or --hidden-sizes smaller, or say "
                 "--waves NUMBER to try all the same."

@@ -1,6 +1,8 @@
 """What a sweep leaves behind: run folders, one table of all rows, the leaderboard."""
 
 import csv
+import importlib
+import importlib.util
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ from dmaml_jax.statistics import (
 )
 from dmaml_jax.sweeps.folder import (
     LEADERBOARD,
+    PARQUET,
     ROWS,
     SETTINGS,
     Sweep,
@@ -31,7 +34,8 @@ from dmaml_jax.sweeps.folder import (
     setting_folder,
     shown_values,
 )
-from dmaml_jax.sweeps.loop import Training, ranked
+from dmaml_jax.sweeps.halving import ranked
+from dmaml_jax.sweeps.loop import Training
 
 
 class Standing(NamedTuple):
@@ -107,6 +111,8 @@ def write_settings(training: Training) -> None:
 def write_rows(sweep: Sweep, folder: Path) -> None:
     """Write the table of all rows: setting, learner, what varies, then metrics.csv's.
 
+    Where pyarrow is installed it is written as Parquet, too.
+
     Raises:
         OSError: the disk is full; what was written before is whole.
     """
@@ -116,6 +122,12 @@ def write_rows(sweep: Sweep, folder: Path) -> None:
             heads.append(next(csv.reader(file)))
     columns = list(dict.fromkeys(name for head in heads for name in head))
     write_csv(folder / ROWS, _rows(sweep, folder, columns))
+    if importlib.util.find_spec("pyarrow"):
+        # An extra: no types of it here.
+        reader = importlib.import_module("pyarrow.csv")
+        writer = importlib.import_module("pyarrow.parquet")
+        with writing(folder / PARQUET) as aside:
+            writer.write_table(reader.read_csv(folder / ROWS), aside)
 
 
 def _rows(sweep: Sweep, folder: Path, columns: Sequence[str]) -> Iterator[list[Any]]:

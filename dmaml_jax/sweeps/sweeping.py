@@ -2,13 +2,17 @@
 
 import shlex
 import shutil
+import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from dmaml_jax.pictures.sweeps import draw_sweep
-from dmaml_jax.runs.folder import shown
+from dmaml_jax.runs.course import DONE, FAILED
+from dmaml_jax.runs.folder import STOPPED, shown
 from dmaml_jax.runs.locks import locked
-from dmaml_jax.runs.loop import DONE, FAILED, saying_how_to_go_on, stopping_gently
+from dmaml_jax.runs.loop import saying_how_to_go_on
+from dmaml_jax.runs.stopping import stopping_gently
 from dmaml_jax.runs.stored import folder_of
 from dmaml_jax.statistics import curve_intervals
 from dmaml_jax.sweeps.folder import (
@@ -34,12 +38,16 @@ from dmaml_jax.sweeps.results import (
     write_rows,
     write_settings,
 )
+from dmaml_jax.training.hosts import from_first, is_first
+from dmaml_jax.training.joining import leave_word
 
 _SHOWN_CURVES = 5
 
 
 def begin(sweep: Sweep, out: str | None, *, verbosity: Verbosity = "normal") -> int:
     """Train a sweep in a new folder.
+
+    Of several processes, which all call it alike, the first one writes and prints.
 
     Args:
         sweep: what it is to do.
@@ -53,8 +61,9 @@ def begin(sweep: Sweep, out: str | None, *, verbosity: Verbosity = "normal") -> 
         UsageError: the folder holds something, or the lanes need too much memory.
         OSError: the disk is full.
     """
-    folder = create(sweep, out)
-    with locked(folder):
+    folder = from_first(lambda: create(sweep, out))
+    with ExitStack() as held:
+        from_first(lambda: _hold(folder, held))
         return _run(sweep, folder, verbosity)
 
 
@@ -74,15 +83,27 @@ def go_on(run: str, *, waves: int = 0, verbosity: Verbosity = "normal") -> int:
         OSError: the disk is full.
     """
     folder = folder_of(run).resolve()
-    sweep = read(folder)
+    sweep = from_first(lambda: read(folder))
     if waves:
         sweep = sweep._replace(waves=waves)
-    with locked(folder):
-        if is_finished(folder):
-            shutil.rmtree(folder / WAVES, ignore_errors=True)
-            print(f"{shown(folder)} is finished: see {LEADERBOARD} there.")
+    with ExitStack() as held:
+        from_first(lambda: _hold(folder, held))
+        if from_first(lambda: _was_finished(folder)):
             return DONE
         return _run(sweep, folder, verbosity)
+
+
+def _hold(folder: Path, held: ExitStack) -> None:
+    held.enter_context(locked(folder))
+
+
+def _was_finished(folder: Path) -> bool:
+    """Whether nothing is left to do, which is then said."""
+    if not is_finished(folder):
+        return False
+    shutil.rmtree(folder / WAVES, ignore_errors=True)
+    print(f"{shown(folder)} is finished: see {LEADERBOARD} there.")
+    return True
 
 
 def resume_command(folder: Path) -> str:
@@ -91,27 +112,38 @@ def resume_command(folder: Path) -> str:
 
 
 def _run(sweep: Sweep, folder: Path, verbosity: Verbosity) -> int:
-    (folder / WAVES).mkdir(exist_ok=True)
-    if verbosity != "quiet":
-        print(f"sweep folder: {shown(folder)}\ncompiling ...", flush=True)
+    from_first(lambda: _prepare(folder, verbosity))
+    how = f"To go on, with any number of processes: {resume_command(folder)}"
+    leave_word(
+        f"{how}, and --distributed beside it if there are several.",
+        folder / STOPPED if is_first() else None,
+    )
     with stopping_gently() as stop:
         stop.kept = lambda: "from the last checkpoint of the lanes in training"
         training = Training(sweep, folder, stop=stop, verbosity=verbosity)
         with saying_how_to_go_on(resume_command(folder)):
             if not training.run():
-                assert stop.received
-                print(
-                    f"{stop.received.name}: stopped; what was trained is kept. To go "
-                    f"on:\n  {resume_command(folder)}"
-                )
-                return 128 + stop.received
-            rows = _conclude(training)
-    if verbosity != "quiet":
+                if is_first():
+                    print(
+                        f"{signal.Signals(training.signal).name}: stopped; what was "
+                        f"trained is kept. To go on:\n  {resume_command(folder)}"
+                    )
+                return 128 + training.signal
+            rows = from_first(lambda: _conclude(training))
+    if verbosity != "quiet" and is_first():
         _tell(sweep, rows, folder)
     if any(row.alive for row in rows):
         return DONE
-    print("No lane is left alive: try smaller step sizes.", file=sys.stderr)
+    if is_first():
+        print("No lane is left alive: try smaller step sizes.", file=sys.stderr)
     return FAILED
+
+
+def _prepare(folder: Path, verbosity: Verbosity) -> None:
+    (folder / WAVES).mkdir(exist_ok=True)
+    (folder / STOPPED).unlink(missing_ok=True)
+    if verbosity != "quiet":
+        print(f"sweep folder: {shown(folder)}\ncompiling ...", flush=True)
 
 
 def _conclude(training: Training) -> list[Standing]:

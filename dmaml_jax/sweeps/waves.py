@@ -7,7 +7,7 @@ A lane is counted over the whole sweep: setting · seeds + seed, each from 0.
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,11 +16,26 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_text
 from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.metrics import FILE, MetricsWriter, read_metrics, whole_epochs
 from dmaml_jax.runs.progress import Progress
+from dmaml_jax.runs.stopping import Stop
 from dmaml_jax.statistics import ema
-from dmaml_jax.training.program import Program
+from dmaml_jax.training.hosts import from_first, is_first
+from dmaml_jax.training.program import Metrics, Program
+
+
+class Before(NamedTuple):
+    """What lanes bring along that begin in the middle.
+
+    Attributes:
+        epoch: the epochs that they have done.
+        state: their state.
+        lines: makes the lines of their metrics.csv so far; for the first process.
+    """
+
+    epoch: int
+    state: Any
+    lines: Callable[[], list[str]]
 
 
 class Wave:
@@ -76,7 +91,7 @@ class Wave:
         config: TrainConfig,
         end: int,
         *,
-        before: tuple[int, Any, list[str], dict[int, list[list[str]]]] | None,
+        before: Before | None,
         stop: Stop,
         progress: Progress,
     ) -> int:
@@ -86,8 +101,7 @@ class Wave:
             program: compiled, and at its beginning.
             config: of one of the settings.
             end: the epoch.
-            before: where the lanes begin in the middle, the epochs done, their state,
-                and their columns and rows so far.
+            before: what the lanes bring along, where they begin in the middle.
             stop: asked after each chunk.
             progress: what tells a person.
 
@@ -97,63 +111,94 @@ class Wave:
         Raises:
             OSError: the disk is full; what was written before is whole.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         epoch, failed = self._begin(program, before)
-        writer = MetricsWriter(self.folder, self.lanes, epoch)
-        saved = epoch
-        smoothed = ema(read_metrics(self.folder)["return_after"])[-1:] if epoch else []
-        progress.begin(epoch, writer.seconds)
-        every = config.run.checkpoint_every
-        while epoch < end and not stop.received:
+        log = _Log(self, epoch, progress) if is_first() else None
+        saved, every = epoch, config.run.checkpoint_every
+        while epoch < end and not stop.agreed(program.heard):
             due = every - epoch % every if every else end
             count = min(program.chunk_epochs, end - epoch, due)
-            metrics, seconds = _chunk(program, epoch, count, failed)
-            writer.append(epoch, metrics, writer.seconds, writer.seconds + seconds)
-            for lane in np.flatnonzero((failed == 0) & (metrics["failed_at"] > 0)):
-                progress.say(
-                    f"lane {self.lanes[lane] + 1} is frozen from epoch "
-                    f"{metrics['failed_at'][lane]} on: no longer finite",
-                    detail=True,
-                )
+            metrics, seconds = _chunk(program, epoch, count, failed, stop)
+            if log:
+                log.note(epoch, metrics, seconds, failed)
             failed, epoch = metrics["failed_at"], epoch + count
-            smoothed = ema(np.array([*smoothed, *metrics["return_after"]]))[-1:]
             if every and epoch % every == 0:
-                self._checkpoints.save(epoch, program.seeds_state())
+                self._save(epoch, program)
                 saved = epoch
-            now = np.where(failed > 0, np.nan, smoothed[-1])
-            steps = int(writer.env_steps.sum())
-            progress.update(epoch, writer.seconds, steps, now)
         progress.close()
         if saved != epoch:
-            self._checkpoints.save(epoch, program.seeds_state())
+            self._save(epoch, program)
         return epoch
 
-    def _begin(self, program: Program, before: Any) -> tuple[int, np.ndarray]:
+    def _save(self, epoch: int, program: Program) -> None:
+        state = program.seeds_state()
+        if is_first():
+            self._checkpoints.save(epoch, state)
+
+    def _begin(self, program: Program, before: Before | None) -> tuple[int, np.ndarray]:
         """Where the lanes go on: from a checkpoint, an earlier rung, or the start."""
-        found = self.state(program.shapes())
+        like = program.shapes()
+        found = from_first(lambda: self.state(like))
+        epoch = 0
         if found is not None:
-            program.restore(found[1])
-            return found[0], program.failed_at()
-        if before is None:
-            return 0, program.failed_at()
-        epoch, state, columns, rows = before
-        program.restore(state)
-        lines = [",".join(columns)]
-        for index in range(epoch):
-            lines += [",".join(rows[lane][index]) for lane in self.lanes]
-        write_text(self.folder / FILE, "\n".join(lines) + "\n")
+            epoch, state = found
+            program.restore(state)
+        elif before is not None:
+            epoch = before.epoch
+            program.restore(before.state)
+        if is_first():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if found is None and before is not None:
+                write_text(self.folder / FILE, "\n".join(before.lines()) + "\n")
         return epoch, program.failed_at()
 
 
+class _Log:
+    """The first process's metrics.csv of a wave, and what it shows of them."""
+
+    def __init__(self, wave: Wave, epoch: int, progress: Progress) -> None:
+        self._lanes = wave.lanes
+        self._progress = progress
+        self._writer = MetricsWriter(wave.folder, wave.lanes, epoch)
+        self._smoothed: Sequence[np.ndarray] | np.ndarray = []
+        if epoch:
+            self._smoothed = ema(read_metrics(wave.folder)["return_after"])[-1:]
+        progress.begin(epoch, self._writer.seconds)
+
+    def note(
+        self, epoch: int, metrics: Metrics, seconds: float, failed: np.ndarray
+    ) -> None:
+        """Write a chunk and show where the lanes stand.
+
+        Args:
+            epoch: the epochs before it.
+            metrics: of the chunk.
+            seconds: that it took.
+            failed: the epochs at which lanes had failed before.
+        """
+        writer, now_failed = self._writer, metrics["failed_at"]
+        writer.append(epoch, metrics, writer.seconds, writer.seconds + seconds)
+        for lane in np.flatnonzero((failed == 0) & (now_failed > 0)):
+            self._progress.say(
+                f"lane {self._lanes[lane] + 1} is frozen from epoch "
+                f"{now_failed[lane]} on: no longer finite",
+                detail=True,
+            )
+        past = [*self._smoothed, *metrics["return_after"]]
+        self._smoothed = ema(np.array(past))[-1:]
+        alive = np.where(now_failed > 0, np.nan, self._smoothed[-1])
+        done = epoch + len(metrics["loss"])
+        self._progress.update(done, writer.seconds, int(writer.env_steps.sum()), alive)
+
+
 def _chunk(
-    program: Program, epoch: int, count: int, failed: np.ndarray
+    program: Program, epoch: int, count: int, failed: np.ndarray, stop: Stop
 ) -> tuple[dict[str, np.ndarray], float]:
     """Metrics of some epochs, and the seconds that they took."""
     if failed.all():  # nothing would change any more
         nothing = np.full((count, len(failed)), np.nan)
         names = ("loss", "return_after", "env_steps")
         return {**dict.fromkeys(names, nothing), "failed_at": failed}, 0.0
-    return timed(lambda: program.run(epoch, count))
+    return timed(lambda: program.run(epoch, count, stop.told))
 
 
 def timed(act: Callable[[], Any]) -> tuple[Any, float]:

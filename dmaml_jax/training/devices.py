@@ -208,7 +208,7 @@ def free_memory(device: Any) -> int:
     stats = device.memory_stats() or {}
     if device.platform != "cpu" and "bytes_limit" in stats:
         return int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
-    return int(0.8 * min(_system_memory()) / len(jax.devices()))
+    return int(0.8 * min(_system_memory()) / jax.local_device_count())
 
 
 def bytes_of(compiled: Any) -> int:

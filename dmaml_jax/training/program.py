@@ -11,8 +11,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from dmaml_jax.learners.parts import part
 from dmaml_jax.learners.task_axis import TASK_AXIS
 from dmaml_jax.training.devices import bytes_of, compiler_options
+from dmaml_jax.training.hosts import are_several, fetched, shared_out
 from dmaml_jax.training.keys import seed_keys
 from dmaml_jax.types import Info, MetaLearner, Problem
 
@@ -58,7 +60,9 @@ def train_step(
 
     def step(key: jax.Array, state: Any) -> tuple[Any, Info]:
         key_tasks, key_step = jax.random.split(key)
-        return learner.step(key_step, state, problem.sample_tasks(key_tasks, num_tasks))
+        tasks = problem.sample_tasks(key_tasks, num_tasks)
+        with part("outer"):
+            return learner.step(key_step, state, tasks)
 
     return learner.init, step
 
@@ -74,6 +78,11 @@ class Program:
 
     A lane whose parameters, loss or meta-gradient stop being finite is frozen for
     good in the state before that epoch; the others go on.
+
+    The devices may be those of several processes, all of which make the same calls.
+
+    Attributes:
+        heard: the greatest answer of the processes to what `run` asked last, 0 before.
     """
 
     def __init__(
@@ -141,10 +150,12 @@ class Program:
         self.seed_devices = min(len(devices) // task_devices, self.num_seeds)
         self.task_devices = task_devices
         self.width = -(-self.num_seeds // self.seed_devices)
-        used = np.array(devices[: self.seed_devices * task_devices])
+        used = np.array(shared_out(devices, self.seed_devices, task_devices))
         mesh = Mesh(used.reshape(-1, task_devices), ("seed", TASK_AXIS))
+        self._mesh = mesh
         self._by_seed = NamedSharding(mesh, P("seed"))
-        self._first_device = devices[0]
+        self._first_device = jax.local_devices()[0] if are_several() else devices[0]
+        self.heard = 0
         self._place(lanes)
         self._init = jax.jit(jax.vmap(lambda lane: _start(steps, lane)))
         self._chunk = jax.jit(
@@ -165,7 +176,19 @@ class Program:
         rows = self._rows(len(lanes.seeds))
         padded = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], lanes)
         self._first_lanes = jax.device_put(padded, self._first_device)
-        self._lanes = jax.device_put(self._first_lanes, self._by_seed)
+        self._lanes = self._spread(padded)
+
+    def _spread(self, tree: Any) -> Any:
+        """Arrays with lanes on axis 0, the same in every process, over the devices."""
+        if not are_several():
+            return jax.device_put(tree, self._by_seed)
+        # Putting them there would compare them between the processes first.
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_callback(
+                leaf.shape, self._by_seed, np.asarray(leaf).__getitem__
+            ),
+            tree,
+        )
 
     def _rows(self, number: int) -> np.ndarray:
         """Which lane stands at each place: padding repeats the last one."""
@@ -182,9 +205,23 @@ class Program:
         self._place(lanes)
         self.start()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it can run."""
+        return self._compiled is not None
+
     def memory(self) -> int:
         """Bytes that the compiled program takes on each device."""
         return bytes_of(self._compiled)
+
+    def text(self) -> str:
+        """The compiled program as XLA writes it down."""
+        return self._compiled.as_text()
+
+    def analysis(self) -> dict[str, float]:
+        """XLA's count of FLOPs and bytes, which takes a loop's body once."""
+        found = self._compiled.cost_analysis() or {}
+        return found[0] if isinstance(found, list) else found
 
     def compile(self) -> float:
         """Compile, and make the first state; returns the seconds that it took."""
@@ -201,7 +238,7 @@ class Program:
         # with jax 0.10.2).
         with _INITIALISING:
             first = jax.block_until_ready(self._init(self._first_lanes))
-        self.state = jax.device_put(first, self._by_seed)
+        self.state = self._spread(first)
 
     def traced(self) -> jax.stages.Traced:
         """The chunk as JAX traces it, once there is a first state."""
@@ -211,8 +248,15 @@ class Program:
         """The chunk as XLA gets it, once there is a first state."""
         return self.traced().lower()
 
-    def run(self, first_epoch: int, num_epochs: int) -> Metrics:
+    def run(
+        self, first_epoch: int, num_epochs: int, ask: Callable[[], int] = lambda: 0
+    ) -> Metrics:
         """Run epochs `first_epoch + 1 …`, at most a chunk of them.
+
+        Args:
+            first_epoch: how many epochs were done before.
+            num_epochs: how many to do.
+            ask: what each process answers at the end; the greatest is `heard`.
 
         Returns:
             Metrics by name, `[num_epochs, seeds]`; what the learner has no value of
@@ -220,12 +264,18 @@ class Program:
         """
         assert 0 < num_epochs <= self.chunk_epochs
         self.state, metrics = self._compiled(*self._arguments(first_epoch, num_epochs))
+        found, self.heard = fetched(
+            [*metrics.values(), self.state.failed_at],
+            [1] * len(metrics) + [0],
+            self._mesh,
+            ask,
+        )
+        *tables, failed_at = found
         host = {
-            name: np.asarray(values)[:num_epochs, : self.num_seeds]
-            for name, values in metrics.items()
+            name: table[:num_epochs, : self.num_seeds]
+            for name, table in zip(metrics, tables, strict=True)
         }
-        host["failed_at"] = self.failed_at()
-        return host
+        return {**host, "failed_at": failed_at[: self.num_seeds]}
 
     def run_all(self, num_epochs: int) -> Metrics:
         """Run the first epochs, chunk by chunk, keeping their metrics in memory.
@@ -246,7 +296,9 @@ class Program:
 
     def seeds_state(self) -> Any:
         """The state of every seed, on the host, without the lanes that pad."""
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[: self.num_seeds], self.state)
+        leaves, structure = jax.tree.flatten(self.state)
+        found, _ = fetched(leaves, [0] * len(leaves), self._mesh)
+        return structure.unflatten([leaf[: self.num_seeds] for leaf in found])
 
     def shapes(self) -> Any:
         """Shapes and types of what `seeds_state` returns; nothing is compiled."""
@@ -260,11 +312,12 @@ class Program:
         """Go on from what `seeds_state` once returned."""
         rows = self._rows(self.num_seeds)
         lanes = jax.tree.map(lambda leaf: leaf[rows], state)
-        self.state = jax.device_put(lanes, self._by_seed)
+        self.state = self._spread(lanes)
 
     def failed_at(self) -> np.ndarray:
         """The epoch at which each seed failed, 0 where it has not, `[seeds]`."""
-        return np.asarray(self.state.failed_at)[: self.num_seeds]
+        (found,), _ = fetched([self.state.failed_at], [0], self._mesh)
+        return found[: self.num_seeds]
 
     def params(self) -> Any:
         """θ of every seed, stacked on axis 0, on the host."""

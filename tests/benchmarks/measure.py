@@ -289,7 +289,7 @@ def _train(epochs: int) -> dict[str, float]:
         def isatty(self) -> bool:
             return True
 
-    for name in ("compile", "run", "params"):
+    for name in ("compile", "run", "seeds_state"):
         setattr(run.Program, name, timed(name))
     config = configuration("cartpole", epochs=epochs, cpu_devices=1)
     with tempfile.TemporaryDirectory() as folder:
@@ -297,7 +297,7 @@ def _train(epochs: int) -> dict[str, float]:
             code = run.train(config, str(Path(folder, "run")))
         ended = time.perf_counter()
     assert code == run.DONE, code
-    loop_begin, loop_end = calls["compile"][0][1], calls["params"][0][0]
+    loop_begin, loop_end = calls["compile"][0][1], calls["seeds_state"][-1][0]
     inside = sum(end - begin for begin, end in calls["run"])
     return {"loop": loop_end - loop_begin, "inside": inside, "end": ended - loop_end}
 

@@ -111,7 +111,7 @@ def host_share(epochs: int) -> float:
     from dmaml_jax.build import configuration
     from dmaml_jax.config.grid import parse_grid, points
     from dmaml_jax.config.settings import settings_of
-    from dmaml_jax.runs.loop import Stop
+    from dmaml_jax.runs.stopping import Stop
     from dmaml_jax.sweeps import waves
     from dmaml_jax.sweeps.folder import Sweep, create
     from dmaml_jax.sweeps.loop import Training

@@ -19,11 +19,12 @@ from dmaml_jax.config.settings import groups_of, settings_of
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.registry import LEARNERS, options_class
 from dmaml_jax.options import options_of
-from dmaml_jax.runs.loop import Stop
 from dmaml_jax.runs.metrics import read_metrics
+from dmaml_jax.runs.stopping import Stop
 from dmaml_jax.sweeps import loop, sweeping
 from dmaml_jax.sweeps.folder import Sweep, create, read
-from dmaml_jax.sweeps.loop import Training, ranked
+from dmaml_jax.sweeps.halving import ranked
+from dmaml_jax.sweeps.loop import Training
 from dmaml_jax.training.program import Program
 
 TOY = {
@@ -298,7 +299,9 @@ class StopAt(Stop):
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(tmp_path) -> None:
+def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(
+    tmp_path, monkeypatch
+) -> None:
     """Three rungs, two waves each at first: stopped after every few chunks."""
     halving = plan(waves=2, halve=2, at=2, epochs=6)
     whole = swept(halving, tmp_path / "whole")
@@ -307,12 +310,17 @@ def test_a_sweep_that_is_stopped_anywhere_goes_on_to_the_same(tmp_path) -> None:
     stops = 0
     while True:
         training = Training(
-            read(folder), folder, stop=StopAt(6 + 2 * stops), verbosity="quiet"
+            read(folder), folder, stop=StopAt(3 + stops), verbosity="quiet"
         )
         if training.run():
             break
         stops += 1
     assert stops >= 2
+    # All waves are done: what is left is to read them, for which nothing is compiled.
+    with monkeypatch.context() as patched:
+        patched.setattr(Program, "compile", lambda self: pytest.fail("compiled"))
+        again = Training(read(folder), folder, stop=Stop(), verbosity="quiet")
+        assert again.run() and again.reached == training.reached
     assert sweeping.go_on(str(folder), verbosity="quiet") == 0
     assert table(folder) == table(whole)
     assert table(folder, "leaderboard.csv") == table(whole, "leaderboard.csv")
@@ -473,6 +481,8 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
     assert cli.main(line.split()) == 0
     out = capsys.readouterr().out
     assert "2 settings x 2 seeds = 4 lanes" in out and "MiB" in out
+    # Two collections of two trajectories for each of two tasks, in four epochs.
+    assert f"{4 * 4 * 2 * 2 * 2} episodes to learn from" in out
     assert "nothing was written" in out and not list(tmp_path.iterdir())
 
 
@@ -496,3 +506,44 @@ def test_flags_that_some_learners_have_hold_there(
         None,
     ]
     assert {c.run.epochs for c in configs} == {4}
+
+
+def test_flags_of_a_choice_that_is_varied_hold_where_it_is_taken(
+    capsys, monkeypatch
+) -> None:
+    """Flags of either method, beside a grid that takes both."""
+    seen = []
+    monkeypatch.setattr(
+        sweeping, "begin", lambda sweep, out, verbosity: seen.append(sweep) or 0
+    )
+    line = f"sweep --algo maml directed --grid method=pg,ac medium_task=exact,given {T}"
+    line += " --gae-lambda 0.9 --baseline none --medium-values gravity=9 --inner-lr 0.2"
+    assert cli.main([*line.split(), "--epochs", "4"]) == 0
+    found = [own.config.flat() for own in seen[0].settings]
+    # MAML has no medium task: its settings become equal.
+    assert len(found) == 2 + 4
+    for flat in found:
+        assert flat.get("gae_lambda") == (0.9 if flat["method"] == "ac" else None)
+        assert flat.get("baseline") == ("none" if flat["method"] == "pg" else None)
+        given = ("gravity=9",) if flat.get("medium_task") == "given" else None
+        assert (flat.get("medium_values"), flat["inner_lr"]) == (given, 0.2)
+    out = capsys.readouterr().out
+    assert "--gae-lambda has no effect in some settings of maml, directed-maml" in out
+    assert "--medium-values has no effect with maml, and is left out" in out
+    assert "--medium-values has no effect in some settings of directed-maml" in out
+    assert cli.main([*f"{line} --plateau-patience 3".split(), "--epochs", "4"]) == 2
+    assert "--plateau-patience belongs to --directed-gate" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_table_is_written_as_parquet_too(whole: Path, tmp_path) -> None:
+    """Where pyarrow is installed, which no extra brings along."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = swept(plan(seeds=1, epochs=2), tmp_path / "sweep")
+    rows = parquet.read_table(folder / "sweep.parquet").to_pylist()
+    for row, cells in zip(
+        rows, csv.DictReader(open(folder / "sweep.csv")), strict=True
+    ):
+        assert list(row) == list(cells)
+        assert row["return_after"] == float(cells["return_after"])
+        assert (row["algo"], row["epoch"]) == (cells["algo"], int(cells["epoch"]))

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from benchmarks.figures import quartiles
 from benchmarks.gpu.programs import sampled
 from benchmarks.gpu.sizes import Sizes
 
+from dmaml_jax.training.ceilings import copy_rate, product_rate
 from dmaml_jax.training.devices import usable_cores
 
 PACKAGES = ("dmaml-jax", "jax", "jaxlib", "flax", "optax", "gymnax", "numpy")
@@ -55,17 +55,14 @@ def ceilings(sizes: Sizes) -> Iterator[dict[str, Any]]:
         FLOP/s and bytes/s by name, more each time.
     """
     found: dict[str, Any] = {"matrix": sizes.matrix, "copied": sizes.copied}
-    key = jax.random.key(0)
-    square = jax.random.normal(key, (sizes.matrix, sizes.matrix))
+
+    def timer(call: Callable[[], jax.Array]) -> float:
+        return _fastest(call, sizes)
+
     for name, precision in (("float32", "highest"), ("tf32", "default")):
-        product = jax.jit(lambda x, p=precision: jnp.matmul(x, x, precision=p))
-        seconds = _fastest(lambda f=product: f(square), sizes)
-        found[name] = 2 * sizes.matrix**3 / seconds
+        found[name] = product_rate(sizes.matrix, precision, timer)
         yield found
-    # A plain copy might be left out by the compiler; a negated one is as much traffic.
-    row = jax.random.normal(key, (sizes.copied,))
-    negated = jax.jit(jnp.negative)
-    found["bytes"] = 2 * 4 * sizes.copied / _fastest(lambda: negated(row), sizes)
+    found["bytes"] = copy_rate(sizes.copied, timer)
     yield found
 
 
