@@ -37,6 +37,7 @@ from dmaml_jax.types import (
     Data,
     Info,
     MetaLearner,
+    Objective,
     OuterRule,
     Params,
     Problem,
@@ -159,7 +160,7 @@ def imaml(
         gradients, seen = over_tasks(of_task, keys, tasks)
         meta_gradient = mean_over_tasks(gradients)
         params, optimizer, extras = rule.apply(
-            meta_gradient, state.optimizer, state.params, _no_objective
+            meta_gradient, state.optimizer, state.params, _NO_OBJECTIVE
         )
         info = epoch_info(meta_gradient, seen, {**_worst(seen), **extras})
         return LearnerState(params, optimizer, state.epoch + 1), info
@@ -249,8 +250,11 @@ def _worst(seen: Seen) -> dict[str, jax.Array]:
     }
 
 
-def _no_objective(other: Params) -> NoReturn:
+def _refused(*_: Params) -> NoReturn:
     raise UsageError(
         "iMAML keeps no data of its inner steps that an outer rule could ask: choose "
         "another --outer-optimizer, such as adam, or another learner."
     )
+
+
+_NO_OBJECTIVE = Objective(_refused, _refused, _refused)
