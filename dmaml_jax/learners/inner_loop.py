@@ -129,7 +129,7 @@ def replayed(problem: Problem) -> Problem:
 
     `Adaptation.data` of one pass are the sources of the next, at whatever parameters.
     """
-    return problem._replace(collect=lambda source, params, task: source)
+    return problem._replace(collect=lambda source, params, task, num=None: source)
 
 
 def first(tree: PyTree) -> PyTree:
