@@ -220,38 +220,6 @@ def test_a_folder_killed_before_it_began_is_no_batch(tmp_path: Path) -> None:
     assert part is not None and part.folder == place / "settings" / "001"
 
 
-def test_choices_are_made_on_seeds_of_their_own() -> None:
-    """In every study, and the winner's values are among the grid's."""
-    from experiments.engine.command import STUDIES, study_of
-
-    count = 0
-    for name in STUDIES:
-        for own in study_of(name).runs:
-            if own.choice is not None:
-                count += 1
-                assert not set(own.choice.seeds) & set(own.seeds)
-                assert len(own.candidates()) == len(own.choice.grid)
-    assert count == 8
-
-
-def test_grids_of_a_choice_have_equal_size() -> None:
-    from experiments.controls.study import BETAS, PAIRS
-
-    assert len(BETAS) == len(PAIRS) == len(set(PAIRS))
-
-
-def test_every_run_that_is_declared_makes_sense() -> None:
-    """Each study's runs are configurations, by unique names within their panels."""
-    from experiments.engine.command import STUDIES, study_of
-
-    for name in STUDIES:
-        names = [own.name for own in study_of(name).runs]
-        assert len(names) == len(set(names))
-        for own in study_of(name).runs:
-            for candidate in own.candidates() or (own,):
-                assert config_of(candidate).run.epochs == own.epochs
-
-
 def test_only_keeps_the_blocks_with_these_words() -> None:
     study = toy_study()
     assert [block.title for block in study.only("TUN").blocks] == ["tuned"]
