@@ -142,8 +142,11 @@ figure2: $(READY)  ## the paper's Figure 2 with seeds: QUICK=1 BILL=1 PLOT_ONLY=
 figure3: $(READY)  ## the paper's Figure 3: turbulence as numbers; QUICK=1 ... as above
 	@$(BIN)/python -m experiments figure3 $(STUDY_FLAGS)
 
+# PyTorch is measured beside it where `make bench` has made its environment.
+TABLE2_PYTHON = $(if $(wildcard $(BENCH_READY)),$(BENCH_VENV)/bin,$(BIN))/python
+
 table2: $(READY)  ## the paper's Table II on a quiet machine; QUICK=1 ... as above
-	@$(BIN)/python -m experiments table2 $(STUDY_FLAGS)
+	@$(TABLE2_PYTHON) -m experiments table2 $(STUDY_FLAGS)
 
 controls: $(READY)  ## is it the medium task? Directed-MAML's controls; QUICK=1 ... as above
 	@$(BIN)/python -m experiments controls $(STUDY_FLAGS)

@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         help="tables from what was trained, and no more",
     )
     parser.add_argument(
-        "--again", action="store_true", help="train what the tables have, too"
+        "--again",
+        action="store_true",
+        help="train what the tables have and the raw runs lack",
     )
     parser.add_argument(
         "--only", default="", metavar="WORDS", help="blocks with these words alone"
@@ -94,7 +96,8 @@ def run(
         plot_only: whether figures and page are made of the tables that there are.
         bill_only: whether the bill is all that is wanted.
         gather_only: whether the tables are made anew of what was trained before.
-        again: whether runs are trained that the tables have already.
+        again: whether the tables do not count, so that what the raw runs lack is
+            trained, and all rows are made anew.
         work: the folder of raw runs.
         out: where tables, figures and page go.
 
@@ -173,7 +176,7 @@ def _block(study: Study, block: Block, raw: Path, results: Results, again: bool)
         return not again and results.is_whole(run)
 
     def gathered() -> None:
-        gather(study, Work(raw), results)
+        gather(study, Work(raw), results, anew=again)
 
     candidates = candidates_of(block, results)
     if candidates is not None:

@@ -9,14 +9,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiments.engine.results import Results
 
 HERE = Path(__file__).parent.parent
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 _QUICK = {"horizon": 10, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (4,)}
 _QUICK_EPOCHS, _QUICK_SEEDS = 6, 3
 
@@ -59,7 +57,7 @@ class Run:
     algo: str
     epochs: int
     seeds: range
-    values: Mapping[str, Any] = NOTHING
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     choice: Choice | None = None
     switch: str = ""
 
@@ -188,9 +186,11 @@ class Study:
     blocks: tuple[Block, ...]
     draw: Callable[["Results", Path], None]
     texts: Callable[["Results"], Mapping[str, str]] = lambda results: {}
-    thresholds: Mapping[str, float] = NOTHING
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     settled: int = 0
-    switches: Mapping[str, Callable[[], AbstractContextManager[None]]] = NOTHING
+    switches: Mapping[str, Callable[[], AbstractContextManager[None]]] = (
+        dataclasses.field(default_factory=dict)
+    )
     measure: Callable[[Path, bool], None] | None = None
 
     @property
