@@ -209,7 +209,9 @@ def _draw_deltas(axes: Any, results: Results, env: str) -> None:
         below = [one.value - one.low for one in found]
         above = [one.high - one.value for one in found]
         axes.errorbar(places, value, (below, above), fmt="o-", ms=4, color="C0")
-    axes.set_xscale("log")
+        axes.set_xscale("log")
+    else:
+        axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
     axes.set(xlabel="δ (the leftmost is 0)", ylabel="mean return over the epochs")
     axes.set_title("(g) how much the pre-step's size does", fontsize=10)
     axes.grid(alpha=0.25)
