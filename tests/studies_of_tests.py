@@ -12,7 +12,7 @@ from experiments.engine.declared import Block, Choice, Run, Study  # noqa: E402
 from experiments.engine.drawing import draw_panel, grid, save  # noqa: E402
 from experiments.engine.results import Results  # noqa: E402
 
-TOY = {"horizon": 8, "num_tasks": 2, "num_trajectories": 2, "hidden_sizes": (4,)}
+TOY = {"horizon": 40, "num_tasks": 2, "num_trajectories": 2, "hidden_sizes": (4,)}
 
 
 class ToyStudy(Study):
@@ -49,7 +49,7 @@ def toy_study(seeds: range = range(1, 5), blocks: tuple[Block, ...] = ()) -> Stu
             ),
         ),
     )  # fmt: skip
-    return ToyStudy("toy", "a toy", made, draw, thresholds={"toy": 8.0})
+    return ToyStudy("toy", "a toy", made, draw, thresholds={"toy": 15.0})
 
 
 def draw(results: Results, folder: Path) -> None:

@@ -16,7 +16,7 @@ from dmaml_jax.learners.maml import maml
 from dmaml_jax.types import OuterRule, Problem
 
 ALPHA, K = 0.2, 3
-TASKS = jnp.array([[0.4, -0.1, 0.9], [-1.0, 0.3, 0.2]])
+TASKS = np.array([[0.4, -0.1, 0.9], [-1.0, 0.3, 0.2]])
 
 
 def sampled() -> Problem:
@@ -43,7 +43,7 @@ def sampled() -> Problem:
 
 def stepped(learner: Any) -> Any:
     state = learner.init(jax.random.key(0))
-    return learner.step(jax.random.key(1), state, TASKS)
+    return learner.step(jax.random.key(1), state, jnp.asarray(TASKS))
 
 
 @pytest.mark.parametrize("first_order", [False, True])
