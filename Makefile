@@ -132,9 +132,10 @@ lint: $(READY)  ## ruff and basedpyright
 
 # The studies: QUICK=1 is a toy version, BILL=1 says what there is to train and stops,
 # PLOT_ONLY=1 draws figures and pages from the tables, ONLY=words trains the blocks with
-# these words. They may be stopped at any time, and go on when they are called again.
+# these words, FIRST=10 ten seeds of each run. They may be stopped at any time, and go on when they are called again.
 STUDY_FLAGS = $(if $(QUICK),--quick) $(if $(BILL),--bill) $(if $(PLOT_ONLY),--plot-only) \
-  $(if $(GATHER),--gather) $(if $(AGAIN),--again) $(if $(ONLY),--only $(call quote,$(ONLY)))
+  $(if $(GATHER),--gather) $(if $(AGAIN),--again) $(if $(ONLY),--only $(call quote,$(ONLY))) \
+  $(if $(FIRST),--first $(FIRST))
 
 figure2: $(READY)  ## the paper's Figure 2 with seeds: QUICK=1 BILL=1 PLOT_ONLY=1 ONLY=words
 	@$(BIN)/python -m experiments figure2 $(STUDY_FLAGS)

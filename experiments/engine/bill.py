@@ -85,12 +85,16 @@ def _first_speeds() -> dict[tuple[str, str, str], float]:
         }
 
 
-def bill(study: Study, work: Work, results: Results, speeds: Speeds) -> list[Line]:
-    """A line for each block."""
-    return [_line(block, work, results, speeds) for block in study.blocks]
+def bill(
+    study: Study, work: Work, results: Results, speeds: Speeds, first: int = 0
+) -> list[Line]:
+    """A line for each block, with no more than the first seeds still to train."""
+    return [_line(block, work, results, speeds, first) for block in study.blocks]
 
 
-def _line(block: Block, work: Work, results: Results, speeds: Speeds) -> Line:
+def _line(
+    block: Block, work: Work, results: Results, speeds: Speeds, first: int
+) -> Line:
     done, epochs, episodes, hours = 0, 0, 0, 0.0
     for declared in block.runs:
         run = results.resolved(declared)
@@ -102,9 +106,11 @@ def _line(block: Block, work: Work, results: Results, speeds: Speeds) -> Line:
             for own in declared.candidates():
                 parts += work.missing(own, len(own.seeds))
             # Its values are not known yet; any candidate costs as much.
-            parts.append(declared.candidates()[0].on(declared.seeds))
+            parts.append(
+                declared.candidates()[0].on(declared.first(first, block.chunk).seeds)
+            )
         else:
-            parts = work.missing(run, block.chunk)
+            parts = work.missing(run.first(first, block.chunk), block.chunk)
             done += not parts
         for part in parts:
             lanes = part.epochs * len(part.seeds)

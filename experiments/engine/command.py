@@ -21,6 +21,7 @@ def main(words: Sequence[str] | None = None) -> int:
             study_of(name),
             quick=given.quick,
             only=given.only,
+            first=given.first,
             plot_only=given.plot_only,
             bill_only=given.bill,
             gather_only=given.gather,
@@ -65,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", default="", metavar="WORDS", help="blocks with these words alone"
     )
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="N", help="N seeds of each run for now"
+    )
     parser.add_argument("--work", type=Path, help="raw runs; runs/studies by default")
     parser.add_argument("--out", type=Path, help="in place of the study's own folder")
     return parser
@@ -80,6 +84,7 @@ def run(
     *,
     quick: bool = False,
     only: str = "",
+    first: int = 0,
     plot_only: bool = False,
     bill_only: bool = False,
     gather_only: bool = False,
@@ -93,6 +98,8 @@ def run(
         study: the whole study.
         quick: whether its runs have toy sizes; then it writes elsewhere.
         only: words that the titles of the blocks to train have.
+        first: how many seeds of each run are trained at most; 0 trains all of them. The
+            others are asked for all the same, and the tables say so.
         plot_only: whether figures and page are made of the tables that there are.
         bill_only: whether the bill is all that is wanted.
         gather_only: whether the tables are made anew of what was trained before.
@@ -110,7 +117,7 @@ def run(
     code = 0
     if not plot_only:
         code = _trained(
-            study, work or raw, folder, only=only, bill_only=bill_only,
+            study, work or raw, folder, only=only, first=first, bill_only=bill_only,
             gather_only=gather_only, again=again, quick=quick,
         )  # fmt: skip
     if not bill_only:
@@ -133,6 +140,7 @@ def _trained(
     folder: Path,
     *,
     only: str,
+    first: int,
     bill_only: bool,
     gather_only: bool,
     again: bool,
@@ -150,7 +158,7 @@ def _trained(
     wanted = study.only(only)
     known = [Results(HERE / name / "results") for name in STUDIES]
     unknown = results if not again else Results(folder / "nothing")
-    lines = bill(wanted, Work(raw), unknown, Speeds(known))
+    lines = bill(wanted, Work(raw), unknown, Speeds(known), first)
     print("\n".join(told(wanted, lines)), flush=True)
     if bill_only:
         return 0
@@ -158,7 +166,7 @@ def _trained(
     if gather_only:
         return 0
     for block in wanted.blocks:
-        code = _block(study, block, raw, results, again)
+        code = _block(study, block, raw, results, again, first)
         if code:
             return code
     if study.measure is not None and not only:
@@ -166,7 +174,9 @@ def _trained(
     return 0
 
 
-def _block(study: Study, block: Block, raw: Path, results: Results, again: bool) -> int:
+def _block(
+    study: Study, block: Block, raw: Path, results: Results, again: bool, first: int
+) -> int:
     """Train a block: first what its choices are made of, then its runs."""
     from experiments.engine.gathering import candidates_of, gather
     from experiments.engine.training import train
@@ -190,5 +200,6 @@ def _block(study: Study, block: Block, raw: Path, results: Results, again: bool)
     runs = [results.resolved(run) for run in block.runs]
     whole = Block(block.title, tuple(run for run in runs if run), block.chunk)
     return train(
-        whole, Work(raw), done=done, switches=study.switches, gathered=gathered
-    )
+        whole, Work(raw), done=done, switches=study.switches, gathered=gathered,
+        first=first,
+    )  # fmt: skip

@@ -115,6 +115,10 @@ class Run:
         for first in range(self.seeds.start, self.seeds.stop, size):
             yield self.on(range(first, min(first + size, self.seeds.stop)))
 
+    def first(self, number: int, chunk: int) -> "Run":
+        """The same with its first seeds alone, in whole chunks; 0 leaves it."""
+        return self.on(self.seeds[: -(-number // chunk) * chunk]) if number else self
+
     def quick(self) -> "Run":
         """The same at a size that takes seconds, and says nothing."""
         choice = self.choice

@@ -33,6 +33,7 @@ def train(
     done: Callable[[Run], bool],
     switches: Switches,
     gathered: Callable[[], None],
+    first: int = 0,
 ) -> int:
     """Train the parts of a block's runs that are missing.
 
@@ -42,6 +43,7 @@ def train(
         done: whether the tables have a run already.
         switches: of the study.
         gathered: called after each batch.
+        first: how many seeds of each run are trained at most; 0 trains all.
 
     Returns:
         The exit code: 0 done, 128 + signal if one stopped it.
@@ -50,7 +52,7 @@ def train(
         part
         for run in block.runs
         if not done(run)
-        for part in work.missing(run, block.chunk)
+        for part in work.missing(run.first(first, block.chunk), block.chunk)
     ]
     order = {run.id: index for index, run in enumerate(_by_chunk(block))}
     wanted.sort(key=lambda part: order[part.id])
