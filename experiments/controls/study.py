@@ -22,7 +22,7 @@ PLAIN, DIRECTED = "(a) MAML", "(b) Directed-MAML"
 RANDOM = "(c) random task of ρ"
 TUNED, TUNED_DIRECTED = "(d) MAML, best β", "(d) Directed-MAML, best β and δ"
 MORE = "(e) MAML, more outer episodes"
-MAIN = (PLAIN, DIRECTED, RANDOM, TUNED, TUNED_DIRECTED, MORE)
+MAIN = (PLAIN, DIRECTED, RANDOM, MORE, TUNED, TUNED_DIRECTED)
 BETAS = (3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2, 2e-2, 3e-2)
 PAIRS = tuple((b, d) for b in (1e-3, 3e-3, 1e-2) for d in (1e-3, 5e-3, 2e-2))
 DELTAS = (0.0, 1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
@@ -99,17 +99,23 @@ def run(
 
 
 def main_runs(env: str) -> tuple[Run, ...]:
-    """(a) to (e)."""
-    betas = tuple({"outer_lr": beta} for beta in BETAS)
-    pairs = tuple({"outer_lr": beta, "directed_lr": delta} for beta, delta in PAIRS)
+    """(a), (b), (c) and (e)."""
     more = PLACES[env].outer_trajectories
     return (
         run(env, PLAIN, "maml"),
         run(env, DIRECTED, "directed-maml"),
         run(env, RANDOM, "directed-maml", medium_task="fresh"),
+        run(env, MORE, "maml", outer_trajectories=more),
+    )
+
+
+def tuned(env: str) -> tuple[Run, ...]:
+    """(d)."""
+    betas = tuple({"outer_lr": beta} for beta in BETAS)
+    pairs = tuple({"outer_lr": beta, "directed_lr": delta} for beta, delta in PAIRS)
+    return (
         run(env, TUNED, "maml", betas),
         run(env, TUNED_DIRECTED, "directed-maml", pairs),
-        run(env, MORE, "maml", outer_trajectories=more),
     )
 
 
@@ -158,14 +164,15 @@ def variants(env: str) -> tuple[Run, ...]:
 def blocks(env: str) -> tuple[Block, ...]:
     """All blocks of an environment."""
     place = PLACES[env]
-    is_quick = env == "cartpole"
-    quick = (PLAIN, DIRECTED, TUNED, MORE) if is_quick else ()
-    first = Block(f"{place.title}: (a) to (e)", main_runs(env), place.chunk, quick)
+    quick = (PLAIN, DIRECTED, MORE, TUNED) if env == "cartpole" else ()
+    first = main_runs(env)
+    best = Block(f"{place.title}: (d) best rates", tuned(env), place.chunk, quick)
     if env == "lunarlander":
-        kept = tuple(run for run in first.runs if run.label != MORE)
-        return (Block(f"{place.title}: (a) to (d)", kept, place.chunk, ()),)
+        kept = tuple(run for run in first if run.label != MORE)
+        return (Block(f"{place.title}: (a) to (c)", kept, place.chunk, quick), best)
     return (
-        first,
+        Block(f"{place.title}: (a), (b), (c), (e)", first, place.chunk, quick),
+        best,
         Block(
             f"{place.title}: (f), (i) and (j)",
             (*corners(env), *variants(env)),
