@@ -122,6 +122,7 @@ def run(
         )  # fmt: skip
     if not bill_only:
         show(study, folder)
+        print(f"{folder / 'README.md'} and its figures are up to date", flush=True)
     return code
 
 
@@ -131,7 +132,6 @@ def show(study: Study, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     study.draw(results, folder)
     write_page(study, results, folder)
-    print(f"{folder / 'README.md'} and its figures are up to date", flush=True)
 
 
 def _trained(
@@ -166,7 +166,7 @@ def _trained(
     if gather_only:
         return 0
     for block in wanted.blocks:
-        code = _block(study, block, raw, results, again, first)
+        code = _block(study, block, raw, folder, results, again, first)
         if code:
             return code
     if study.measure is not None and not only:
@@ -175,7 +175,13 @@ def _trained(
 
 
 def _block(
-    study: Study, block: Block, raw: Path, results: Results, again: bool, first: int
+    study: Study,
+    block: Block,
+    raw: Path,
+    folder: Path,
+    results: Results,
+    again: bool,
+    first: int,
 ) -> int:
     """Train a block: first what its choices are made of, then its runs."""
     from experiments.engine.gathering import candidates_of, gather
@@ -187,6 +193,7 @@ def _block(
 
     def gathered() -> None:
         gather(study, Work(raw), results, anew=again)
+        show(study, folder)  # so that a kill leaves a page that goes with its tables
 
     candidates = candidates_of(block, results)
     if candidates is not None:
