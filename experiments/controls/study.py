@@ -17,7 +17,7 @@ from experiments.engine.paper import table_i
 from experiments.engine.results import Results
 
 CHOOSING = range(901, 904)
-FIRST = 1001
+FIRST = 1  # as in Figure 2, so that what both declare is trained once
 PLAIN, DIRECTED = "(a) MAML", "(b) Directed-MAML"
 RANDOM = "(c) random task of ρ"
 TUNED, TUNED_DIRECTED = "(d) MAML, best β", "(d) Directed-MAML, best β and δ"
