@@ -85,6 +85,16 @@ def test_the_extra_outer_episodes_cost_what_the_pre_step_costs() -> None:
         assert counts[0] == counts[1]
 
 
+def test_what_two_studies_declare_is_one_run() -> None:
+    """The controls' (a) and (b) are Figure 2's MAML and Directed-MAML."""
+    figure2 = {own.name: own.id for own in study_of("figure2").runs}
+    controls = {own.name: own.id for own in study_of("controls").runs}
+    panels = {"cartpole": "cartpole-pg", "intersection": "intersection-preset"}
+    for env, panel in panels.items():
+        assert controls[f"{env}/(a) MAML"] == figure2[f"{panel}/MAML"]
+        assert controls[f"{env}/(b) Directed-MAML"] == figure2[f"{panel}/Directed-MAML"]
+
+
 @pytest.mark.parametrize("env", ["intersection", "lunarlander"])
 def test_figure_2_has_table_i_whatever_the_preset_says(env: str) -> None:
     """α, β, δ, γ, M and K, one estimator and no falling rates, in each environment."""
