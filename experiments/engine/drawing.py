@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dmaml_jax.pictures.plots import plt
 from dmaml_jax.pictures.plots import save as write
-from experiments.engine.results import Results
+from experiments.engine.results import Results, Row
 
 AXES = {
     "epochs": "epoch",
@@ -59,9 +61,7 @@ def draw_panel(
         if axis == "first":
             axes.plot(curve["x"], curve["first"], lw=1.3, label=row["label"], **style)
             continue
-        seeds = "" if row["seeds"] == row["asked"] else f" ({row['seeds']} seeds)"
-        label = f"{row['label']}{seeds}"
-        axes.plot(curve["x"], curve["mean"], lw=1.7, label=label, **style)
+        axes.plot(curve["x"], curve["mean"], lw=1.7, label=row["label"], **style)
         axes.fill_between(
             curve["x"],
             curve["low"],
@@ -74,9 +74,18 @@ def draw_panel(
         axes.axhline(float(rows[0]["threshold"]), color="0.5", lw=0.8, ls=":")
     if not axes.lines:
         axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
+    if axis == "steps" and (end := _end_of_learning(results, rows)):
+        axes.set_xlim(0, end)
     axes.set(xlabel=AXES[axis])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _end_of_learning(results: Results, rows: Sequence[Row]) -> float:
+    """Twice the slowest seed's steps to the threshold; 0 if one never got there."""
+    steps = [results.column(row["run"], "steps_to_threshold") for row in rows]
+    slowest = np.max(np.concatenate(steps)) if steps else np.nan
+    return 2 * float(slowest) if np.isfinite(slowest) else 0.0
 
 
 def grid(rows: int, columns: int) -> tuple[Any, Any]:

@@ -60,18 +60,23 @@ def block(
 
 
 def draw(results: Results, folder: Path) -> None:
-    """A picture for each environment: a row for each method, and one of the preset."""
+    """A picture for each environment: a row for each method, and one of the preset.
+
+    Rows of which nothing has been run are left out.
+    """
     for env, title in TITLES.items():
         rows = [f"{env}-{method}" for method in METHODS]
         names = [f"{title}, {words}" for words in METHODS.values()]
         if env != "cartpole":
             rows.append(f"{env}-preset")
             names.append(f"{title}, preset")
-        figure, panels = grid(len(rows), 3)
-        for row, panel, name in zip(panels, rows, names, strict=True):
+        run = [index for index, panel in enumerate(rows) if results.panel(panel)] or [0]
+        figure, panels = grid(len(run), 3)
+        for row, index in zip(panels, run, strict=True):
+            panel, name = rows[index], names[index]
             for axes, axis in zip(row, ("epochs", "steps", "first"), strict=True):
                 draw_panel(axes, results, panel, axis)
-            row[0].set_ylabel("return after adaptation (EMA 0.9)\nmean of the middle")
+            row[0].set_ylabel("return after adaptation (EMA 0.9)\ninterquartile mean")
             row[0].set_title(f"{name}, {_seeds(results, panel)}", fontsize=10)
             row[1].set_title("the same by environment steps", fontsize=10)
             row[2].set_title("seed 1 alone, as the paper shows it", fontsize=10)
