@@ -32,7 +32,8 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep resume estimators turbulence family family-point navigation maml2 crossing pictures \
+.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls reproduce \
+  turbulence family family-point navigation maml2 crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-lander gpu-report gpu-python
 
@@ -129,26 +130,51 @@ lint: $(READY)  ## ruff and basedpyright
 	  --no-deps --no-build-isolation --target build/installed .
 	$(BIN)/basedpyright
 
+# The studies: QUICK=1 is a toy version, BILL=1 says what there is to train and stops,
+# PLOT_ONLY=1 draws figures and pages from the tables, ONLY=words trains the blocks with
+# these words, FIRST=10 ten seeds of each run. They may be stopped at any time, and go on when they are called again.
+STUDY_FLAGS = $(if $(QUICK),--quick) $(if $(BILL),--bill) $(if $(PLOT_ONLY),--plot-only) \
+  $(if $(GATHER),--gather) $(if $(AGAIN),--again) $(if $(ONLY),--only $(call quote,$(ONLY))) \
+  $(if $(FIRST),--first $(FIRST))
+
+figure2: $(READY)  ## the paper's Figure 2 with seeds: QUICK=1 BILL=1 PLOT_ONLY=1 ONLY=words
+	@$(BIN)/python -m experiments figure2 $(STUDY_FLAGS)
+
+figure3: $(READY)  ## the paper's Figure 3: turbulence as numbers; QUICK=1 ... as above
+	@$(BIN)/python -m experiments figure3 $(STUDY_FLAGS)
+
+# PyTorch is measured beside it where `make bench` has made its environment.
+TABLE2_PYTHON = $(if $(wildcard $(BENCH_READY)),$(BENCH_VENV)/bin,$(BIN))/python
+
+table2: $(READY)  ## the paper's Table II on a quiet machine; QUICK=1 ... as above
+	@$(TABLE2_PYTHON) -m experiments table2 $(STUDY_FLAGS)
+
+controls: $(READY)  ## is it the medium task? Directed-MAML's controls; QUICK=1 ... as above
+	@$(BIN)/python -m experiments controls $(STUDY_FLAGS)
+
+reproduce: $(READY)  ## all four of these; QUICK=1 takes minutes, without it days
+	@$(BIN)/python -m experiments all $(STUDY_FLAGS)
+
 turbulence: $(READY)  ## steadiness after convergence, remedies compared, write docs/turbulence.md
-	@$(BIN)/python experiments/turbulence.py
+	@$(BIN)/python -m experiments.turbulence
 
 family: $(READY)  ## every learner with both methods on CartPole, write docs/family.md
-	@$(BIN)/python experiments/family.py
+	@$(BIN)/python -m experiments.family
 
 family-point: $(READY)  ## every learner on point navigation, write docs/family-point.md; goes on if stopped
-	@$(BIN)/python experiments/family_point.py
+	@$(BIN)/python -m experiments.family_point
 
 navigation: $(READY)  ## MAML on point navigation, write docs/navigation.md and .png
-	@$(BIN)/python experiments/navigation.py
+	@$(BIN)/python -m experiments.navigation
 
 maml2: $(READY)  ## MAML² on two large categories and an isolated one, write docs/maml2.md
-	@$(BIN)/python experiments/maml2.py
+	@$(BIN)/python -m experiments.maml2
 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
-	@$(BIN)/python experiments/crossing.py
+	@$(BIN)/python -m experiments.crossing
 
 pictures: $(READY)  ## a landing in one picture, write docs/lunar-lander-episode.png
-	@$(BIN)/python experiments/pictures.py
+	@$(BIN)/python -m experiments.lander_picture
 
 conformance: $(READY)  ## replay Gymnasium's recorded landers: FILE=recording.npz SOLVER=fast JSON=result.json
 	@$(BIN)/python tests/conformance/replay.py $(FLAGS)

@@ -1,9 +1,9 @@
 """Statistics of learning curves and evaluations, used by every table and picture.
 
 Intervals are percentile bootstraps (scipy's), drawn from a fixed seed, so that the same
-numbers give the same interval, but for those with a closed form: paired differences and
-the probability of improvement. After Agarwal et al., Deep Reinforcement Learning at the
-Edge of the Statistical Precipice, NeurIPS 2021.
+numbers give the same interval, but for those with a closed form: paired differences,
+paired ratios and the probability of improvement. After Agarwal et al., Deep
+Reinforcement Learning at the Edge of the Statistical Precipice, NeurIPS 2021.
 """
 
 import warnings
@@ -321,6 +321,44 @@ def paired_difference(x: np.ndarray, y: np.ndarray) -> Interval:
         return Interval(value, value, value)
     ends = stats.ttest_1samp(differences, 0).confidence_interval(CONFIDENCE)
     return Interval(value, float(ends.low), float(ends.high))
+
+
+def paired_ratio(x: np.ndarray, y: np.ndarray) -> Interval:
+    """Median of x / y over matching seeds, with an interval of order statistics.
+
+    Both are costs, in which inf says "never": a pair of which x alone never got there
+    counts as an infinite ratio, one of which y alone never did as 0. Pairs of which
+    neither did, or one is not a number, tell nothing of a ratio and are left out.
+
+    Args:
+        x: `[seeds]`, above 0.
+        y: of the same seeds in the same order.
+
+    Returns:
+        The median of the ratios, which is infinite where half of them are. Its ends are
+        two of the ratios, so far out that the median of the population lies between
+        them with a probability of at least 95 %, whatever the ratios' distribution; NaN
+        where even the least and the greatest are not far enough, with five pairs or
+        fewer.
+
+    Example:
+        >>> costs = np.array([2.0, 4.0, 6.0, np.inf, 3.0, 8.0])
+        >>> print(paired_ratio(costs, np.full(6, 2.0)))
+        Interval(value=2.5, low=1.0, high=inf)
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    told = ~(np.isnan(x) | np.isnan(y) | (np.isinf(x) & np.isinf(y)))
+    ratios = np.sort(x[told] / y[told])
+    if not len(ratios):
+        return Interval(np.nan, np.nan, np.nan)
+    value = median_with_never(ratios)
+    # The number of ratios below the median is binomial with probability one half.
+    below = int(stats.binom.ppf((1 - CONFIDENCE) / 2, len(ratios), 0.5))
+    if stats.binom.cdf(below, len(ratios), 0.5) > (1 - CONFIDENCE) / 2:
+        below -= 1
+    if below < 0:
+        return Interval(value, np.nan, np.nan)
+    return Interval(value, float(ratios[below]), float(ratios[-1 - below]))
 
 
 def _bootstrap(

@@ -130,7 +130,8 @@ class Problem(NamedTuple):
         medium_task: `() -> 𝒯_med`, the task at the mean of ρ (Directed-MAML, Eq. 3).
         collect: `(source, θ, task) -> data`, K trajectories of π_θ; no gradient flows
             through sampling. A source is a key, or whatever else a problem makes data
-            of: `learners.inner_loop.replayed` takes stored data.
+            of: `learners.inner_loop.replayed` takes stored data. A fourth argument, in
+            problems that take one, is a number of trajectories other than K.
         advantages: `(θ, data) -> data` with advantages and step weights filled in,
             differentiable in θ where θ has a value head.
         inner_loss: `(θ, data) -> −Ĵ` as a surrogate with the advantages given: its
@@ -158,7 +159,7 @@ class Problem(NamedTuple):
     init: Callable[[jax.Array], Params]
     sample_tasks: Callable[[jax.Array, int], Task]
     medium_task: Callable[[], Task]
-    collect: Callable[[Source, Params, Task], Data]
+    collect: Callable[..., Data]
     advantages: Callable[[Params, Data], Data]
     inner_loss: Callable[[Params, Data], jax.Array]
     outer_loss: Callable[[Params, Data], jax.Array]

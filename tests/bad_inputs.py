@@ -146,6 +146,8 @@ CHOICES: list[Row] = [
         "--inner-lr 0.1 --inner-lr 0.2": ("--inner-lr is given twice",),
         "--gae-lambda 0.5": ("--gae-lambda belongs to --method ac",),
         "--algo maml --directed-lr 0.1": ("--directed-lr belongs to directed",),
+        "--algo reptile --outer-trajectories 2": ("belongs to --algo maml or fomaml",),
+        "--algo maml --outer-trajectories -1": ("--outer-trajectories is -1",),
         "--medium-task given": ("--medium-values", "both or neither"),
         "--out run": ("holds another run",),
         "--out file": ("file", "cannot be written"),

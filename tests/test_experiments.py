@@ -1,18 +1,17 @@
 """The pictures that the studies draw."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+ROOT = Path(__file__).parent.parent
 
 
 def test_the_crossing_s_titles_are_whole(tmp_path: Path, monkeypatch) -> None:
     """Nothing is drawn up to the edge of the picture."""
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    from crossing import draw
+    monkeypatch.syspath_prepend(str(ROOT))
+    from experiments.crossing.__main__ import draw
 
     steps = np.linspace(-40, 40, 100)
     obs = np.stack([np.stack([-steps, steps], axis=1)] * 2)
@@ -20,11 +19,7 @@ def test_the_crossing_s_titles_are_whole(tmp_path: Path, monkeypatch) -> None:
         f"{when} adaptation, u = 15 m/s: return 187" for when in ("before", "after")
     ]
     path = tmp_path / "crossing.png"
-    try:
-        draw(obs, np.array([90, 90]), titles, path)
-    finally:
-        for name in ("crossing", "drawing"):
-            sys.modules.pop(name, None)
+    draw(obs, np.array([90, 90]), titles, path)
     pixels = np.asarray(Image.open(path).convert("L"))
     for edge in (pixels[:5], pixels[-5:], pixels[:, :5], pixels[:, -5:]):
         assert edge.min() == 255

@@ -1,5 +1,7 @@
 """Statistics of learning curves against literal values."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from dmaml_jax.statistics import (
     interquartile_mean,
     median_with_never,
     paired_difference,
+    paired_ratio,
     probability_of_improvement,
     stratified_bootstrap,
 )
@@ -149,3 +152,27 @@ def test_paired_difference_is_students():
     half = 4.302652729911275 / np.sqrt(3)
     np.testing.assert_allclose((value, low, high), (2, 2 - half, 2 + half))
     assert paired_difference(y, y) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("n", [6, 11, 30])
+def test_a_paired_ratio_s_interval_covers_the_median_as_often_as_it_says(n):
+    """Its ends are the innermost ratios between which 95 % of all sign patterns lie."""
+    ratios = np.arange(1.0, n + 1)
+    value, low, high = paired_ratio(2 * ratios, np.full(n, 2.0))
+    assert value == (n + 1) / 2 and low + high == n + 1
+
+    def covered(end: float) -> float:
+        # The median is missed below `end` if fewer than that many ratios are below it.
+        return 1 - 2 * sum(math.comb(n, k) for k in range(int(end))) / 2**n
+
+    assert covered(low) >= 0.95 > covered(low + 1)
+
+
+def test_a_paired_ratio_counts_those_who_never_got_there():
+    x = np.array([np.inf, np.inf, 2.0, 2.0, 3.0, 4.0, np.inf, np.nan])
+    y = np.array([1.0, 1.0, np.inf, 1.0, 1.0, 1.0, np.inf, 1.0])
+    # Ratios 0, 2, 3, 4, inf, inf; the last two pairs tell nothing.
+    assert paired_ratio(x, y) == (3.5, 0.0, np.inf)
+    value, low, high = paired_ratio(x[:5], y[:5])
+    assert value == 3.0 and np.isnan(low) and np.isnan(high)
+    assert np.isnan(paired_ratio(x[6:], y[6:]).value)

@@ -152,7 +152,7 @@ def replayed(problem: Problem) -> Problem:
     Steps weigh by π_θ/π_old, where the policy that collected each of them is π_old: a
     loss of log π is right at the parameters that collected the data and nowhere else.
     """
-    stored = problem._replace(collect=lambda source, params, task: source)
+    stored = problem._replace(collect=lambda source, params, task, num=None: source)
     if problem.ratios is None or problem.reweighed is None:
         return stored
     reweighed = problem.reweighed

@@ -283,11 +283,16 @@ def episodes_per_epoch(
     num_trajectories: int,
     num_inner_steps: int,
     placement: str = "epoch",
+    outer_trajectories: int = 0,
 ) -> int:
-    """K trajectories for each collection of each task, and for each pre-step."""
+    """K trajectories for each collection of each task, and for each pre-step.
+
+    Outer trajectories are those of each task beyond them.
+    """
     collections = entry(algo).collections(num_inner_steps)
     pre_steps = (1 + (placement != "epoch")) * is_directed(algo)
-    return (collections * num_tasks + pre_steps) * num_trajectories
+    episodes = (collections * num_tasks + pre_steps) * num_trajectories
+    return episodes + num_tasks * outer_trajectories
 
 
 def find(algo: str) -> Callable[..., Any]:

@@ -70,8 +70,10 @@ def make_problem(
     def sample_tasks(key: jax.Array, num: int) -> Task:
         return jax.vmap(tasks.sample)(jax.random.split(key, num))
 
-    @jax.jit  # traced once for all the collections of an epoch
-    def collect(key: jax.Array, params: Params, task: Task) -> Trajectory:
+    @partial(jax.jit, static_argnames="num")  # traced once for an epoch's collections
+    def collect(
+        key: jax.Array, params: Params, task: Task, num: int = num_trajectories
+    ) -> Trajectory:
         def one(key: jax.Array) -> Trajectory:
             return rollout(
                 key,
@@ -84,7 +86,7 @@ def make_problem(
             )
 
         with part("rollouts"):
-            return jax.vmap(one)(jax.random.split(key, num_trajectories))
+            return jax.vmap(one)(jax.random.split(key, num))
 
     return Problem(
         init=init,

@@ -1,6 +1,6 @@
 """A picture of a report in Chromium: docs/report.png.
 
-Run with run folders: .venv/bin/python experiments/report_picture.py RUN [RUN ...]
+Run with run folders: .venv/bin/python -m experiments.report_picture RUN [RUN ...]
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dmaml_jax import cli
 
-PICTURE = Path(__file__).parent.parent / "docs" / "report.png"
+PICTURE = Path(__file__).parents[2] / "docs" / "report.png"
 FLAGS = (
     "--headless",
     "--no-sandbox",

@@ -16,7 +16,7 @@ from dmaml_jax.training import devices
 SEED, SEEDS = 1, 5
 US = np.linspace(5.0, 15.0, 11)
 EPISODES, STEPS = 400, 1
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def references(u: float, delta_x: np.ndarray, delta_y: np.ndarray) -> dict[str, Any]:
@@ -45,8 +45,9 @@ def regret(returns: np.ndarray, of: dict[str, Any], where: np.ndarray) -> float:
 
 def draw(obs: np.ndarray, lengths: np.ndarray, titles: list[str], path: Path) -> None:
     """The same start before and after adaptation, from above."""
-    from drawing import draw_crossing
     from matplotlib import pyplot as plt
+
+    from experiments.shared.drawing import draw_crossing
 
     figure, panels = plt.subplots(
         1, len(titles), figsize=(9, 4.4), dpi=150, layout="constrained"
@@ -88,11 +89,11 @@ def main() -> int:
     devices.configure("cpu", min(devices.usable_cores(), SEEDS))
     import jax
     import jax.numpy as jnp
-    from training import measured, trained
-    from uninformed import best_table
 
     from dmaml_jax.envs.intersection import EnvParams
     from dmaml_jax.envs.intersection_optimum import drive
+    from experiments.crossing.uninformed import best_table
+    from experiments.shared.training import measured, trained
 
     config = configuration("intersection", "directed-maml", seed=SEED, seeds=SEEDS)
     draw_optimum(DOCS / "crossing-optimum.png")
@@ -154,9 +155,10 @@ def main() -> int:
         "",
         "*In conflict*: from starts where 10 m/s throughout would collide. *Not",
         "knowing u*: one way of driving for all u, found by coordinate ascent on the",
-        "programme's grid (`experiments/uninformed.py`). A driver who sees where both",
-        "vehicles are, and can stop at once, hardly needs to know u: that is all that",
-        "adaptation could win here, and the one step at this α wins none of it.",
+        "programme's grid (`experiments/crossing/uninformed.py`). A driver who sees",
+        "where both vehicles are, and can stop at once, hardly needs to know u: that",
+        "is all that adaptation could win here, and the one step at this α wins none",
+        "of it.",
         "",
         "![One start before and after adaptation](crossing.png)",
         "",

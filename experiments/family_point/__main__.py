@@ -17,7 +17,7 @@ from dmaml_jax.training import devices
 
 SEED, SEEDS, EPOCHS = 1, 10, 100
 GOALS, EPISODES, STEPS = 40, 20, 3
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RUNS, TARGET = ROOT / "runs" / "family-point", ROOT / "docs" / "family-point.md"
 BASE = "maml"
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from dmaml_jax.training import devices
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SEED, GRAVITY, STEPS = 3, 10.0, 600
 MOMENTS = 7
 

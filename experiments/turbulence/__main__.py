@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "MAML": {"algo": "maml"},
     "MAML, β: cosine to 0": {"algo": "maml", "outer_schedule": "cosine"},
 }
-TARGET = Path(__file__).parent.parent / "docs" / "turbulence.md"
+TARGET = Path(__file__).parents[2] / "docs" / "turbulence.md"
 
 
 def row_of(name: str, returns: Any) -> str:
@@ -59,9 +59,8 @@ def main() -> int:
     """Run every variant and write the table."""
     devices.configure("cpu", min(devices.usable_cores(), BASE["seeds"]))
     # Only now: what imports gymnax starts JAX.
-    from training import trained
-
     from dmaml_jax.build import configuration
+    from experiments.shared.training import trained
 
     beta, epochs, first, seeds = BASE.values()
     lines = [

@@ -16,7 +16,7 @@ from dmaml_jax.training import devices
 
 SEED, SEEDS = 1, 5
 GAIN_ALPHA, GAIN_EPOCHS = 0.01, 120
-TARGET = Path(__file__).parent.parent / "docs" / "family.md"
+TARGET = Path(__file__).parents[2] / "docs" / "family.md"
 
 
 def gain(metrics: dict[str, Any]) -> tuple[float, float]:
@@ -46,9 +46,9 @@ def gain(metrics: dict[str, Any]) -> tuple[float, float]:
 def row_of(algo: str, method: Any) -> str:
     """A learner's line of the table."""
     import numpy as np
-    from training import trained
 
     from dmaml_jax.statistics import ema, epochs_to_threshold
+    from experiments.shared.training import trained
 
     base = configuration("cartpole", algo, method=method, seed=SEED, seeds=SEEDS)
     metrics = trained(base)

@@ -14,7 +14,7 @@ from dmaml_jax.training import devices
 SEED, SEEDS, EPOCHS = 1, 5, 200
 GOALS, EPISODES, STEPS = 40, 20, 3
 SHOWN = ((0.4, 0.3), (-0.35, 0.4), (-0.4, -0.2), (0.25, -0.45))
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def goals(tasks: Any, pairs: Any) -> Any:
@@ -31,12 +31,12 @@ def main() -> int:
     import jax
     import jax.numpy as jnp
     import numpy as np
-    from drawing import draw_navigation
     from matplotlib import pyplot as plt
     from scipy import stats
-    from training import measured, trained
 
     from dmaml_jax.training.keys import seed_keys
+    from experiments.shared.drawing import draw_navigation
+    from experiments.shared.training import measured, trained
 
     config = configuration("point", "maml", seed=SEED, seeds=SEEDS, epochs=EPOCHS)
     run = trained(config)

@@ -1,0 +1,1 @@
+"""The studies: declared lists of runs, their tables, figures and pages."""

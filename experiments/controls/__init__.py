@@ -1,0 +1,1 @@
+"""Controls: what else than the medium task could explain Directed-MAML's gain."""

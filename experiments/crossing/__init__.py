@@ -1,0 +1,1 @@
+"""Regret at the crossing before and after adaptation: `make crossing`."""

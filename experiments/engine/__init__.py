@@ -1,0 +1,1 @@
+"""What all studies share: how runs are declared, trained, gathered, drawn and told."""

@@ -1,0 +1,212 @@
+"""What `python -m experiments` does: bills, trains, gathers, draws and writes."""
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.engine.declared import HERE, Block, Run, Study
+from experiments.engine.page import write_page
+from experiments.engine.results import Results
+
+STUDIES = ("figure2", "figure3", "table2", "controls")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what the words say; returns the exit code."""
+    given = _parser().parse_args(words)
+    names = STUDIES if given.studies == ["all"] else given.studies
+    for name in names:
+        code = run(
+            study_of(name),
+            quick=given.quick,
+            only=given.only,
+            first=given.first,
+            plot_only=given.plot_only,
+            bill_only=given.bill,
+            gather_only=given.gather,
+            again=given.again,
+            work=given.work,
+            out=given.out,
+        )
+        if code:
+            return code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m experiments",
+        description="Train what a study still lacks, and write its tables, figures and "
+        "page. It may be stopped at any time, and goes on when it is called again.",
+    )
+    parser.add_argument(
+        "studies", nargs="+", choices=[*STUDIES, "all"], metavar="STUDY",
+        help=f"{', '.join(STUDIES)}, or all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true", help="toy sizes, into runs/studies-quick"
+    )
+    parser.add_argument(
+        "--bill", action="store_true", help="say what there is to train, and stop"
+    )
+    parser.add_argument(
+        "--plot-only", action="store_true", help="figures and page from the tables"
+    )
+    parser.add_argument(
+        "--gather",
+        action="store_true",
+        help="tables from what was trained, and no more",
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="train what the tables have and the raw runs lack",
+    )
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help="blocks with these words alone"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="N", help="N seeds of each run for now"
+    )
+    parser.add_argument("--work", type=Path, help="raw runs; runs/studies by default")
+    parser.add_argument("--out", type=Path, help="in place of the study's own folder")
+    return parser
+
+
+def study_of(name: str) -> Study:
+    """A study by the name of its folder."""
+    return importlib.import_module(f"experiments.{name}.study").STUDY
+
+
+def run(
+    study: Study,
+    *,
+    quick: bool = False,
+    only: str = "",
+    first: int = 0,
+    plot_only: bool = False,
+    bill_only: bool = False,
+    gather_only: bool = False,
+    again: bool = False,
+    work: Path | None = None,
+    out: Path | None = None,
+) -> int:
+    """Train what a study lacks, and write what follows from it.
+
+    Args:
+        study: the whole study.
+        quick: whether its runs have toy sizes; then it writes elsewhere.
+        only: words that the titles of the blocks to train have.
+        first: how many seeds of each run are trained at most; 0 trains all of them. The
+            others are asked for all the same, and the tables say so.
+        plot_only: whether figures and page are made of the tables that there are.
+        bill_only: whether the bill is all that is wanted.
+        gather_only: whether the tables are made anew of what was trained before.
+        again: whether the tables do not count, so that what the raw runs lack is
+            trained, and all rows are made anew.
+        work: the folder of raw runs.
+        out: where tables, figures and page go.
+
+    Returns:
+        The exit code: 0 done, 128 + signal if one stopped it.
+    """
+    study = study.quick() if quick else study
+    raw = HERE.parent / "runs" / ("studies-quick" if quick else "studies")
+    folder = out or (raw / "pages" / study.name if quick else study.home)
+    code = 0
+    if not plot_only:
+        code = _trained(
+            study, work or raw, folder, only=only, first=first, bill_only=bill_only,
+            gather_only=gather_only, again=again, quick=quick,
+        )  # fmt: skip
+    if not bill_only:
+        show(study, folder)
+        print(f"{folder / 'README.md'} and its figures are up to date", flush=True)
+    return code
+
+
+def show(study: Study, folder: Path) -> None:
+    """Draw a study's figures and write its page, from its tables."""
+    results = Results(folder / "results")
+    folder.mkdir(parents=True, exist_ok=True)
+    study.draw(results, folder)
+    write_page(study, results, folder)
+
+
+def _trained(
+    study: Study,
+    raw: Path,
+    folder: Path,
+    *,
+    only: str,
+    first: int,
+    bill_only: bool,
+    gather_only: bool,
+    again: bool,
+    quick: bool,
+) -> int:
+    from dmaml_jax.training import devices
+
+    devices.configure("auto", devices.usable_cores())
+    # Only now: what imports gymnax starts JAX.
+    from experiments.engine.bill import Speeds, bill, told
+    from experiments.engine.gathering import gather
+    from experiments.engine.work import Work
+
+    results = Results(folder / "results")
+    wanted = study.only(only)
+    known = [Results(HERE / name / "results") for name in STUDIES]
+    unknown = results if not again else Results(folder / "nothing")
+    lines = bill(wanted, Work(raw), unknown, Speeds(known), first)
+    print("\n".join(told(wanted, lines)), flush=True)
+    if bill_only:
+        return 0
+    gather(study, Work(raw), results, anew=gather_only)
+    if gather_only:
+        return 0
+    for block in wanted.blocks:
+        code = _block(study, block, raw, folder, results, again, first)
+        if code:
+            return code
+    if study.measure is not None and not only:
+        study.measure(folder / "results", quick)
+    return 0
+
+
+def _block(
+    study: Study,
+    block: Block,
+    raw: Path,
+    folder: Path,
+    results: Results,
+    again: bool,
+    first: int,
+) -> int:
+    """Train a block: first what its choices are made of, then its runs."""
+    from experiments.engine.gathering import candidates_of, gather
+    from experiments.engine.training import train
+    from experiments.engine.work import Work
+
+    def done(run: Run) -> bool:
+        return not again and results.is_whole(run)
+
+    def gathered() -> None:
+        gather(study, Work(raw), results, anew=again)
+        show(study, folder)  # so that a kill leaves a page that goes with its tables
+
+    candidates = candidates_of(block, results)
+    if candidates is not None:
+        code = train(
+            candidates, Work(raw), done=lambda run: False, switches=study.switches,
+            gathered=gathered,
+        )  # fmt: skip
+        if code:
+            return code
+        gathered()
+    runs = [results.resolved(run) for run in block.runs]
+    whole = Block(block.title, tuple(run for run in runs if run), block.chunk)
+    return train(
+        whole, Work(raw), done=done, switches=study.switches, gathered=gathered,
+        first=first,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Every learner with both methods on CartPole: `make family`."""

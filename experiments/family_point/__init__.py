@@ -1,0 +1,1 @@
+"""Every learner on point navigation with its preset: `make family-point`."""

@@ -1,0 +1,1 @@
+"""A landing in one picture: `make pictures`."""

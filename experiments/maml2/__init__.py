@@ -1,0 +1,1 @@
+"""What categories of tasks are worth, MAML² against MAML: `make maml2`."""

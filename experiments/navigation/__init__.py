@@ -1,0 +1,1 @@
+"""What one gradient step is worth on point navigation: `make navigation`."""

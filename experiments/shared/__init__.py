@@ -1,0 +1,1 @@
+"""What the studies that keep everything in memory share."""

@@ -1,0 +1,1 @@
+"""Table II of Directed-MAML: seconds per epoch, and hours to convergence."""

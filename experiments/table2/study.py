@@ -1,0 +1,134 @@
+"""Table II of Directed-MAML: LunarLander, seconds per epoch and hours to convergence.
+
+The learning curves are Figure 2's. Seconds are measured by themselves, all learners in
+turn, on a machine that does nothing else.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dmaml_jax.statistics import stratified_bootstrap
+from experiments.engine.declared import Block, Run, Study
+from experiments.engine.drawing import grid, save
+from experiments.engine.numbers import NOT_RUN, interval, number, table
+from experiments.engine.paper import LEARNERS, table_i
+from experiments.engine.results import Results
+from experiments.table2.measuring import SECONDS, measure
+
+EPOCHS, SEEDS = 1000, range(1, 6)
+PAPER = {
+    "MAML": (2.34, 600),
+    "FOMAML": (1.56, 992),
+    "Meta-SGD": (1.41, 970),
+    "Directed-MAML": (2.52, 314),
+}
+"""Seconds per epoch as printed there, and the epochs that its hours imply."""
+PYTORCH = "PyTorch, Directed-MAML"
+
+
+def samples(results: Results) -> dict[str, dict[str, np.ndarray]]:
+    """The measured columns by learner, `[seeds]`; empty before they are measured."""
+    path = results.folder / SECONDS
+    if not path.exists():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for learner in dict.fromkeys(row["learner"] for row in rows):
+        own = [row for row in rows if row["learner"] == learner]
+        found[learner] = {
+            name: np.array([float(row[name] or "nan") for row in own])
+            for name in ("seconds", "memory_mib", "gflop", "environment_share")
+        }
+    return found
+
+
+def texts(results: Results) -> Mapping[str, str]:
+    """The table of seconds, the paper's beside it, and the load while measuring."""
+    measured = samples(results)
+    lines = []
+    for label in (*PAPER, PYTORCH):
+        own = measured.get(label)
+        paper = PAPER.get(label)
+        theirs = [f"{paper[0]:.2f}", str(paper[1])] if paper else ["–"] * 2
+        lines.append([label, *_ours(results, label, own), *theirs])
+    head = ["", "s per epoch", "interquartile mean", "h for 1000 epochs"]
+    head += ["epochs to convergence", "h till then", "memory, MiB", "GFLOP"]
+    head += ["environment", "paper: s per epoch", "epochs to convergence"]
+    about = NOT_RUN
+    if measured:
+        with open(results.folder / SECONDS, newline="", encoding="utf-8") as file:
+            row = next(csv.DictReader(file))
+        about = (
+            f"{row['date']}, {row['device']}, jax {row['jax']}, commit "
+            f"{row['commit'][:7]}; other work kept {number(float(row['others']), 2)} "
+            "cores busy"
+        )
+    return {"seconds": table(head, lines), "about": about}
+
+
+def _ours(
+    results: Results, label: str, own: Mapping[str, np.ndarray] | None
+) -> list[str]:
+    epochs = results.column(f"lunarlander-pg/{label}", "converged")
+    known = len(epochs) > 0
+    until = number(np.median(epochs)) if known else NOT_RUN
+    if own is None:
+        return [NOT_RUN] * 3 + [until] + [NOT_RUN] * 4
+    seconds = own["seconds"]
+    mean, deviation = seconds.mean(), seconds.std(ddof=1) if len(seconds) > 1 else 0.0
+    hours = number(mean * np.median(epochs) / 3600, 4) if known else NOT_RUN
+    return [
+        f"{mean:.4f} ± {deviation:.4f}",
+        interval(stratified_bootstrap(seconds), 4),
+        number(mean * EPOCHS / 3600, 3),
+        until,
+        hours,
+        number(own["memory_mib"][0], 0),
+        number(own["gflop"][0], 2),
+        f"{100 * own['environment_share'].mean():.0f} %",
+    ]
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Seconds per epoch of each seed, ours and PyTorch's."""
+    measured = samples(results)
+    figure, panels = grid(1, 1)
+    axes = panels[0][0]
+    for index, own in enumerate(measured.values()):
+        axes.scatter(own["seconds"], np.full(len(own["seconds"]), index), s=18)
+    if measured:
+        axes.set_yticks(range(len(measured)), list(measured))
+        axes.set_xscale("log")
+    else:
+        axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
+    axes.set(xlabel="seconds per epoch of one seed", title="LunarLander, Table I")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, folder / "table2.png")
+
+
+STUDY = Study(
+    name="table2",
+    title="seconds per epoch and hours to convergence on LunarLander",
+    blocks=(
+        Block(
+            "LunarLander, policy gradient: Table II's learners",
+            tuple(
+                Run(
+                    "lunarlander-pg", label, "lunarlander", LEARNERS[label], EPOCHS,
+                    SEEDS, table_i(LEARNERS[label]),
+                )
+                for label in PAPER
+            ),
+            chunk=5,
+            quick=("FOMAML",),
+        ),
+    ),
+    draw=draw,
+    texts=texts,
+    measure=measure,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""How steady CartPole's return stays after convergence: `make turbulence`."""

@@ -1,0 +1,58 @@
+"""Every number of a study's page comes from its tables, which are in the checkout."""
+
+import re
+from pathlib import Path
+
+import pytest
+import studies_of_tests  # noqa: F401 - puts the checkout on the path
+
+from experiments.engine.command import STUDIES, study_of
+from experiments.engine.page import filled
+from experiments.engine.results import Results
+
+ROOT = Path(__file__).parents[2]
+NAMES = (
+    r"Figure \d|Table I+|section IV|arXiv 2510\.00212|Directed-MAML|EMA\s+0\.9|"
+    r"95 %|seed 1\b|PLOT_ONLY=1|BILL=1|figure\d|table2"
+)
+"""What has digits and is no finding: names, and what the paper fixes."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_page_is_what_the_tables_make_of_it(name: str) -> None:
+    """`make NAME PLOT_ONLY=1` writes it, and changes nothing more."""
+    study = study_of(name)
+    page = (study.home / "README.md").read_text("utf-8")
+    assert page == filled(study, Results(study.home / "results"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_text_has_no_numbers_of_its_own(name: str) -> None:
+    """So that none can be wrong: each stands in a hole, which the tables fill."""
+    text = (study_of(name).home / "page.md").read_text("utf-8")
+    text = re.sub(r"\{[^{}\n]+\}|`[^`]*`|\]\([^)]*\)", "", text)
+    found = re.findall(r"\S*\d\S*", re.sub(NAMES, "", text))
+    assert not found, found
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_tables_are_small_and_pictures_are_there(name: str) -> None:
+    home = study_of(name).home
+    for table in (home / "results").glob("*.csv"):
+        assert table.stat().st_size < 300_000, table
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (home / "page.md").read_text("utf-8"))
+    for picture in shown:
+        assert (home / picture).read_bytes().startswith(b"\x89PNG"), picture
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_what_a_page_says_of_seeds_is_what_has_ended(name: str) -> None:
+    """A run has as many rows of seeds as it says, and no seed twice."""
+    results = Results(study_of(name).home / "results")
+    declared = {own.name: own for own in study_of(name).runs}
+    for row in results.runs:
+        seeds = [own["seed"] for own in results.seeds if own["run"] == row["run"]]
+        assert len(seeds) == len(set(seeds)) == int(row["seeds"]) <= int(row["asked"])
+        run = results.resolved(declared[row["run"]])
+        assert run is not None and results.run(run) is row
+        assert {int(seed) for seed in seeds} <= set(run.seeds)
