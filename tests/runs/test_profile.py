@@ -14,7 +14,7 @@ from dmaml_jax.runs import training
 from dmaml_jax.runs.metrics import read_metrics
 from dmaml_jax.training import devices
 
-pytestmark = [pytest.mark.unoptimised, pytest.mark.float32]
+pytestmark = pytest.mark.float32
 
 SMALL = {
     "horizon": 20,

@@ -78,7 +78,6 @@ def assert_equal_to_one(folder: Path, processes: int) -> None:
         )
 
 
-@pytest.mark.unoptimised
 def test_two_processes_equal_one(two) -> None:
     """Seeds, and one seed's tasks, over processes: five epochs in float64."""
     folder, _ = two
