@@ -217,6 +217,8 @@ def _draw_deltas(axes: Any, results: Results, env: str) -> None:
         above = [one.high - one.value for one in found]
         axes.errorbar(places, value, (below, above), fmt="o-", ms=4, color="C0")
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")  # mathematics is not drawn
+        axes.xaxis.set_minor_formatter("")
     else:
         axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
     axes.set(xlabel="δ (the leftmost is 0)", ylabel="mean return over the epochs")

@@ -126,9 +126,10 @@ def _cost(results: Results, panel: str) -> str:
     epochs = {
         row["run"]: int(row["epochs"]) * int(row["seeds"]) for row in results.runs
     }
-    hours = sum(
+    seconds = sum(
         float(row["seconds_per_epoch_and_seed"]) * epochs[row["run"]] for row in rows
     )
+    hours = seconds / 3600
     dates = sorted({row["date"] for row in rows})
     devices = " and ".join(sorted({row["device"] for row in rows}))
     commits = ", ".join(dict.fromkeys(row["commit"][:7] for row in rows))

@@ -103,6 +103,8 @@ def draw(results: Results, folder: Path) -> None:
     if measured:
         axes.set_yticks(range(len(measured)), list(measured))
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")  # mathematics is not drawn
+        axes.xaxis.set_minor_formatter("")
     else:
         axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
     axes.set(xlabel="seconds per epoch of one seed", title="LunarLander, Table I")
