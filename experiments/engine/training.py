@@ -13,7 +13,7 @@ from dmaml_jax.build import configuration
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.settings import Setting
 from dmaml_jax.options import options_of
-from dmaml_jax.runs.loop import DONE, FAILED
+from dmaml_jax.runs.course import DONE, FAILED
 from dmaml_jax.sweeps import sweeping
 from dmaml_jax.sweeps.folder import Sweep
 from dmaml_jax.training import devices
