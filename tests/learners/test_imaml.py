@@ -187,7 +187,8 @@ def test_it_adapts_as_it_was_trained_to() -> None:
 
 def test_a_rule_that_asks_is_told_why_not() -> None:
     rule = OuterRule(
-        lambda params: (), lambda g, memory, p, objective: (p, objective(p), {})
+        lambda params: (),
+        lambda g, memory, p, objective: (p, objective.evaluate(p), {}),
     )
     with pytest.raises(UsageError, match="iMAML keeps no data of its inner steps"):
         one_epoch(meta_optimizer=rule)

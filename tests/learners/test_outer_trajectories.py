@@ -100,8 +100,8 @@ def test_an_outer_rule_asks_the_objective_on_all_of_them():
 
     def apply(gradient: Any, memory: Any, params: Any, objective: Any) -> Any:
         del gradient
-        found["there"] = objective(params)
-        found["away"] = objective(params + 0.1)
+        found["there"] = objective.evaluate(params)
+        found["away"] = objective.evaluate(params + 0.1)
         return params, memory, {}
 
     learner = maml(
