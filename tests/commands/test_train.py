@@ -116,9 +116,9 @@ def test_one_compiled_function_is_called_once_per_chunk(monkeypatch) -> None:
     calls = []
     original = Program.run
 
-    def counted(self, first_epoch, num_epochs):
+    def counted(self, first_epoch, num_epochs, *more):
         calls.append((first_epoch, num_epochs, id(self._compiled)))
-        return original(self, first_epoch, num_epochs)
+        return original(self, first_epoch, num_epochs, *more)
 
     monkeypatch.setattr(Program, "run", counted)
     run.train(config(), "counted")
@@ -161,8 +161,8 @@ def test_no_seed_left_alive(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_signal_ends_the_run_at_the_end_of_its_chunk(number, monkeypatch, capsys):
     original = Program.run
 
-    def interrupted(self, first_epoch, num_epochs):
-        metrics = original(self, first_epoch, num_epochs)
+    def interrupted(self, first_epoch, num_epochs, *more):
+        metrics = original(self, first_epoch, num_epochs, *more)
         if first_epoch == 3:
             signal.raise_signal(number)
         return metrics

@@ -67,6 +67,7 @@ def test_every_recorded_step_from_its_recorded_state():
     np.testing.assert_array_equal(terminated, data["terminated"])
 
 
+@pytest.mark.optimised  # held to the last bits of what users run
 def test_whole_recorded_episodes():
     data = recorded()
     starts, stops = data["ep_start"][:-1], data["ep_start"][1:]

@@ -76,8 +76,8 @@ def assert_same_run(folder: Path | str, other: Path | str) -> None:
 def stop_after(epoch: int, monkeypatch: pytest.MonkeyPatch, out: str, **values) -> None:
     original = Program.run
 
-    def interrupted(self, first_epoch, num_epochs):
-        metrics = original(self, first_epoch, num_epochs)
+    def interrupted(self, first_epoch, num_epochs, *more):
+        metrics = original(self, first_epoch, num_epochs, *more)
         if first_epoch + num_epochs >= epoch:
             signal.raise_signal(signal.SIGTERM)
         return metrics
