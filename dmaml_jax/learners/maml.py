@@ -39,6 +39,10 @@ class Options(GradientOptions):
         allowed=FROM_0,
     )
 
+    def further_trajectories(self, num_trajectories: int) -> int:
+        """Those of the outer step."""
+        return self.outer_trajectories
+
 
 class Sources(NamedTuple):
     """What an epoch's collections of a task are made of.

@@ -125,6 +125,15 @@ class GradientOptions:
         """How many steps the outer optimiser takes in an epoch."""
         return 1
 
+    def further_trajectories(self, num_trajectories: int) -> int:
+        """How many trajectories of a task an epoch takes beyond its usual collections.
+
+        Args:
+            num_trajectories: K.
+        """
+        del num_trajectories
+        return 0
+
     def check(self) -> None:
         """Refuse values that make no sense together.
 

@@ -283,16 +283,16 @@ def episodes_per_epoch(
     num_trajectories: int,
     num_inner_steps: int,
     placement: str = "epoch",
-    outer_trajectories: int = 0,
+    further: int = 0,
 ) -> int:
     """K trajectories for each collection of each task, and for each pre-step.
 
-    Outer trajectories are those of each task beyond them.
+    Each task may take further ones, see `GradientOptions.further_trajectories`.
     """
     collections = entry(algo).collections(num_inner_steps)
     pre_steps = (1 + (placement != "epoch")) * is_directed(algo)
     episodes = (collections * num_tasks + pre_steps) * num_trajectories
-    return episodes + num_tasks * outer_trajectories
+    return episodes + num_tasks * further
 
 
 def find(algo: str) -> Callable[..., Any]:

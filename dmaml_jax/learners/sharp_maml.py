@@ -70,6 +70,11 @@ class Options(GradientOptions):
         where={"sharpness": ("up", "both")},
     )
 
+    def further_trajectories(self, num_trajectories: int) -> int:
+        """As many again, where fresh ones are collected uphill of θ."""
+        fresh = self.sharpness != "low" and self.uphill_data == "fresh"
+        return fresh * (self.num_inner_steps + 1) * num_trajectories
+
 
 def sharp_maml(
     problem: Problem,

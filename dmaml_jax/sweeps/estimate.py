@@ -67,21 +67,22 @@ def _tell(
     print(
         f"  {program.memory() / 2**20:,.1f} MiB on each device\n"
         f"  {compiling:.1f} s to compile, {each:.3g} s an epoch\n"
-        f"  {_episodes(config) * lanes * epochs:,} episodes to learn from, {steps:.3g} "
-        "environment steps if they stay as long as at first"
+        f"  {episodes_of(config) * lanes * epochs:,} episodes to learn from, "
+        f"{steps:.3g} environment steps if they stay as long as at first"
     )
     return compiling + each * epochs * waves
 
 
-def _episodes(config: TrainConfig) -> int:
+def episodes_of(config: TrainConfig) -> int:
     """Episodes that a lane learns from in an epoch."""
-    own = config.directed
+    own, num_trajectories = config.directed, config.sampling.num_trajectories
     return episodes_per_epoch(
         config.run.algo,
         config.sampling.num_tasks,
-        config.sampling.num_trajectories,
+        num_trajectories,
         config.learner.num_inner_steps,
         own.directed_placement if own else "epoch",
+        config.learner.further_trajectories(num_trajectories),
     )
 
 

@@ -22,6 +22,7 @@ from dmaml_jax.options import options_of
 from dmaml_jax.runs.metrics import read_metrics
 from dmaml_jax.runs.stopping import Stop
 from dmaml_jax.sweeps import loop, sweeping
+from dmaml_jax.sweeps.estimate import episodes_of
 from dmaml_jax.sweeps.folder import Sweep, create, read
 from dmaml_jax.sweeps.halving import ranked
 from dmaml_jax.sweeps.loop import Training
@@ -484,6 +485,22 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys) -> None:
     # Two collections of two trajectories for each of two tasks, in four epochs.
     assert f"{4 * 4 * 2 * 2 * 2} episodes to learn from" in out
     assert "nothing was written" in out and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("algo", "own", "expected"),
+    [
+        ("maml", {"outer_trajectories": 3}, 5 * 20 + 5 * 3),
+        ("directed-fomaml", {"outer_trajectories": 3}, 5 * 20 + 5 * 3 + 10),
+        ("sharp-maml", {"sharpness": "low"}, 5 * 20),
+        ("sharp-maml", {"sharpness": "up"}, 5 * 40),
+        ("sharp-maml", {"sharpness": "both", "uphill_data": "stored"}, 5 * 20),
+    ],
+)
+def test_episodes_of_an_epoch_count_what_a_learner_adds(algo, own, expected) -> None:
+    """With M = 5 tasks, K = 10 trajectories and one inner step."""
+    values = {"num_tasks": 5, "num_trajectories": 10, "num_inner_steps": 1, **own}
+    assert episodes_of(configuration("cartpole", algo, **values)) == expected
 
 
 def test_flags_that_some_learners_have_hold_there(
