@@ -200,6 +200,7 @@ def test_controls_reach_the_program_by_their_names() -> None:
         assert program(algo, **options) != program(algo), options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "placement", ["inner-and-outer", pytest.param("epoch", marks=pytest.mark.slow)]
 )
@@ -288,6 +289,7 @@ def test_every_learner_learns_cartpole(algo: str, method: str) -> None:
     assert len(lanes) >= 4 and low > 0, means
 
 
+@pytest.mark.slow
 def test_long_horizons_move_the_time_limit() -> None:
     """`horizon=500` is CartPole-v1's: the environment's own limit gives way."""
     seen = []

@@ -71,6 +71,7 @@ def test_everything_is_measured_and_what_fails_is_told(
     assert [point[0] for point in written["curve"]["data"]["points"]] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_nobody_terminates_in_a_full_epoch() -> None:
     """(1 + 2M)·K·H steps of each seed, and the time is that of one epoch."""
     program = programs.Epochs(programs.What(full=True, values=VALUES), 2)

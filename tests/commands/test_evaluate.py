@@ -76,6 +76,7 @@ def test_a_run_is_read_back_as_it_was(trained: Path) -> None:
     assert loaded.states.epoch.tolist() == [6, 6]
 
 
+@pytest.mark.slow
 def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
     loaded = load(evaluated)
     problem, _ = build(CONFIG.replace(num_trajectories=2))
@@ -105,6 +106,7 @@ def test_the_table_equals_a_slow_plain_loop(evaluated: Path) -> None:
             params = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient)
 
 
+@pytest.mark.slow
 def test_it_goes_in_parts_where_memory_is_short(
     evaluated: Path, tmp_path, monkeypatch
 ) -> None:

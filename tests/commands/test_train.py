@@ -112,6 +112,7 @@ def test_columns_that_a_learner_has_no_value_for_are_empty() -> None:
         assert row["loss"] != ""
 
 
+@pytest.mark.slow
 def test_one_compiled_function_is_called_once_per_chunk(monkeypatch) -> None:
     calls = []
     original = Program.run

@@ -189,6 +189,7 @@ def lattice_starts():
     return x.ravel(), y.ravel()
 
 
+@pytest.mark.slow
 def test_following_the_programme_earns_what_it_says(solutions):
     x, y = lattice_starts()
     for u, best in solutions.items():

@@ -215,6 +215,7 @@ def test_rewards_are_growth_of_the_potential_or_the_end(recording, stepped, chos
     np.testing.assert_allclose(after.shaping, potential[chosen], rtol=0, atol=5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_wild_tasks_never_give_nan(launch, step):
     """61,440 steps at gravities of 0.5 to 25 m/s², with storms."""

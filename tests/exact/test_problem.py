@@ -435,6 +435,7 @@ def test_sg_mrl_with_its_outer_data_drawn_like_the_inner_ones_is_exact() -> None
 # Objective (I), and the biases.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_inner_steps", "can_end"),
     [
@@ -459,6 +460,7 @@ def test_dice_s_limit_is_objective_one(num_inner_steps: int, can_end: bool) -> N
         assert error(limit(name), exact) > 1e-3
 
 
+@pytest.mark.slow
 def test_biases_as_numbers() -> None:
     """On this MDP, by the exact sums: of ‖∇J^II‖ and ‖∇J^I‖."""
     found = {
@@ -489,6 +491,7 @@ def test_biases_as_numbers() -> None:
 # Wrong variants, so that nobody brings them back.
 
 
+@pytest.mark.slow
 def test_the_score_term_s_mean_is_biased() -> None:
     estimate = expected(problem_of(), partial(scored, reduction="mean"))
     assert error(estimate, exact_two()) > 1e-2
@@ -543,6 +546,7 @@ def by_hand(problem, keys, params, task, *, second_order=True, all_scores=True):
     return jax.grad(loss)(params)
 
 
+@pytest.mark.slow
 def test_the_version_by_hand_is_exact_and_the_first_step_s_score_alone_is_not() -> None:
     case = {"num_inner_steps": 2, "size": 1}
     whole = expected(problem_of(), by_hand, **case)
@@ -551,6 +555,7 @@ def test_the_version_by_hand_is_exact_and_the_first_step_s_score_alone_is_not() 
     assert error(expected(problem_of(), first_alone, **case), exact_two(**case)) > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", some_slow(SIZES[3:5]), ids=str)
 def test_scores_not_differentiated_back_to_theta_are_biased(case) -> None:
     problem = problem_of(**split(case))

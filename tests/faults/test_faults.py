@@ -88,7 +88,9 @@ def resume(folder: Path) -> int:
     return run.resume(CONFIG, str(folder), None, verbosity="quiet")
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "append"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("checkpoint", marks=pytest.mark.slow), "append"]
+)
 def test_a_killed_run_ends_as_if_it_had_not_been(
     kind: str, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +110,7 @@ def test_ten_kills(kind: str, uninterrupted: Path, tmp_path: Path) -> None:
     assert_same(folder, uninterrupted)
 
 
+@pytest.mark.slow
 def test_no_room_for_a_checkpoint(uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = child(folder, "room", 20_000)

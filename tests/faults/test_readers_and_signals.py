@@ -59,12 +59,16 @@ def test_a_first_signal_is_answered_and_what_a_second_promises_is_true(
 ) -> None:
     """In the middle of a long chunk."""
     folder = tmp_path / "run"
+    # A process whose parent ignores a signal ignores it too, and under nohup that is
+    # SIGHUP; one whose parent has a handler begins with the default.
+    before = signal.signal(number, lambda *_: None)
     with started(
         *("train", *TINY, "--epochs", "1000000", "--out", str(folder)),
         *("--chunk-epochs", "1000000", "--checkpoint-every", "1000"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     ) as run:
+        signal.signal(number, before)
         assert run.stderr is not None
         while not Checkpoints(folder).epochs():
             assert run.poll() is None

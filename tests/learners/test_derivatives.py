@@ -138,6 +138,7 @@ def test_first_order_stops_exactly_one_thing() -> None:
     np.testing.assert_allclose(adapted(start, False), adapted(start, True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "algo", [pytest.param("maml", marks=pytest.mark.slow), "directed-maml"]
 )

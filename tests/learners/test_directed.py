@@ -277,6 +277,7 @@ def test_what_is_not_finite_does_not_pass_a_shut_gate() -> None:
     assert np.isnan(info.return_medium)
 
 
+@pytest.mark.slow
 def test_the_pre_step_may_reduce_steps_otherwise() -> None:
     """A mean over steps in the pre-step alone: shorter by the episodes' mean length."""
     moves = []

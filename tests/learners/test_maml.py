@@ -170,6 +170,7 @@ def test_finite_differences_of_the_whole_loss(cartpole, num_inner_steps: int) ->
         )
 
 
+@pytest.mark.slow
 def test_second_order_term_is_the_predicted_one(cartpole) -> None:
     """MAML − FOMAML = −α H ∇loss(θ'), with H from jax.hessian."""
     problem, params, inner_data, outer_data = cartpole
@@ -250,6 +251,7 @@ def test_alpha_zero_is_the_plain_policy_gradient() -> None:
     assert info.return_medium is None
 
 
+@pytest.mark.slow
 def test_three_inner_steps_by_hand_on_cartpole() -> None:
     """An epoch of the public step against a plain loop on the data that it met.
 

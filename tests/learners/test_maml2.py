@@ -63,6 +63,7 @@ def same_partition(one, other) -> bool:
 # θ and the θ_c.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "base",
     [
@@ -170,6 +171,7 @@ def test_steps_of_all_parts_are_counted(trained) -> None:
     assert [int(info.num_steps) for info in infos] == expected
 
 
+@pytest.mark.slow
 def test_a_category_without_tasks_waits(trained) -> None:
     """All tasks alike: one category has them all, and θ takes only those."""
     learner, states, _ = trained
@@ -253,6 +255,7 @@ def test_a_category_at_theta_or_without_tasks_is_never_chosen() -> None:
 # Tasks of an epoch.
 
 
+@pytest.mark.slow
 def test_batches_take_members_in_turn() -> None:
     labels = jnp.asarray(LABELS, jnp.int32)
     drawn = jax.vmap(lambda key: batches(key, labels, 4, 3))(
@@ -285,6 +288,7 @@ def program(problem) -> Program:
     return made
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_equal_to_the_bit(tmp_path: Path) -> None:
     """Through a checkpoint between two sortings; θ, the bank, categories and all."""
     made = program(quadratic())

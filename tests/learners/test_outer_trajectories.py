@@ -116,6 +116,7 @@ def test_an_outer_rule_asks_the_objective_on_all_of_them():
     np.testing.assert_allclose(found["away"].kl, 0.5 * moved @ moved, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_they_cost_what_a_pre_step_costs():
     """K/M of them: as many environment steps as Directed-MAML, where nobody ends."""
     small = dict(horizon=3, num_tasks=2, num_trajectories=4, hidden_sizes=(4,))

@@ -57,6 +57,7 @@ def base():
         return stepped(maml(tabular(objective()), **COMMON))
 
 
+@pytest.mark.slow
 def test_at_theta_old_the_gradient_is_lvc_s_with_clip_and_kl(base) -> None:
     """To 1e-12; then two more steps are taken, and η follows its target."""
     held = promp(

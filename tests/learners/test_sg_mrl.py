@@ -123,7 +123,9 @@ def test_e_maml_scales_the_term_by_the_steps() -> None:
     )
 
 
-@pytest.mark.parametrize("num_inner_steps", [1, 2])
+@pytest.mark.parametrize(
+    "num_inner_steps", [pytest.param(1, marks=pytest.mark.slow), 2]
+)
 def test_scores_are_added_up_piece_by_piece(num_inner_steps: int) -> None:
     """In pieces, as on a CPU, and whole, as on a GPU: the same to rounding."""
     config = configuration(

@@ -266,6 +266,7 @@ def test_learners_that_cannot_take_it_say_why() -> None:
                 configuration(algo=algo, outer_optimizer="trust-region")
 
 
+@pytest.mark.slow
 def test_a_value_network_steps_by_adam_and_the_policy_within_the_bound() -> None:
     """The Fisher matrix is the policy's block, also where A moves the inner step."""
     problem = tabular(actor_critic(CRITIC, discount=0.9), CRITIC)

@@ -112,7 +112,9 @@ def test_without_a_critic_s_part_it_is_the_policy_gradient() -> None:
     np.testing.assert_allclose(*gradients, rtol=1e-12)
 
 
-@pytest.mark.parametrize("num_inner_steps", [1, 2])
+@pytest.mark.parametrize(
+    "num_inner_steps", [pytest.param(1, marks=pytest.mark.slow), 2]
+)
 def test_the_value_head_receives_its_adaptation_gradient(num_inner_steps: int) -> None:
     """∇J^II in θ, critic and all, against its sum over all data sets differentiated.
 

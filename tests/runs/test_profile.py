@@ -37,6 +37,7 @@ def named_anew() -> Iterator[None]:
     jax.config.update(name, before)
 
 
+@pytest.mark.slow
 def test_a_profiled_run_is_the_same_run(tmp_path: Path, capsys) -> None:
     config = configuration(**SMALL)
     for name in ("plain", "traced"):

@@ -129,7 +129,9 @@ def test_without_a_checkpoint_it_begins_again(uninterrupted, capsys) -> None:
     assert_same_run("early", uninterrupted)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+@pytest.mark.parametrize(
+    "damage", ["flipped", "cut", pytest.param("gone", marks=pytest.mark.slow)]
+)
 def test_a_damaged_checkpoint_is_passed_over(
     uninterrupted, capsys, damage: str
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert_same_run("damaged", uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_the_metrics_do_not_reach_is_not_used(
     uninterrupted, capsys
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_study_that_is_done_trains_nothing(whole: Path, tmp_path, monkeypatch)
     assert code == 0 and tables(tmp_path / "again") == before
 
 
+@pytest.mark.slow
 def test_a_study_killed_twice_ends_with_the_same_tables(whole: Path, tmp_path):
     """Once in training, by what nobody can catch, and once between two batches."""
     for marks in (1, 3):

@@ -181,6 +181,7 @@ def test_a_broken_plan_is_told_in_a_sentence(damage, tmp_path, capsys) -> None:
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
+@pytest.mark.slow
 def test_every_number_that_may_be_traced_is_traced() -> None:
     """As a sweep does it: a train step as a function of all of them at once."""
     seen = set()

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
@@ -47,6 +48,7 @@ def test_its_key_is_none_of_training_s():
     assert len(raw) == len(keys + epochs)
 
 
+@pytest.mark.slow
 def test_a_summary_of_one_s_own():
     """Observations of every task before and after its step, as they were collected."""
     config = configuration(

@@ -88,6 +88,7 @@ def test_all_learners_start_alike_and_see_the_same_tasks() -> None:
     assert ((tasks[0] >= 5) & (tasks[0] <= 15)).all()
 
 
+@pytest.mark.slow
 def test_five_seeds_in_one_vmap_equal_five_single_runs() -> None:
     init, step = small_step()
 
@@ -247,6 +248,7 @@ def test_bad_loss_or_meta_gradient_freezes_too(where: str) -> None:
     assert program.run(0, 4)["failed_at"].tolist() == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_float32_is_what_training_runs_in() -> None:
     program = Program(*small_step(), seeds=[1, 2], chunk_epochs=2)
@@ -259,6 +261,7 @@ def test_float32_is_what_training_runs_in() -> None:
     assert set(metrics) >= {"return_medium", "cos_medium_meta", "meta_grad_norm"}
 
 
+@pytest.mark.slow
 @pytest.mark.float32
 def test_rates_may_be_vmapped() -> None:
     """α, β, δ and γ as leaves of one program: each lane is its own single run."""
