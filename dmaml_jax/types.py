@@ -154,6 +154,9 @@ class Problem(NamedTuple):
             that pay no further than 1 ± ε.
         critic: the key of θ under which the parameters of the value alone stand; None
             where there are none.
+        forward: whether an inner gradient is differentiated along directions (forward
+            mode) instead of pulled back (reverse mode): only one of them can be written
+            down at a time.
     """
 
     init: Callable[[jax.Array], Params]
@@ -173,6 +176,7 @@ class Problem(NamedTuple):
     reweighed: Callable[[Params, Data], Data] | None = None
     clipped_loss: Callable[[Params, Data, Any], jax.Array] | None = None
     critic: str | None = None
+    forward: bool = False
 
 
 class Evaluation(NamedTuple):
@@ -199,8 +203,8 @@ class Objective(NamedTuple):
     Attributes:
         evaluate: `(θ) -> Evaluation`.
         gradient: `(θ) -> ∇_θ loss`.
-        kl_product: `(θ, v) -> ∇²_θ KL · v`; at the θ that collected the data it is the
-            product with the Fisher matrix of the adapted policies.
+        kl_product: `(θ, v) -> ∇²_θ KL · v` at the θ that collected the data, where it
+            is JᵀFJv: F is the Fisher matrix of the adapted policies, J = ∂θ'/∂θ.
     """
 
     evaluate: Callable[[Params], Evaluation]

@@ -1,13 +1,14 @@
 """What learners share: an outer step on a meta-objective, and a learner made of it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.learners.derivatives import value
+from dmaml_jax.learners.derivatives import fisher_product, value
 from dmaml_jax.learners.inner_loop import (
     Adaptation,
     Rates,
@@ -193,19 +194,26 @@ def stored_objective(
     def gradient(other: PyTree) -> PyTree:
         return mean_gradient(stored, meta_loss, other, data, tasks)[0]
 
+    # What the KL is of, in its place: θ' as a function of θ, and the data.
+    opened = stored._replace(kl=lambda params, data: (params, data))
+
     def kl_product(other: PyTree, direction: PyTree) -> PyTree:
-        # Lanes that take turns have no forward mode under vmap.
-        whole = stored._replace(pieces=None)
-
         def of_task(data: Data, task: Task) -> PyTree:
-            def kl(learned: PyTree) -> jax.Array:
-                seen = meta_loss(whole, learned, data, task)[1]
-                assert seen.kl is not None
-                return seen.kl
+            def adapted(learned: PyTree, *, forward: bool) -> Any:
+                given = opened._replace(forward=forward)
+                return meta_loss(given, learned, data, task)[1].kl
 
-            # An inner step's derivative is written down for reverse mode alone, and
-            # once: forward over reverse is the one way through it.
-            return jax.jvp(jax.grad(kl), (other,), (direction,))[1]
+            # KL has its least value here, so that the derivative of J drops out of its
+            # second derivative: the product goes through the inner steps once in each
+            # direction, instead of through the derivative of a derivative.
+            params, along, own = jax.jvp(
+                partial(adapted, forward=True), (other,), (direction,), has_aux=True
+            )
+            curved = fisher_product(problem, params, own, along)
+            _, pullback, _ = jax.vjp(
+                partial(adapted, forward=False), other, has_aux=True
+            )
+            return pullback(curved)[0]
 
         return mean_over_tasks(over_tasks(of_task, data, tasks))
 

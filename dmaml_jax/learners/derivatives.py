@@ -4,6 +4,7 @@ Everything here computes what `jax.grad` would, only faster; no algorithm is in 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -35,6 +36,8 @@ def value_and_gradient(problem: Problem, loss: Loss) -> Callable[..., Any]:
 
 def value(problem: Problem, loss: Loss) -> Callable[[Params, Data], jax.Array]:
     """`(θ, data) -> loss`, differentiable once and in θ alone, piece by piece."""
+    if problem.forward:
+        return loss
     first_order = value_and_gradient(problem, loss)
 
     @jax.custom_vjp
@@ -56,9 +59,11 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
     forward mode computes. For θ that is the Hessian-vector product, ∇² being
     symmetric; for the data it is how advantages that depend on a value head pass the
     meta-gradient on. It costs about one gradient, and any number of inner steps
-    stack.
+    stack. A problem in forward mode gets the derivative along a direction instead.
     """
     first_order = value_and_gradient(problem, loss)
+    if problem.forward:
+        return _forward_gradient(problem, loss, first_order)
 
     def slope(params: Params, data: Data, direction: Params) -> jax.Array:
         along = jax.jvp(lambda p: loss(p, data), (params,), (direction,))
@@ -101,6 +106,76 @@ def gradient(problem: Problem, loss: Loss) -> Callable[[Params, Data], Params]:
 
     differentiable.defvjp(forward, backward, symbolic_zeros=True)
     return differentiable
+
+
+def _forward_gradient(
+    problem: Problem, loss: Loss, first_order: Callable[..., Any]
+) -> Callable[[Params, Data], Params]:
+    """`(θ, data) -> ∇_θ loss`, to be differentiated along directions, piece by piece.
+
+    A function has either a pullback or a tangent of its own, so this is another one.
+    """
+
+    @jax.custom_jvp
+    def differentiable(params: Params, data: Data) -> Params:
+        return first_order(params, data)[1]
+
+    def along(
+        params: Params,
+        varied: dict[int, jax.Array],
+        data: Data,
+        directions: tuple[Params, dict[int, jax.Array]],
+    ) -> Params:
+        """The derivative of ∇_θ loss along θ and those leaves that depend on it."""
+
+        def of(p: Params, v: dict[int, jax.Array], cut: Cut) -> Params:
+            return jax.grad(loss)(p, cut(_with_leaves(data, v)))
+
+        return _sum_over_pieces(
+            problem,
+            lambda cut: jax.jvp(partial(of, cut=cut), (params, varied), directions)[1],
+            data,
+        )
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        params, data = primals
+        moving = [
+            (i, tangent)
+            for i, tangent in enumerate(
+                jax.tree.leaves(tangents[1], is_leaf=_is_symbolic_zero)
+            )
+            if not _is_symbolic_zero(tangent)
+        ]
+        leaves = jax.tree.leaves(data)
+        varied = {i: leaves[i] for i, _ in moving}
+        direction = jax.tree.map(_instantiated, tangents[0], is_leaf=_is_symbolic_zero)
+        run = along if problem.pieces is None else _in_turn(along)
+        tangent = run(params, varied, data, (direction, dict(moving)))
+        return first_order(params, data)[1], tangent
+
+    differentiable.defjvp(rule, symbolic_zeros=True)
+    return differentiable
+
+
+def fisher_product(
+    problem: Problem, params: Params, data: Data, direction: Params
+) -> Params:
+    """∇²_θ KL(π_old ‖ π_θ) · v, at the θ that collected the data F v of that policy.
+
+    Args:
+        problem: whose KL it is.
+        params: θ.
+        data: what π_old collected.
+        direction: v.
+    """
+    kl = problem.kl
+    assert kl is not None
+
+    def product(params: Params, data: Data, direction: Params) -> Params:
+        return jax.jvp(jax.grad(lambda p: kl(p, data)), (params,), (direction,))[1]
+
+    run = product if problem.pieces is None else _in_turn(product)
+    return run(params, data, direction)
 
 
 def _is_primal(leaf: Any) -> bool:
