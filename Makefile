@@ -34,8 +34,8 @@ PYTEST := $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls reproduce \
   turbulence family family-point navigation maml2 crossing pictures \
-  test test-slow test-gpu test-browser test-wandb test-optuna test-box2d lint conformance \
-  conformance-closed-loop carry-over bench bench-inner bench-sweep bench-lander gpu-report gpu-python
+  test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
+  conformance-closed-loop carry-over bench bench-inner bench-sweep bench-scaling bench-lander gpu-report gpu-python
 
 help:  ## this list
 	@echo 'make TARGET [VARIABLE=value ...]'
@@ -116,6 +116,11 @@ test-optuna: $(READY)  ## the example of a search by Optuna, which it installs
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
 	  --no-build-isolation -e '.[$(EXTRAS),optuna]'
 	$(PYTEST) -m optuna
+
+test-parquet: $(READY)  ## a sweep's table as Parquet, by pyarrow, which it installs
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock \
+	  --no-build-isolation -e '.[$(EXTRAS),parquet]'
+	$(PYTEST) -m parquet
 
 test-box2d: $(BOX2D_READY)  ## the tests that play in Gymnasium's own LunarLander
 	@$(BOX2D_VENV)/bin/python -m pip install -q --disable-pip-version-check -c requirements.lock \
@@ -202,6 +207,9 @@ bench-inner: $(READY)  ## what N inner steps cost, write docs/inner-loop.md: AGA
 
 bench-sweep: $(READY)  ## what a sweep costs beside single runs, write docs/sweep-speed.md
 	@$(BIN)/python tests/benchmarks/sweeps.py
+
+bench-scaling: $(READY)  ## how an epoch grows with its sizes, write docs/scaling.md and .png
+	@$(BIN)/python tests/benchmarks/scaling.py
 
 bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py

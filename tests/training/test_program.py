@@ -1,7 +1,10 @@
 """The compiled chunk of epochs: keys, widths, chunks, frozen seeds, traces."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -134,6 +137,23 @@ def test_spreading_over_devices_changes_nothing(seeds: int, task_devices: int) -
     assert program.width == (3 if seeds == 5 else 1)
     for one, two in zip(*found, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_five_tasks_on_two_and_on_eight_devices_are_those_on_one(tmp_path) -> None:
+    """Two do three tasks each, of eight five do one, and the others nothing."""
+    child = Path(__file__).parent / "device_child.py"
+    subprocess.run(
+        [sys.executable, str(child), str(tmp_path / "found.npz")], check=True
+    )
+    found = np.load(file)
+    shares = [int(found[f"share {devices}"]) for devices in (1, 2, 8)]
+    assert shares == [1, 2, 5]
+    for what in ("theta", "return"):
+        one = found[f"{what} 1"]
+        assert np.ptp(one) > 0
+        for devices in (2, 8):
+            np.testing.assert_allclose(found[f"{what} {devices}"], one, rtol=1e-9)
 
 
 def test_one_trace_one_program_and_equal_bits_for_any_chunking(
