@@ -146,7 +146,7 @@ def test_five_tasks_on_two_and_on_eight_devices_are_those_on_one(tmp_path) -> No
     subprocess.run(
         [sys.executable, str(child), str(tmp_path / "found.npz")], check=True
     )
-    found = np.load(file)
+    found = np.load(tmp_path / "found.npz")
     shares = [int(found[f"share {devices}"]) for devices in (1, 2, 8)]
     assert shares == [1, 2, 5]
     for what in ("theta", "return"):
