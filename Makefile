@@ -32,7 +32,7 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls reproduce \
+.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism reproduce \
   turbulence family family-point navigation maml2 crossing pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-scaling bench-lander gpu-report gpu-python
@@ -158,7 +158,10 @@ table2: $(READY)  ## the paper's Table II on a quiet machine; QUICK=1 ... as abo
 controls: $(READY)  ## is it the medium task? Directed-MAML's controls; QUICK=1 ... as above
 	@$(BIN)/python -m experiments controls $(STUDY_FLAGS)
 
-reproduce: $(READY)  ## all four of these; QUICK=1 takes minutes, without it days
+mechanism: $(READY)  ## which way the medium task's gradient points; QUICK=1 ... as above
+	@$(BIN)/python -m experiments mechanism $(STUDY_FLAGS)
+
+reproduce: $(READY)  ## all five of these; QUICK=1 takes minutes, without it days
 	@$(BIN)/python -m experiments all $(STUDY_FLAGS)
 
 turbulence: $(READY)  ## steadiness after convergence, remedies compared, write docs/turbulence.md

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from dmaml_jax.tasks.distributions import on_circle as on_circle
     from dmaml_jax.tasks.distributions import uniform as uniform
     from dmaml_jax.training.adaptation import adaptation as adaptation
+    from dmaml_jax.training.chunk import train_step as train_step
     from dmaml_jax.training.program import Program as Program
-    from dmaml_jax.training.program import train_step as train_step
     from dmaml_jax.types import Distribution as Distribution
     from dmaml_jax.types import Info as Info
     from dmaml_jax.types import MetaLearner as MetaLearner
@@ -86,7 +86,8 @@ _MODULES = {
         "TaskDistribution finite independent mixture on_circle uniform"
     ),
     "training.adaptation": "adaptation",
-    "training.program": "Program train_step",
+    "training.chunk": "train_step",
+    "training.program": "Program",
     "types": (
         "Distribution Info MetaLearner OuterRule Pieces Policy Problem Trajectory"
     ),

@@ -10,7 +10,8 @@ from dmaml_jax.build.environment import named_environment, named_tasks
 from dmaml_jax.build.learner import build
 from dmaml_jax.build.program import devices_of
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.training.program import Init, Lanes, Program, Step, Values, train_step
+from dmaml_jax.training.chunk import Init, Lanes, Step, Values, train_step
+from dmaml_jax.training.program import Program
 
 
 def steps_of(config: TrainConfig) -> Callable[[Values], tuple[Init, Step]]:

@@ -7,8 +7,9 @@ import jax
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
+from dmaml_jax.training.chunk import train_step
 from dmaml_jax.training.devices import devices_per_seed, numbers
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.program import Program
 
 
 def program_of(config: TrainConfig) -> Program:

@@ -9,7 +9,7 @@ from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.errors import UsageError
 from dmaml_jax.options import flag, options_of
 from dmaml_jax.tasks.distributions import TaskDistribution
-from dmaml_jax.training.program import Init, Step, train_step
+from dmaml_jax.training.chunk import Init, Step, train_step
 from dmaml_jax.types import Policy
 
 

@@ -10,8 +10,9 @@ from dmaml_jax.learners.base import with_params
 from dmaml_jax.runs.folder import read_params, shown, write_params
 from dmaml_jax.runs.loading import Loaded
 from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.training.chunk import train_step
 from dmaml_jax.training.keys import seed_keys
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.program import Program
 
 
 def initial_states(run: Loaded) -> Any:

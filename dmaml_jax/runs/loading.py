@@ -17,8 +17,8 @@ from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.folder import rerun_command, resume_command
 from dmaml_jax.runs.stored import folder_of, read_config, read_record
 from dmaml_jax.tasks.distributions import TaskDistribution
+from dmaml_jax.training.chunk import SeedState, train_step
 from dmaml_jax.training.devices import require_same_numbers
-from dmaml_jax.training.program import SeedState, train_step
 from dmaml_jax.types import MetaLearner, Policy, Problem
 
 

@@ -10,8 +10,9 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.settings import Group
 from dmaml_jax.errors import UsageError
 from dmaml_jax.sweeps.folder import Sweep
+from dmaml_jax.training.chunk import Lanes
 from dmaml_jax.training.devices import free_memory
-from dmaml_jax.training.program import Lanes, Program
+from dmaml_jax.training.program import Program
 
 
 class Compiled(NamedTuple):

@@ -9,7 +9,7 @@ from experiments.engine.declared import HERE, Block, Run, Study
 from experiments.engine.page import write_page
 from experiments.engine.results import Results
 
-STUDIES = ("figure2", "figure3", "table2", "controls")
+STUDIES = ("figure2", "figure3", "table2", "controls", "mechanism")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.training.adaptation import adaptation
+from dmaml_jax.training.chunk import train_step
 from dmaml_jax.training.keys import seed_keys
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.program import Program
 
 
 def trained(config: TrainConfig) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class Candidate:
         """Compile it; `values` are further ones than Table I's."""
         from dmaml_jax.build import configuration
         from dmaml_jax.build.learner import build
-        from dmaml_jax.training.program import Program, train_step
+        from dmaml_jax.training.chunk import train_step
+        from dmaml_jax.training.program import Program
 
         self.label, algo = label, LEARNERS[label]
         self.config = configuration(env, algo, **{**table_i(algo), **values})
@@ -41,7 +42,7 @@ class Candidate:
 
     def begin(self, seed: int) -> None:
         """Begin with another seed; nothing is compiled again."""
-        from dmaml_jax.training.program import Lanes
+        from dmaml_jax.training.chunk import Lanes
 
         self.program.take(Lanes(np.array([seed], np.uint32), {}))
         self._epoch = 0

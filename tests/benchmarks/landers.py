@@ -114,8 +114,9 @@ class OurEpoch(Ours):
         from dmaml_jax.build.learner import build
         from dmaml_jax.envs.lunar_lander import LunarLander
         from dmaml_jax.tasks.distributions import uniform
+        from dmaml_jax.training.chunk import train_step
         from dmaml_jax.training.devices import devices_per_seed
-        from dmaml_jax.training.program import Program, train_step
+        from dmaml_jax.training.program import Program
 
         class Endless(LunarLander):
             """A lander that flies on after its end."""

@@ -63,8 +63,9 @@ def make_program(
     from dmaml_jax.build import configuration
     from dmaml_jax.build.learner import build
     from dmaml_jax.tasks.distributions import uniform
+    from dmaml_jax.training.chunk import train_step
     from dmaml_jax.training.devices import devices_per_seed
-    from dmaml_jax.training.program import Program, train_step
+    from dmaml_jax.training.program import Program
 
     config = configuration("cartpole", algo, method=method, seeds=seeds)
     env, ranges = envs.make("cartpole")

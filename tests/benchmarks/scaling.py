@@ -51,7 +51,8 @@ def program(*, lanes: int = 1, devices: int = DEVICES, **sizes: int) -> Any:
     from dmaml_jax.build.learner import build
     from dmaml_jax.build.program import devices_of
     from dmaml_jax.tasks.distributions import uniform
-    from dmaml_jax.training.program import Program, train_step
+    from dmaml_jax.training.chunk import train_step
+    from dmaml_jax.training.program import Program
 
     config = configuration("cartpole", seeds=lanes, cpu_devices=devices, **sizes)
     env, ranges = envs.make("cartpole")

@@ -56,7 +56,7 @@ def lanes(number: int, differing: bool, devices: int = 2) -> Callable[[], float]
     from dmaml_jax.build import configuration
     from dmaml_jax.build.lanes import program_of_lanes
     from dmaml_jax.build.program import program_of
-    from dmaml_jax.training.program import Lanes
+    from dmaml_jax.training.chunk import Lanes
 
     config = configuration("cartpole", seeds=number, cpu_devices=devices)
     if not differing:

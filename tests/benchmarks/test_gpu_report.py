@@ -20,7 +20,7 @@ from benchmarks.gpu.sizes import SMALL
 from problems import quadratic
 
 from dmaml_jax.build import learner as building
-from dmaml_jax.training.program import train_step
+from dmaml_jax.training.chunk import train_step
 
 pytestmark = pytest.mark.float32
 ROOT = Path(__file__).parents[2]

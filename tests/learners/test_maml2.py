@@ -17,7 +17,8 @@ from dmaml_jax.learners.categories import batches, pointed_to
 from dmaml_jax.learners.kinds import copies
 from dmaml_jax.learners.maml2 import maml2, second_order_learners
 from dmaml_jax.runs.checkpoint import Checkpoints
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.chunk import train_step
+from dmaml_jax.training.program import Program
 
 ALPHA, BETA = 0.3, 0.1
 CENTRES = np.array([[4.0, 0.0, 0.0], [0.0, -4.0, 1.0], [-3.0, 3.0, -3.0]])

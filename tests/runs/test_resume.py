@@ -20,7 +20,7 @@ from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.locks import locked
 from dmaml_jax.runs.stored import read_config
 from dmaml_jax.training import devices
-from dmaml_jax.training import program as training
+from dmaml_jax.training.chunk import train_step
 from dmaml_jax.training.program import Program
 
 pytestmark = pytest.mark.float32
@@ -293,8 +293,8 @@ def test_another_version_or_layout_is_said(uninterrupted, capsys) -> None:
 def failing_from_epoch_5(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss is NaN in the fifth epoch of seeds whose first weight is positive."""
 
-    def train_step(problem, learner, num_tasks):
-        init, step = training.train_step(problem, learner, num_tasks)
+    def failing_step(problem, learner, num_tasks):
+        init, step = train_step(problem, learner, num_tasks)
 
         def failing(key, state):
             new, info = step(key, state)
@@ -304,7 +304,7 @@ def failing_from_epoch_5(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return init, failing
 
-    monkeypatch.setattr(program, "train_step", train_step)
+    monkeypatch.setattr(program, "train_step", failing_step)
 
 
 def test_a_seed_that_fails_is_frozen_or_stops_the_run(monkeypatch, capsys) -> None:

@@ -1,4 +1,4 @@
-"""What the four studies declare, and that their quick versions draw everything."""
+"""What the studies declare, and that their quick versions draw everything."""
 
 from pathlib import Path
 

@@ -9,7 +9,8 @@ import optax
 from problems import quadratic
 
 from dmaml_jax.learners.maml import maml
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.chunk import train_step
+from dmaml_jax.training.program import Program
 
 # Three seeds are divided by neither two nor four, and five tasks by neither.
 LAYOUTS: dict[str, dict[str, int]] = {

@@ -16,8 +16,9 @@ from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.learners import registry
+from dmaml_jax.training.chunk import train_step
 from dmaml_jax.training.keys import seed_keys
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.program import Program
 from dmaml_jax.types import Info, MetaLearner
 
 SMALL = {"horizon": 20, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (8,)}

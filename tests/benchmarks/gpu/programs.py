@@ -20,7 +20,8 @@ from dmaml_jax.build.config import configuration
 from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.tasks.distributions import uniform
-from dmaml_jax.training.program import Program, train_step
+from dmaml_jax.training.chunk import train_step
+from dmaml_jax.training.program import Program
 
 CHUNK = 20  # steps between two looks of a rollout at who is alive
 SAMPLE = 0.4  # seconds that a sample of several epochs is to take

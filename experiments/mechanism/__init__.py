@@ -1,0 +1,1 @@
+"""Which way the medium task's gradient points: `make mechanism`."""

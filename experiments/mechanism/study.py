@@ -1,0 +1,140 @@
+"""What the pre-step is worth as a direction: angles between gradients at the same θ.
+
+The abstract of Directed-MAML says that the step on the medium task "estimates the
+effect of second-order gradients". Then its gradient should point where the second-order
+part of the meta-gradient does, and further there than any other task's.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dmaml_jax.statistics import Interval, stratified_bootstrap
+from experiments.engine.declared import Study
+from experiments.engine.drawing import grid, legend, save
+from experiments.engine.numbers import NOT_RUN, interval, number, table
+from experiments.engine.results import Results
+from experiments.mechanism.measuring import ANGLES, KINDS, PLACES, SEEDS, measure
+
+_SHOWN = {
+    "medium": "medium task",
+    "random": "a random task",
+    "mixture": "mixture of tasks",
+    "second order": "second-order part",
+}
+_COLUMNS = {"cos_meta": "meta-gradient", "cos_second_order": "second-order part"}
+Rows = list[dict[str, str]]
+
+
+def rows_of(results: Results) -> Rows:
+    """The measured rows; none before they are measured."""
+    path = results.folder / ANGLES
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def column(rows: Rows, place: str, kind: str, epoch: str, name: str) -> np.ndarray:
+    """A column over the seeds; what noise has hidden is left out."""
+    found = [
+        float(row[name])
+        for row in rows
+        if (row["place"], row["kind"], row["epoch"]) == (place, kind, epoch)
+    ]
+    values = np.array(found)
+    return values[np.isfinite(values)]
+
+
+def _epochs(rows: Rows, place: str) -> list[str]:
+    return list(dict.fromkeys(row["epoch"] for row in rows if row["place"] == place))
+
+
+def _spread(values: np.ndarray) -> Interval:
+    if not len(values):
+        return Interval(np.nan, np.nan, np.nan)
+    return stratified_bootstrap(values)
+
+
+def texts(results: Results) -> Mapping[str, str]:
+    """A table for each place, and on what they were measured."""
+    rows = rows_of(results)
+    found = {f"angles {place}": _table(rows, place) for place in PLACES}
+    about = NOT_RUN
+    if rows:
+        last = rows[-1]
+        about = (
+            f"{last['date']}, {last['device']}, jax {last['jax']}, commit "
+            f"{last['commit'][:7]}"
+        )
+    seeds = len({row["seed"] for row in rows})
+    batches = " and ".join(
+        f"{place.batches} ({name})" for name, place in PLACES.items()
+    )
+    about_seeds = f"{seeds} of {len(SEEDS)}"
+    return {**found, "about": about, "seeds": about_seeds, "batches": batches}
+
+
+def _table(rows: Rows, place: str) -> str:
+    """A line for each epoch and kind: its ceiling, its length and both cosines."""
+    lines = []
+    for epoch in _epochs(rows, place):
+        for kind in KINDS:
+            ask = [
+                interval(_spread(column(rows, place, kind, epoch, name)), 2)
+                for name in ("ceiling", "length", "cos_meta", "cos_second_order")
+            ]
+            plain = _spread(column(rows, place, kind, epoch, "plain_meta")).value
+            lines.append(
+                [epoch, _SHOWN.get(kind, "meta-gradient"), *ask, number(plain, 2)]
+            )
+    head = ["epoch", "gradient", "its own halves", "length over the meta-gradient's"]
+    head += ["cosine with the meta-gradient", "with its second-order part"]
+    head += ["with the meta-gradient, of the noisy means"]
+    return table(head, lines) if lines else NOT_RUN
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Cosines over training: a row for each place, a column for each of the two."""
+    rows = rows_of(results)
+    figure, panels = grid(len(PLACES), len(_COLUMNS))
+    for axes_row, place in zip(panels, PLACES, strict=True):
+        epochs = _epochs(rows, place)
+        for axes, (name, against) in zip(axes_row, _COLUMNS.items(), strict=True):
+            for index, (kind, label) in enumerate(_SHOWN.items()):
+                if kind == "second order" and name == "cos_second_order":
+                    continue
+                spread = [
+                    _spread(column(rows, place, kind, epoch, name)) for epoch in epochs
+                ]
+                if not spread:
+                    continue
+                x = np.array([int(epoch) for epoch in epochs]) + 0.6 * (index - 1.5)
+                middle = np.array([each.value for each in spread])
+                low = middle - [each.low for each in spread]
+                high = [each.high for each in spread] - middle
+                ends = np.maximum(np.nan_to_num([low, high]), 0)
+                axes.errorbar(x, middle, ends, fmt="o-", lw=1.2, ms=4, label=label)
+            if not rows:
+                axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
+            axes.axhline(0, color="0.5", lw=0.8)
+            axes.set(
+                ylim=(-1.15, 1.15), xlabel="epoch", title=f"{place}: with the {against}"
+            )
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+        axes_row[0].set_ylabel("cosine, free of noise")
+    legend(figure, [axes for each in panels for axes in each])
+    save(figure, folder / "mechanism.png")
+
+
+STUDY = Study(
+    name="mechanism",
+    title="where the medium task's gradient points",
+    blocks=(),
+    draw=draw,
+    texts=texts,
+    measure=measure,
+)
