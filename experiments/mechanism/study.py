@@ -59,8 +59,17 @@ def _spread(values: np.ndarray) -> Interval:
 
 
 def texts(results: Results) -> Mapping[str, str]:
-    """A table for each place, and on what they were measured."""
+    """Tables and single values such as `cos_meta CartPole 0 medium`, and where from."""
     rows = rows_of(results)
+    single = {
+        f"{name} {place} {epoch} {kind}": interval(
+            _spread(column(rows, place, kind, epoch, name)), 2
+        )
+        for name in ("length", "cos_meta", "cos_second_order")
+        for place in PLACES
+        for epoch in _epochs(rows, place)
+        for kind in KINDS
+    }
     found = {f"angles {place}": _table(rows, place) for place in PLACES}
     about = NOT_RUN
     if rows:
@@ -74,7 +83,14 @@ def texts(results: Results) -> Mapping[str, str]:
         f"{place.batches} ({name})" for name, place in PLACES.items()
     )
     about_seeds = f"{seeds} of {len(SEEDS)}"
-    return {**found, "about": about, "seeds": about_seeds, "batches": batches}
+    return {
+        **single,
+        **found,
+        "about": about,
+        "seeds": about_seeds,
+        "late": "50",
+        "batches": batches,
+    }
 
 
 def _table(rows: Rows, place: str) -> str:
@@ -121,7 +137,7 @@ def draw(results: Results, folder: Path) -> None:
                 axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
             axes.axhline(0, color="0.5", lw=0.8)
             axes.set(
-                ylim=(-1.15, 1.15), xlabel="epoch", title=f"{place}: with the {against}"
+                ylim=(-1.2, 1.6), xlabel="epoch", title=f"{place}: with the {against}"
             )
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
