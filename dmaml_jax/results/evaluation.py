@@ -11,6 +11,7 @@ import numpy as np
 
 from dmaml_jax.build.environment import tasks_beyond
 from dmaml_jax.build.learner import build
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_csv
 from dmaml_jax.runs.loading import Loaded, frozen
@@ -48,7 +49,7 @@ def task_sets(
     key_inside, key_beyond = jax.random.split(seed_keys(draw).tasks)
     keys = jax.random.split(key_inside, num_tasks)
     inside = jax.vmap(run.tasks.sample_held_out)(keys)
-    sets = {_kind(run): inside}
+    sets = {_kind(run.config, run.env): inside}
     try:
         items = _beyond(run, out_of_range)
         if not items:
@@ -63,16 +64,17 @@ def task_sets(
     return {**sets, "out-of-range": jax.vmap(tasks.sample)(keys)}
 
 
-def _kind(run: Loaded) -> str:
+def _kind(config: TrainConfig, env: Any = None) -> str:
     """What the tasks are that are drawn like training's, in a word.
 
-    Of lists without a held-out part every task is one that training has seen.
+    Of lists without a held-out part every task is one that training has seen, and so it
+    is of an environment's own law with a finite number of tasks.
     """
-    if run.config.tasks.held_out:
+    if config.tasks.held_out:
         return "held-out"
-    if law := getattr(run.env, "task_law", None):
+    if law := getattr(env, "task_law", None):
         return "training" if law.finite else "fresh"
-    laws = parse_vary(run.config.tasks.vary).values()
+    laws = parse_vary(config.tasks.vary).values()
     return "training" if all(is_listed(law) for law in laws) else "fresh"
 
 
