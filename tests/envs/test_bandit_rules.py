@@ -14,14 +14,19 @@ from dmaml_jax.envs.bandit_optimum import (
 )
 
 KEY = jax.random.key(0)
-SEEN = rules.Seen(
-    jnp.array([3.0, 1.0, 0.0]), jnp.array([1.0, 0.0, 2.0]), jnp.int32(1), jnp.array(1.0)
-)
 
 
-def shares(rule, seen=SEEN, num=3000):
+def seen(failures=(1, 0, 2), last_arm=1, last_reward=1):
+    """Three arms that have succeeded 3, 1 and 0 times."""
+    dtype = jnp.result_type(float)
+    counts = [jnp.array(each, dtype) for each in ((3, 1, 0), failures)]
+    return rules.Seen(*counts, jnp.int32(last_arm), jnp.array(last_reward, dtype))
+
+
+def shares(rule, num=3000, **different):
     """How often each arm is chosen."""
-    arms = jax.jit(jax.vmap(lambda key: rule(key, seen)))(jax.random.split(KEY, num))
+    before = seen(**different)
+    arms = jax.jit(jax.vmap(lambda key: rule(key, before)))(jax.random.split(KEY, num))
     return np.bincount(np.asarray(arms), minlength=3) / num
 
 
@@ -60,20 +65,19 @@ def test_ucb1_adds_its_width():
     crossing = (means[1] - means[2]) / (widths[2] - widths[1])
     assert crossing < 0  # the second stays ahead of the third for every scale
     near(shares(rules.ucb1(0.0)), [0.5, 0.5, 0])
-    fewer = SEEN._replace(failures=jnp.array([1.0, 5.0, 0.0]))
+    fewer = (1, 5, 0)
     widths = np.sqrt(2 * np.log(11) / np.array([6, 8, 2]))
     means = np.array([4 / 6, 2 / 8, 1 / 2])
     crossing = (means[0] - means[2]) / (widths[2] - widths[0])
-    near(shares(rules.ucb1(0.99 * crossing), fewer), [1, 0, 0])
-    near(shares(rules.ucb1(1.01 * crossing), fewer), [0, 0, 1])
+    near(shares(rules.ucb1(0.99 * crossing), failures=fewer), [1, 0, 0])
+    near(shares(rules.ucb1(1.01 * crossing), failures=fewer), [0, 0, 1])
 
 
 def test_a_win_stays_and_a_loss_shifts_to_any_other():
     near(shares(rules.stay_or_shift), [0, 1, 0])
-    lost = SEEN._replace(last_reward=jnp.array(0.0))
-    near(shares(rules.stay_or_shift, lost), [0.5, 0, 0.5])
-    first = SEEN._replace(last_arm=jnp.int32(-1), last_reward=jnp.array(0.0))
-    near(shares(rules.stay_or_shift, first), [1 / 3] * 3)
+    near(shares(rules.stay_or_shift, last_reward=0), [0.5, 0, 0.5])
+    first = {"last_arm": -1, "last_reward": 0}
+    near(shares(rules.stay_or_shift, **first), [1 / 3] * 3)
 
 
 @pytest.mark.float32

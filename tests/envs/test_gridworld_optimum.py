@@ -1,4 +1,4 @@
-"""The gridworld's best search: all paths of a small grid, and the environment itself."""
+"""The gridworld's best search: all paths of a small grid, and the environment."""
 
 import itertools
 
@@ -54,7 +54,7 @@ def test_no_path_of_a_small_grid_is_better(episodes, side, steps) -> None:
 
 
 def test_one_episode_searches_and_the_others_know() -> None:
-    """From episode 2 on the best search earns what an agent earns that sees the goal."""
+    """From episode 2 on the best search earns what an agent that sees the goal does."""
     seen = np.mean(16.1 - 1.1 * GOALS.sum(1))
     for episodes in (1, 2, 4):
         found = best_search(episodes)

@@ -85,17 +85,27 @@ def test_a_simulation_earns_the_value():
 
 
 def test_the_family_s_means():
-    """Random actions earn 10 on average, the best ones 20.77 (SNAIL's Table 4)."""
+    """Random actions earn 10 on average, and the greatest mean rewards 21.63.
+
+    The states that a policy visits depend on the transitions alone where it looks at
+    one state's rewards at a time, so the greatest of five draws from N(1, 1) counts in
+    each of the ten steps: 10 (1 + 1.16296). Planning ahead earns a little more.
+    """
     env = RandomMDP()
     keys = jax.random.split(jax.random.key(0), 1500)
 
     @jax.jit
     @jax.vmap
-    def both(key):
+    def values(key):
         task = env.task_law.sample(key, env.default_params)
-        even = value_of(task, jnp.full((10, 5), 0.2), 10)
-        return even, best_policy(task, 10).start_value
+        greatest = jax.nn.one_hot(jnp.argmax(task.rewards, axis=1), 5)
+        even = jnp.full((10, 5), 0.2)
+        best = best_policy(task, 10).start_value
+        return value_of(task, even, 10), value_of(task, greatest, 10), best
 
-    for values, expected in zip(both(keys), (10.0, 20.77), strict=True):
-        error = 4 * np.std(values) / np.sqrt(len(keys))
-        assert abs(np.mean(values) - expected) < error
+    found = np.array(values(keys))
+    errors = 4 * found.std(axis=1) / np.sqrt(len(keys))
+    np.testing.assert_array_less(abs(found.mean(1)[:2] - [10, 21.6296]), errors[:2])
+    assert np.all(found[2] >= found[1] - 1e-9)
+    gain = found[2] - found[1]  # measured on 4,000 other MDPs: 21.85 of the best
+    assert 0.1 < gain.mean() < 0.4
