@@ -1,7 +1,7 @@
-"""What an agent earns while it adapts: every episode of a task counts, the first ones too.
+"""What an agent earns while it adapts: every episode of a task counts.
 
-A learner that adapts by gradient steps learns from K episodes before each step, and what
-those earn is part of the bill: with n steps an agent lives (n + 1) K episodes.
+A learner that adapts by gradient steps learns from K episodes before each step, and
+what those earn is counted too: with n steps an agent lives (n + 1) K episodes.
 """
 
 from typing import NamedTuple
