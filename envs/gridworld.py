@@ -69,6 +69,7 @@ class Gridworld(Described[EnvState, EnvParams]):
     """
 
     preset = _PRESET
+    scene = "grid"
     within = _WITHIN
 
     @property
