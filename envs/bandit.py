@@ -32,7 +32,9 @@ class EnvParams(environment.EnvParams):
 
 _PRESET = {
     "run": {"threshold": None},
-    "sampling": {"horizon": 1, "num_tasks": 20, "num_trajectories": 10},
+    "sampling": {"horizon": 1, "num_tasks": 40, "num_trajectories": 10},
+    "policy": {"hidden_sizes": (16,)},
+    "learner": {"inner_lr": 10.0},
 }
 
 

@@ -106,6 +106,47 @@ def stay_or_shift_value(num_arms: int, num_pulls: int, discount: float = 1.0) ->
     return value((0, 0), ((0, 0),) * (num_arms - 1), num_pulls)
 
 
+def best_after_uniform(num_arms: int, num_pulls: int) -> float:
+    """The greatest expected reward of a pull after n pulls of arms taken at random.
+
+    A policy without a memory that starts from equal probabilities explores like this,
+    so it is what one step of a gradient learner on n pulls can reach at best.
+
+    Args:
+        num_arms: k, the number of arms.
+        num_pulls: n, the number of pulls before; each of any arm, equally likely.
+
+    Returns:
+        The expectation of the greatest posterior mean.
+    """
+
+    @cache
+    def value(pulled: tuple[Arm, ...], left: int) -> float:
+        alike = Counter(pulled)
+        if len(pulled) < num_arms:
+            alike[(0, 0)] = num_arms - len(pulled)
+        if not left:
+            return max(map(_mean, alike))
+        total = 0.0
+        for arm, number in alike.items():
+            for chance, after in _outcomes(pulled, arm):
+                total += number / num_arms * chance * value(after, left - 1)
+        return total
+
+    return value((), num_pulls)
+
+
+def _outcomes(
+    pulled: tuple[Arm, ...], arm: Arm
+) -> tuple[tuple[float, tuple[Arm, ...]], ...]:
+    """Success and failure of an arm: their probabilities, and the arms after each."""
+    rest = _without(pulled, arm) if arm != (0, 0) else pulled
+    wins, losses = arm
+    won = tuple(sorted((*rest, (wins + 1, losses))))
+    lost = tuple(sorted((*rest, (wins, losses + 1))))
+    return (_mean(arm), won), (1 - _mean(arm), lost)
+
+
 def _value(num_arms: int, num_pulls: int, discount: float, choice: Choice) -> float:
     """The expected return where `choice` weighs the arms of every state."""
 
@@ -118,12 +159,9 @@ def _value(num_arms: int, num_pulls: int, discount: float, choice: Choice) -> fl
             alike[(0, 0)] = num_arms - len(pulled)
         worth = []
         for arm in alike:
-            rest = _without(pulled, arm) if arm != (0, 0) else pulled
-            wins, losses = arm
-            chance = _mean(arm)
-            won = value(tuple(sorted((*rest, (wins + 1, losses)))), left - 1)
-            lost = value(tuple(sorted((*rest, (wins, losses + 1)))), left - 1)
-            worth.append(chance * (1 + discount * won) + (1 - chance) * discount * lost)
+            (chance, won), (rest, lost) = _outcomes(pulled, arm)
+            paid = 1 + discount * value(won, left - 1)
+            worth.append(chance * paid + rest * discount * value(lost, left - 1))
         return choice(tuple(alike), tuple(alike.values()), worth)
 
     return value((), num_pulls)

@@ -13,11 +13,11 @@ import numpy as np
 from dmaml_jax.training import devices
 
 SEED = 0
-CELLS = ((2, 10), (5, 10), (10, 10), (50, 10), (5, 20), (5, 100))
+CELLS = ((2, 10), (5, 10), (10, 10), (5, 20), (5, 100))
 """Numbers of arms and of pulls."""
 EXACT = 20
 """Pulls up to which the programmes are solved."""
-BANDITS, MDPS = 10_000, 20_000
+BANDITS, MDPS = 5_000, 20_000
 SCALE = 0.3
 """UCB1's c."""
 DOCS = Path(__file__).parents[2] / "docs"

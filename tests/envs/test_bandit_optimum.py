@@ -3,10 +3,12 @@
 import itertools
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from dmaml_jax.envs.bandit_optimum import (
     bayes_optimum,
+    best_after_uniform,
     greedy_value,
     stay_or_shift_value,
 )
@@ -102,6 +104,19 @@ def test_win_stay_lose_shift_is_the_sum_over_all_outcomes() -> None:
     assert stay_or_shift_value(2, 10) == pytest.approx(5.80, abs=0.005)
     first = stay_or_shift_value(4, 2, 0.5)
     assert first == pytest.approx(0.5 + 0.5 * (0.5 * 2 / 3 + 0.5 * 0.5))
+
+
+def test_the_best_pull_after_pulls_at_random() -> None:
+    """One pull of two arms by hand, and 200,000 simulated bandits of five arms."""
+    assert best_after_uniform(3, 0) == 0.5
+    assert best_after_uniform(2, 1) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    random, num = np.random.default_rng(0), 200_000
+    chances = random.random((num, 5))
+    pulls = random.multinomial(6, [0.2] * 5, size=num)
+    means = (random.binomial(pulls, chances) + 1) / (pulls + 2)
+    found = means.max(axis=1)
+    error = 4 * found.std() / np.sqrt(num)
+    assert best_after_uniform(5, 6) == pytest.approx(found.mean(), abs=error)
 
 
 def test_no_rule_is_better_than_the_optimum() -> None:
