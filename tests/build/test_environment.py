@@ -15,7 +15,7 @@ from dmaml_jax.build.environment import (
     with_solver,
 )
 from dmaml_jax.build.policy import default_policy
-from dmaml_jax.envs import CartPole
+from dmaml_jax.envs import Bandit, CartPole
 from dmaml_jax.envs.registry import ENVIRONMENTS, GYMNAX
 from dmaml_jax.errors import UsageError
 from dmaml_jax.rl.action_distributions import (
@@ -135,6 +135,12 @@ def test_an_environment_s_own_law_draws_what_it_says_and_keeps_the_rest():
 def test_what_contradicts_a_law_or_is_no_number_of_arms_is_refused(env, values, said):
     with pytest.raises(UsageError, match=said):
         world(env, **values)
+
+
+def test_an_object_with_a_law_needs_no_tasks_beside_it():
+    init, step = make_train_step(Bandit(3), "maml", horizon=1, num_trajectories=4)
+    _, info = jax.eval_shape(lambda key: step(key, init(key)), KEY)
+    assert info.return_after.shape == ()
 
 
 def test_a_bandit_s_name_carries_its_number_of_arms():
