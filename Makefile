@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism reproduce \
-  turbulence family family-point navigation maml2 crossing pictures \
+  turbulence family family-point navigation maml2 crossing oracles pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-scaling bench-lander gpu-report gpu-python
 
@@ -181,6 +181,9 @@ maml2: $(READY)  ## MAML² on two large categories and an isolated one, write do
 
 crossing: $(READY)  ## regret at the crossing before and after adaptation, write docs/crossing.md
 	@$(BIN)/python -m experiments.crossing
+
+oracles: $(READY)  ## optima and simple rules in bandits, MDPs and the gridworld, write docs/oracles.md
+	@$(BIN)/python -m experiments.oracles
 
 pictures: $(READY)  ## a landing in one picture, write docs/lunar-lander-episode.png
 	@$(BIN)/python -m experiments.lander_picture

@@ -153,7 +153,8 @@ def test_envs_lists_every_environment(capsys: pytest.CaptureFixture[str]) -> Non
     for name, entry in ENVIRONMENTS.items():
         (line,) = (line for line in lines if line.split()[:1] == [name])
         assert entry.summary in line
-        assert f"tasks {' '.join(entry.vary)}" in lines[lines.index(line) + 1]
+        told = " ".join(entry.vary) or entry.law
+        assert told and f"tasks {told}" in lines[lines.index(line) + 1]
 
 
 @pytest.mark.float32
@@ -168,6 +169,11 @@ def test_envs_tells_the_details_of_those_that_are_named(capsys) -> None:
     ]
     assert lines[start + 2] == "    tasks u=5:15"
     assert lines[start + 3].startswith("    u 10, max_speed 15, desired_speed 10")
+    assert cli.main(["envs", "bandit:7"]) == 0
+    of_law = capsys.readouterr().out.splitlines()
+    start = of_law.index("bandit:7")
+    assert of_law[start + 1] == "    observations box of 1, actions 7 choices, limit 1"
+    assert of_law[start + 2].endswith("the probability of each arm uniform on [0, 1]")
     start = lines.index("gymnax:Acrobot-v1")
     assert "3 choices" in lines[start + 1] and "link_mass_1 1," in lines[start + 2]
 

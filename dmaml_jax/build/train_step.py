@@ -25,7 +25,7 @@ def make_train_step(
 
     Args:
         env: the name of an environment, or an object with gymnax's interface, which
-            needs `tasks` beside it.
+            needs `tasks` beside it unless it draws them by a law of its own.
         algo: the name of a learner; `directed` is short for `directed-maml`.
         tasks: a distribution of the environment's parameters, in place of the values
             `vary`, `set` and `held_out`.

@@ -185,11 +185,12 @@ def draw_evaluation(
         figsize=(5.2 * (1 + len(parameters)), 4.4),
         dpi=130,
         layout="constrained",
+        squeeze=False,
     )
-    _draw_steps(panels[0], returns, labels)
-    for axes, parameter in zip(panels[1:], parameters, strict=True):
+    _draw_steps(panels[0, 0], returns, labels)
+    for axes, parameter in zip(panels[0, 1:], parameters, strict=True):
         _draw_by_parameter(axes, parameter, returns, values)
-    for axes in panels:
+    for axes in panels.flat:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)

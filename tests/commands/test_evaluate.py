@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,22 +13,25 @@ import optax
 import pytest
 
 from dmaml_jax.build import configuration
-from dmaml_jax.build.environment import named_tasks
+from dmaml_jax.build.environment import named_environment, named_tasks
 from dmaml_jax.build.learner import build
 from dmaml_jax.cli import main
 from dmaml_jax.commands import evaluate as command
 from dmaml_jax.commands.evaluate import Evaluate, evaluate
 from dmaml_jax.errors import UsageError
+from dmaml_jax.pictures.plots import draw_evaluation
 from dmaml_jax.results import evaluation, scratch
 from dmaml_jax.results.evaluation import (
     _kind,
     summarise,
     task_sets,
+    values_of,
+    varied,
     without_frozen,
 )
 from dmaml_jax.results.references import initial_states, states_of_medium_task
 from dmaml_jax.runs import training as run
-from dmaml_jax.runs.loading import load
+from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.training.keys import seed_keys
 
@@ -337,6 +341,34 @@ def test_tasks_of_a_list_without_a_held_out_part_are_training_s() -> None:
     assert _kind(both) == "fresh"
     assert _kind(configuration(vary=("gravity=5,7|9,11",))) == "training"
     assert _kind(configuration(vary=("gravity=5:7|9,11",))) == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("env", "kind", "parameters"),
+    [
+        ("bandit:3", "fresh", []),
+        ("mdp", "fresh", []),
+        ("gridworld", "training", ["goal_x", "goal_y"]),
+    ],
+)
+def test_tasks_of_a_law_are_drawn_by_it_and_have_nothing_beyond(
+    env: str, kind: str, parameters: list[str], tmp_path: Path
+) -> None:
+    config, made = configuration(env), named_environment(env)
+    tasks = named_tasks(made, config)
+    rest: Any = dict.fromkeys(("policy", "problem", "learner", "states"))
+    run = Loaded(tmp_path, config, made, tasks, seeds=[1], epoch=1, **rest)
+    (named,) = sets = task_sets(run, num_tasks=6)
+    assert named == kind and varied(run) == parameters
+    leaf = getattr(sets[kind], made.task_law.draws[0])
+    assert leaf.shape[0] == 6 and len(np.unique(np.asarray(leaf))) > 1
+    with pytest.raises(UsageError, match="--out-of-range has no effect"):
+        task_sets(run, num_tasks=6, out_of_range=("noise=2:3",))
+    values = {kind: values_of(sets[kind], parameters)}
+    returns = {("meta", kind): np.zeros((1, 6, 3))}
+    labels = {"meta": "meta-trained"}
+    draw_evaluation(returns, values, tmp_path / "a.png", labels=labels, title="")
+    assert (tmp_path / "a.png").stat().st_size > 5_000
 
 
 def test_an_adaptation_that_diverges_is_worse_and_counted() -> None:

@@ -19,7 +19,7 @@ from dmaml_jax.build.learner import build
 from dmaml_jax.build.policy import default_policy
 from dmaml_jax.commands import render as rendering
 from dmaml_jax.commands.render import Render
-from dmaml_jax.envs import CartPole, Intersection, LunarLander, Point, make
+from dmaml_jax.envs import CartPole, Gridworld, Intersection, LunarLander, Point, make
 from dmaml_jax.envs.lunar_lander import constants as c
 from dmaml_jax.envs.lunar_lander import engines
 from dmaml_jax.envs.lunar_lander.bodies import created, shapes
@@ -253,6 +253,23 @@ def test_point_and_any_other_environment() -> None:
         line, _ = film._parts[0][1].lines[-1]
         np.testing.assert_array_equal(line.get_ydata(), [1.0, 1.0])
         assert len(film._parts[0][1].lines) == (4 if width == 3 else 1)
+        film.close()
+
+
+def test_the_grid_shows_the_way_to_the_goal() -> None:
+    env = Gridworld()
+    _, start = env.reset_env(jax.random.key(0), env.default_params)
+    way = np.array([[0, 0], [0, 1], [0, 2], [1, 2]])
+    states = [start.replace(position=position) for position in way]
+    rest = (np.zeros((4, 25)), np.ones(3, int), np.ones(3), False)
+    for goal, outcome in (((0, 2), "goal in step 2"), ((3, 3), "goal not found")):
+        task = env.default_params.replace(goal_x=goal[0], goal_y=goal[1])
+        episode = Episode(stacked(*states), *rest, task)
+        film = film_of(episode, episode, env=env)
+        film.frame(2)
+        scene = film._parts[0][1]
+        np.testing.assert_array_equal(scene.path.get_xydata(), way[:3])
+        assert scene.outcome == outcome
         film.close()
 
 

@@ -1,0 +1,1 @@
+"""What can be earned in bandits, random MDPs and the gridworld: `make oracles`."""
