@@ -6,7 +6,7 @@ function takes them as keyword arguments of the same names. This file imports no
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dmaml_jax.options import (
     ABOVE_0,
@@ -24,7 +24,14 @@ _BY_TRUST = ("outer_optimizer", "trust-region")
 
 
 class LearnerOptions:
-    """What all learners' options answer, whatever the learner adapts by."""
+    """What all learners' options answer, whatever the learner adapts by.
+
+    Attributes:
+        of_problem: names of the values that the problem and its policy are made with;
+            the others are arguments of the learner's function.
+    """
+
+    of_problem: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def num_adaptations(self) -> int:

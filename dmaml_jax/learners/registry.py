@@ -100,6 +100,14 @@ _SOLVED = Estimate(
 _OF_CATEGORIES = Estimate(
     "", "neither: what --base estimates, on a bank of tasks and on each category of it"
 )
+_OF_TRIALS = Estimate(
+    "", "the return of a whole trial, all of the memory's adaptation in it"
+)
+# Many tasks, each for few trials: what a memory has to tell apart is tasks.
+_TRIALS: Mapping[str, Mapping[str, Any]] = {
+    "sampling": {"num_tasks": 100, "num_trajectories": 4},
+    "policy": {"hidden_sizes": ()},
+}
 _SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
@@ -234,6 +242,28 @@ LEARNERS: dict[str, Entry] = {
         },
         collections=lambda num_inner_steps: 1,
     ),
+    "rl2": Entry(
+        "dmaml_jax.learners.rl2:rl2",
+        "a recurrent policy whose state lives through n episodes",
+        "Duan et al. 2016",
+        1,
+        {"": _OF_TRIALS},
+        preset=_TRIALS,
+        no_trust_region="steps by PPO",
+        adapts_by="memory",
+        episodes="M K n",
+    ),
+    "snail": Entry(
+        "dmaml_jax.learners.snail:snail",
+        "attention over all that n episodes showed",
+        "Mishra et al. 2018",
+        1,
+        {"": _OF_TRIALS},
+        preset=_TRIALS,
+        no_trust_region="steps by PPO",
+        adapts_by="memory",
+        episodes="M K n",
+    ),
 }
 DIRECTED = "directed-"
 SHORT = {"directed": "directed-maml"}
@@ -336,10 +366,11 @@ def options_class(algo: str) -> type[LearnerOptions]:
 
 
 def own_options(options: LearnerOptions) -> dict[str, Any]:
-    """The values that a learner has beyond those of every learner of its kind."""
+    """The arguments that a learner takes beyond those of every learner of its kind."""
     kind = GradientOptions if isinstance(options, GradientOptions) else MemoryOptions
     common = kind.__dataclass_fields__
-    return {name: value for name, value in vars(options).items() if name not in common}
+    others = {*common, *options.of_problem}
+    return {name: value for name, value in vars(options).items() if name not in others}
 
 
 def is_directed(algo: str) -> bool:
