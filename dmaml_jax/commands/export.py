@@ -165,8 +165,8 @@ def _of_agent(run: Loaded, agent: Agent) -> dict[str, Any]:
     network = agent.params["actor"]
     if "recurrent" not in network:
         raise UsageError(
-            f"export writes an MLP or RL2's recurrent network, and {run.config.run.algo} "
-            "has another one: evaluate and render take it, export does not."
+            "export writes an MLP or RL2's recurrent network, and "
+            f"{run.config.run.algo} has another one: evaluate and render take it."
         )
     lived = jax.tree.map(lambda leaf: np.asarray(leaf[0]), agent.memory)
     return {
