@@ -172,3 +172,18 @@ def require_own_tasks(env: Any, tasks: TaskDistribution) -> None:
             f"{kind.__module__}.{kind.__qualname__}: build them from its "
             "default_params, as in uniform(env.default_params, name=(low, high))."
         )
+
+
+def own_limit(env: Any) -> int:
+    """The time limit of an environment, for `--horizon 0`.
+
+    Raises:
+        UsageError: its parameters name none.
+    """
+    limit = getattr(env.default_params, "max_steps_in_episode", None)
+    if limit is None:
+        raise UsageError(
+            "--horizon is 0, which takes the environment's own limit, and its "
+            "parameters have no max_steps_in_episode: give --horizon."
+        )
+    return int(limit)

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from dmaml_jax.build import memory_learners
+from dmaml_jax.build.environment import own_limit
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, PolicyGradient
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
 from dmaml_jax.rl.objectives import Objective
@@ -24,7 +27,19 @@ _BASELINES = {
 def problem_of(
     config: TrainConfig, env: Any, tasks: TaskDistribution, policy: Policy
 ) -> Problem:
-    """The problem of a configuration on an environment, its tasks and a policy."""
+    """The problem of a configuration on an environment, its tasks and a policy.
+
+    Raises:
+        UsageError: the environment has no time limit, or the policy does not go with
+            the learner.
+    """
+    if config.method is None:
+        return memory_learners.kind_of(config).problem(config, env, tasks, policy)
+    if policy.memory is not None:
+        raise UsageError(
+            f"The policy has a memory, and {config.run.algo} adapts by gradient steps: "
+            "give one without a memory, or choose a learner that adapts by one."
+        )
     sampling = config.sampling
     return make_problem(
         env,
@@ -37,28 +52,12 @@ def problem_of(
     )
 
 
-def own_limit(env: Any) -> int:
-    """The time limit of an environment, for `--horizon 0`.
-
-    Raises:
-        UsageError: its parameters name none.
-    """
-    limit = getattr(env.default_params, "max_steps_in_episode", None)
-    if limit is None:
-        raise UsageError(
-            "--horizon is 0, which takes the environment's own limit, and its "
-            "parameters have no max_steps_in_episode: give --horizon."
-        )
-    return int(limit)
-
-
 def _objective(policy: Policy, config: TrainConfig, step_reduction: Any) -> Objective:
-    method = config.method
+    method, own = config.method, config.learner
+    assert method is not None and isinstance(own, GradientOptions)
     common: dict[str, Any] = {
         "discount": config.sampling.discount,
-        "surrogate": surrogate(
-            config.learner.surrogate, config.learner.loaded_dice_lambda
-        ),
+        "surrogate": surrogate(own.surrogate, own.loaded_dice_lambda),
         "normalize_advantages": method.normalize_advantages,
         "step_reduction": step_reduction,
         "discount_weighting": method.discount_weighting,

@@ -12,6 +12,8 @@ import jax
 from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
+from dmaml_jax.learners.inner_loop import first, last
 from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
 from dmaml_jax.pictures.scenes.stage import stage_of
 from dmaml_jax.rl.episodes import recorder
@@ -19,7 +21,7 @@ from dmaml_jax.runs.folder import output_file, output_folder, shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
-from dmaml_jax.types import Params, Task
+from dmaml_jax.types import Agent, Params, Task
 
 SUFFIXES = (".gif", ".mp4")
 
@@ -121,22 +123,23 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
 
     # Without the curve, whose last collection would be compiled for nothing.
     @jax.jit
-    def adapt(state: Any, task: Task) -> Params:
+    def adapt(state: Any, task: Task) -> tuple[Params | Agent, Params | Agent]:
         path, _ = loaded.learner.adapt(key_adapt, state, task, steps)
-        return jax.tree.map(lambda leaf: leaf[-1], path)
+        return first(path), last(path)
 
-    adapted = adapt(state, task)
+    before, adapted = adapt(state, task)
     require_finite(adapted, steps)
     horizon = config.sampling.horizon or int(
         loaded.env.default_params.max_steps_in_episode
     )
     record = recorder(loaded.env, loaded.policy, horizon)
     key = jax.random.fold_in(key_episodes, command.episode)
-    after = f"after {steps} step" + ("s" if steps > 1 else "")
+    what = "step" if registry.takes_gradients(config.run.algo) else "episode"
+    after = f"after {steps} {what}" + ("s" if steps > 1 else "")
     panels = [
-        Panel(title, record(key, params, task))
-        for title, params in (
-            ("before adaptation", state.params),
+        Panel(title, record(key, agent, task))
+        for title, agent in (
+            ("before adaptation", before),
             (after, adapted),
         )
     ]

@@ -6,7 +6,11 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from dmaml_jax.errors import UsageError, did_you_mean
-from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.learners.options import (
+    GradientOptions,
+    LearnerOptions,
+    MemoryOptions,
+)
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -33,24 +37,29 @@ class Entry(NamedTuple):
     """Where a learner is defined, and what sets it apart.
 
     Attributes:
-        path: `module:function`; called with `problem`, `inner_lr`, `meta_optimizer`,
-            `num_inner_steps` and the options of its own that the module declares in
-            a class `Options`.
+        path: `module:function`; called with `problem`, `meta_optimizer`, the options
+            of its own that the module declares in a class `Options`, and if it adapts
+            by gradient steps with `inner_lr` and `num_inner_steps`.
         summary: one line for people.
         paper: who described it.
         order: of the meta-gradient, 1 or 2.
         objectives: by the surrogates that the learner may take, what its meta-gradient
-            then estimates.
+            then estimates; under "" for a learner that takes none.
         fixed: further keyword arguments, which no flag changes.
         preset: values by owner and name in which the learner, directed or not, differs
             from the defaults.
         scored: whether it has the score term, so that its outer step may be unbiased.
         min_inner_steps: the least N that makes sense.
-        collections: from N to how often a task is sampled in an epoch for learning; a
+        collections: from N, or the number of adaptations between a trial's first and
+            last episode, to how often a task is sampled in an epoch for learning; a
             learner that has no use for the adapted policy's episodes measures the
             return after adaptation on others, which do not count.
         no_trust_region: why the outer step cannot be a trust region, as in "which has
             no objective"; empty where it can.
+        adapts_by: what changes when it adapts to a task: θ, by gradient steps, or a
+            memory, by episodes lived through.
+        episodes: how many episodes an epoch has, for people, where that is no number of
+            collections of K each.
     """
 
     path: str
@@ -64,6 +73,8 @@ class Entry(NamedTuple):
     min_inner_steps: int = 1
     collections: Callable[[int], int] = lambda num_inner_steps: num_inner_steps + 1
     no_trust_region: str = ""
+    adapts_by: Literal["gradient", "memory"] = "gradient"
+    episodes: str = ""
 
 
 _EXACT_INNER = Estimate(
@@ -89,6 +100,14 @@ _SOLVED = Estimate(
 _OF_CATEGORIES = Estimate(
     "", "neither: what --base estimates, on a bank of tasks and on each category of it"
 )
+_OF_TRIALS = Estimate(
+    "", "the return of a whole trial, all of the memory's adaptation in it"
+)
+# Many tasks, each for few trials: what a memory has to tell apart is tasks.
+_TRIALS: Mapping[str, Mapping[str, Any]] = {
+    "sampling": {"num_tasks": 100, "num_trajectories": 4},
+    "policy": {"hidden_sizes": ()},
+}
 _SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
@@ -223,6 +242,26 @@ LEARNERS: dict[str, Entry] = {
         },
         collections=lambda num_inner_steps: 1,
     ),
+    "rl2": Entry(
+        "dmaml_jax.learners.rl2:rl2",
+        "a recurrent policy whose state lives through n episodes",
+        "Duan et al. 2016",
+        1,
+        {"": _OF_TRIALS},
+        preset=_TRIALS,
+        adapts_by="memory",
+        episodes="M K n",
+    ),
+    "snail": Entry(
+        "dmaml_jax.learners.snail:snail",
+        "attention over all that n episodes showed",
+        "Mishra et al. 2018",
+        1,
+        {"": _OF_TRIALS},
+        preset=_TRIALS,
+        adapts_by="memory",
+        episodes="M K n",
+    ),
 }
 DIRECTED = "directed-"
 SHORT = {"directed": "directed-maml"}
@@ -230,7 +269,7 @@ SHORT = {"directed": "directed-maml"}
 
 def names() -> tuple[str, ...]:
     """Every name that `find` knows, directed variants included."""
-    return (*LEARNERS, *(DIRECTED + name for name in LEARNERS))
+    return (*LEARNERS, *(DIRECTED + name for name in gradient_learners()))
 
 
 def full_name(algo: str) -> str:
@@ -242,6 +281,12 @@ def full_name(algo: str) -> str:
     if not isinstance(algo, str):
         raise UsageError(f"--algo is {algo!r}, but it must be a learner's name.")
     algo = SHORT.get(algo, algo)
+    base = algo.removeprefix(DIRECTED)
+    if base != algo and base in LEARNERS and not takes_gradients(base):
+        raise UsageError(
+            f"--algo {algo} is not there: {base} adapts by its memory, and there is no "
+            f"gradient step that a pre-step could direct: choose --algo {base}."
+        )
     if algo not in names():
         hint = did_you_mean(algo, (*names(), *SHORT))
         raise UsageError(
@@ -255,8 +300,22 @@ def entry(algo: str) -> Entry:
     return LEARNERS[algo.removeprefix(DIRECTED)]
 
 
+def takes_gradients(algo: str) -> bool:
+    """Whether the learner of a full name adapts by gradient steps, not by a memory."""
+    return entry(algo).adapts_by == "gradient"
+
+
+def gradient_learners() -> tuple[str, ...]:
+    """The names of the learners that adapt by gradient steps, without directed ones."""
+    return tuple(filter(takes_gradients, LEARNERS))
+
+
 def objective(algo: str, surrogate: str) -> Estimate:
     """What the meta-gradient of a pair estimates.
+
+    Args:
+        algo: the full name of a learner.
+        surrogate: what its inner step differentiates; "" where it has no such step.
 
     Raises:
         UsageError: the two do not go together.
@@ -264,8 +323,8 @@ def objective(algo: str, surrogate: str) -> Estimate:
     objectives = entry(algo).objectives
     if surrogate not in objectives:
         pairs: dict[tuple[str, ...], list[str]] = {}
-        for name, other in LEARNERS.items():
-            pairs.setdefault(tuple(other.objectives), []).append(name)
+        for name in gradient_learners():
+            pairs.setdefault(tuple(LEARNERS[name].objectives), []).append(name)
         legal = "; ".join(
             f"{', '.join(algos)} with {', '.join(taken)}"
             for taken, algos in pairs.items()
@@ -281,15 +340,15 @@ def episodes_per_epoch(
     algo: str,
     num_tasks: int,
     num_trajectories: int,
-    num_inner_steps: int,
+    num_adaptations: int,
     placement: str = "epoch",
     further: int = 0,
 ) -> int:
     """K trajectories for each collection of each task, and for each pre-step.
 
-    Each task may take further ones, see `GradientOptions.further_trajectories`.
+    Each task may take further ones, see `LearnerOptions.further_trajectories`.
     """
-    collections = entry(algo).collections(num_inner_steps)
+    collections = entry(algo).collections(num_adaptations)
     pre_steps = (1 + (placement != "epoch")) * is_directed(algo)
     episodes = (collections * num_tasks + pre_steps) * num_trajectories
     return episodes + num_tasks * further
@@ -301,16 +360,18 @@ def find(algo: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), function)
 
 
-def options_class(algo: str) -> type[GradientOptions]:
+def options_class(algo: str) -> type[LearnerOptions]:
     """The owner of a learner's values: the class `Options` of its module, if any."""
     module = importlib.import_module(entry(algo).path.split(":")[0])
     return getattr(module, "Options", GradientOptions)
 
 
-def own_options(options: GradientOptions) -> dict[str, Any]:
-    """The values that a learner has beyond those of every gradient learner."""
-    common = GradientOptions.__dataclass_fields__
-    return {name: value for name, value in vars(options).items() if name not in common}
+def own_options(options: LearnerOptions) -> dict[str, Any]:
+    """The arguments that a learner takes beyond those of every learner of its kind."""
+    kind = GradientOptions if isinstance(options, GradientOptions) else MemoryOptions
+    common = kind.__dataclass_fields__
+    others = {*common, *options.of_problem}
+    return {name: value for name, value in vars(options).items() if name not in others}
 
 
 def is_directed(algo: str) -> bool:
