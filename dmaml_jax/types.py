@@ -117,6 +117,25 @@ class Pieces(NamedTuple):
     pick: Callable[[jax.Array], Data]
 
 
+class OffPolicy(NamedTuple):
+    """What a problem offers a learner that learns from kept transitions (PEARL).
+
+    Attributes:
+        transitions: `(data, task) -> (transitions, mask)`, the steps of K trajectories
+            on one axis, leaves `[N, …]`, and which of them there are, `[N]`.
+        factors: `(θ, transitions) -> ` the Gaussian factors of the latent z that they
+            are, a `learners.beliefs.Belief` `[N, Z]`; differentiable in θ.
+        loss: `(key, θ, target, transitions, z) -> (loss, told)`, of one task's
+            transitions `[B, …]`, differentiable in θ and z, and scalars to show.
+        target: `(θ) -> ` the part of θ that `target` follows slowly.
+    """
+
+    transitions: Callable[[Data, Task], tuple[PyTree, jax.Array]]
+    factors: Callable[[Params, PyTree], Any]
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    target: Callable[[Params], Params]
+
+
 class Problem(NamedTuple):
     """All that a meta-learner knows of the world: pure functions of θ and a task 𝒯.
 
@@ -154,6 +173,8 @@ class Problem(NamedTuple):
             that pay no further than 1 ± ε.
         critic: the key of θ under which the parameters of the value alone stand; None
             where there are none.
+        off_policy: what there is for a learner from kept transitions; None where a
+            problem is learned from trajectories.
     """
 
     init: Callable[[jax.Array], Params]
@@ -173,6 +194,7 @@ class Problem(NamedTuple):
     reweighed: Callable[[Params, Data], Data] | None = None
     clipped_loss: Callable[[Params, Data, Any], jax.Array] | None = None
     critic: str | None = None
+    off_policy: OffPolicy | None = None
 
 
 class Evaluation(NamedTuple):

@@ -165,11 +165,7 @@ def on_arrays(
     """
 
     def flat(obs: jax.Array) -> jax.Array:
-        leading = obs.shape[: obs.ndim - len(shape)]
-        floats = jnp.issubdtype(obs.dtype, jnp.floating)
-        dtype = obs.dtype if floats else jnp.result_type(float)
-        scaled = obs.reshape(*leading, -1).astype(dtype) * scale
-        return jnp.sign(scaled) * jnp.log1p(jnp.abs(scaled)) if squash else scaled
+        return vectors(obs, shape, scale, squash=squash)
 
     value = policy.value
     return Policy(
@@ -179,6 +175,27 @@ def on_arrays(
         value=value and (lambda params, obs: value(params, flat(obs))),
         critic=policy.critic,
     )
+
+
+def vectors(
+    obs: jax.Array, shape: Sequence[int], scale: float = 1.0, *, squash: bool = False
+) -> jax.Array:
+    """Observations of any shape and number type as vectors of floats.
+
+    Args:
+        obs: one observation, or any number of them on leading axes.
+        shape: of one observation.
+        scale: what observations are multiplied by.
+        squash: whether they are squashed then, as `on_arrays` does.
+
+    Returns:
+        The vectors, on the same leading axes.
+    """
+    leading = obs.shape[: obs.ndim - len(shape)]
+    floats = jnp.issubdtype(obs.dtype, jnp.floating)
+    dtype = obs.dtype if floats else jnp.result_type(float)
+    scaled = obs.reshape(*leading, -1).astype(dtype) * scale
+    return jnp.sign(scaled) * jnp.log1p(jnp.abs(scaled)) if squash else scaled
 
 
 def _mlp(
