@@ -8,6 +8,7 @@ import jax
 PyTree = Any
 Params = PyTree
 Task = PyTree
+Memory = PyTree
 Data = Any
 Source = PyTree
 
@@ -36,6 +37,8 @@ class Trajectory(NamedTuple):
             divergence from it can be had later; leaves `[K, H, …]`.
         ratios: π_θ/π_old of each step, where data are evaluated at another θ than the
             one that collected them; filled in by `Problem.reweighed`, `[K, H]`.
+        begins: whether the step is an episode's first, where the axis of time is that
+            of a whole trial (`rl.trials`); None where it is that of one episode.
     """
 
     obs: PyTree
@@ -50,6 +53,7 @@ class Trajectory(NamedTuple):
     value_weights: jax.Array | None = None
     action_params: PyTree = None
     ratios: jax.Array | None = None
+    begins: jax.Array | None = None
 
 
 def _as_sampled(sample: jax.Array) -> jax.Array:
@@ -84,24 +88,71 @@ class Distribution(NamedTuple):
     kl: Callable[[Any, Any], jax.Array] | None = None
 
 
+class Percept(NamedTuple):
+    """What a policy with a memory is shown before each step.
+
+    An episode that begins within a trial begins with the action and the reward of the
+    step that ended the one before it, so that a policy sees how that one ended.
+
+    Attributes:
+        obs: the observation, that of the new start where an episode begins.
+        action: the action of the step before, as `Policy.shown` writes it; zeros where
+            a trial begins, `[A]`.
+        reward: the reward of the step before; 0 where a trial begins.
+        begins: 1 at an episode's first step, the trial's first one included, else 0.
+    """
+
+    obs: PyTree
+    action: jax.Array
+    reward: jax.Array
+    begins: jax.Array
+
+
+class Agent(NamedTuple):
+    """What acts in a task, for a learner that adapts by a memory.
+
+    A learner that adapts by gradient steps has θ itself for an agent.
+
+    Attributes:
+        params: θ, which a task does not change.
+        memory: all that the agent has kept of the episodes that it has lived through,
+            of several lives side by side, stacked on axis 0.
+    """
+
+    params: Params
+    memory: Memory
+
+
 class Policy(NamedTuple):
-    """A parametrised policy π_θ(a|s).
+    """A parametrised policy π_θ(a|s), or with a memory π_θ(a|history).
 
     Attributes:
         init: `(key, obs) -> θ` for one observation.
         apply: `(θ, obs) -> ` parameters of the action distribution, for one
-            observation or any number of them on leading axes.
+            observation or any number of them on leading axes. With a memory it is
+            `(θ, percept, memory) -> (parameters, memory)`, for one `Percept`.
         distribution: what those parameters are the parameters of.
         value: `(θ, obs) -> V(s)` for the same observations, where there is a critic.
         critic: the key of θ under which those parameters stand that the value alone
             has; None where it has none of its own.
+        memory: `() -> ` the memory with which a trial begins; None for a policy that
+            has no memory.
+        shown: `(sample) -> ` the vector that stands for a sampled action in the next
+            percept, such as a one-hot one; with a memory only.
+        unroll: `(θ, percepts) -> (parameters, values)` of all steps of a trial, which
+            stand on axis 0, from the memory with which a trial begins; the parameters
+            are those that `apply` gives step by step. With a memory only, and where
+            the values of a critic are asked for.
     """
 
-    init: Callable[[jax.Array, jax.Array], Params]
-    apply: Callable[[Params, jax.Array], Any]
+    init: Callable[[jax.Array, Any], Params]
+    apply: Callable[..., Any]
     distribution: Distribution
     value: Callable[[Params, jax.Array], jax.Array] | None = None
     critic: str | None = None
+    memory: Callable[[], Memory] | None = None
+    shown: Callable[[jax.Array], jax.Array] | None = None
+    unroll: Callable[[Params, Percept], tuple[Any, jax.Array]] | None = None
 
 
 class Pieces(NamedTuple):
@@ -147,10 +198,13 @@ class Problem(NamedTuple):
         sample_tasks: `(key, num) -> tasks`, `num` tasks ~ ρ stacked on axis 0; a task
             is a pytree (for RL the environment's parameters).
         medium_task: `() -> 𝒯_med`, the task at the mean of ρ (Directed-MAML, Eq. 3).
-        collect: `(source, θ, task) -> data`, K trajectories of π_θ; no gradient flows
-            through sampling. A source is a key, or whatever else a problem makes data
-            of: `learners.inner_loop.replayed` takes stored data. A fourth argument, in
-            problems that take one, is a number of trajectories other than K.
+        collect: `(source, agent, task) -> data`, K trajectories of an agent, which is
+            θ or an `Agent`; no gradient flows through sampling. A source is a key, or
+            whatever else a problem makes data of: `learners.inner_loop.replayed` takes
+            stored data. A fourth argument, in problems that take one, is a number of
+            trajectories other than K. Of an `Agent` they are K single episodes, each
+            with the memory of one of its lives; of θ they are whole trials, where the
+            policy has a memory.
         advantages: `(θ, data) -> data` with advantages and step weights filled in,
             differentiable in θ where θ has a value head.
         inner_loss: `(θ, data) -> −Ĵ` as a surrogate with the advantages given: its
@@ -173,6 +227,12 @@ class Problem(NamedTuple):
             that pay no further than 1 ± ε.
         critic: the key of θ under which the parameters of the value alone stand; None
             where there are none.
+        newborn: `(θ) -> Agent` as a trial begins, K lives side by side; None where the
+            policy has no memory.
+        live: `(key, agent, task) -> (data, agent)`, an episode of each of an agent's
+            lives, and the agent that has lived through it; with a memory only.
+        episode_returns: `(data) -> [n]`, the mean undiscounted return of each episode
+            of a trial's n; with a memory only.
         off_policy: what there is for a learner from kept transitions; None where a
             problem is learned from trajectories.
     """
@@ -194,6 +254,9 @@ class Problem(NamedTuple):
     reweighed: Callable[[Params, Data], Data] | None = None
     clipped_loss: Callable[[Params, Data, Any], jax.Array] | None = None
     critic: str | None = None
+    newborn: Callable[[Params], Agent] | None = None
+    live: Callable[[jax.Array, Agent, Task], tuple[Data, Agent]] | None = None
+    episode_returns: Callable[[Data], jax.Array] | None = None
     off_policy: OffPolicy | None = None
 
 
@@ -288,10 +351,11 @@ class MetaLearner(NamedTuple):
         step: `(key, state, tasks) -> (state, info)`, one epoch on tasks stacked on
             axis 0; jit-able, not jitted.
         adapt: `(key, state, task, num_steps) -> (path, curve)`, what a deployed agent
-            does with a new task: θ after 0 … num_steps steps, stacked on axis 0, and
-            the return of each. More steps go on from where fewer ended.
+            does with a new task: the agents after 0 … num_steps steps, stacked on axis
+            0, and the return of each. A step is a gradient step of θ, or an episode
+            lived through. More steps go on from where fewer ended.
     """
 
     init: Callable[[jax.Array], Any]
     step: Callable[[jax.Array, Any, Task], tuple[Any, Info]]
-    adapt: Callable[[jax.Array, Any, Task, int], tuple[Params, jax.Array]]
+    adapt: Callable[[jax.Array, Any, Task, int], tuple[Params | Agent, jax.Array]]

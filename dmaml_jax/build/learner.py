@@ -16,7 +16,7 @@ from dmaml_jax.build.interface import require_sound
 from dmaml_jax.build.policy import default_policy
 from dmaml_jax.build.problem import pre_step_of, problem_of
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.config.values import Directed
+from dmaml_jax.config.values import ActorCritic, Directed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
 from dmaml_jax.learners.directed import directed
@@ -29,6 +29,7 @@ from dmaml_jax.learners.medium_task import (
     medium_task_exact,
     task_of_batch,
 )
+from dmaml_jax.learners.options import GradientOptions, MemoryOptions
 from dmaml_jax.learners.trust_region import trust_region
 from dmaml_jax.options import is_traced
 from dmaml_jax.tasks.distributions import TaskDistribution
@@ -118,11 +119,14 @@ def learner_of(
 def _base_learner(config: TrainConfig, problem: Problem) -> MetaLearner:
     """The learner without a pre-step."""
     options, algo = config.learner, config.run.algo
+    inner: dict[str, Any] = {}
+    if isinstance(options, GradientOptions):
+        inner["inner_lr"] = options.inner_lr
+        inner["num_inner_steps"] = options.num_inner_steps
     return registry.find(algo)(
         problem,
-        inner_lr=options.inner_lr,
         meta_optimizer=_meta_optimizer(config, problem),
-        num_inner_steps=options.num_inner_steps,
+        **inner,
         **registry.entry(algo).fixed,
         **registry.own_options(options),
     )
@@ -132,12 +136,16 @@ def _meta_optimizer(
     config: TrainConfig, problem: Problem
 ) -> optax.GradientTransformation | OuterRule:
     options = config.learner
-    if options.outer_optimizer == "trust-region":
-        return _trust_region(config, problem)
+    assert isinstance(options, GradientOptions | MemoryOptions)
+    kind = "adam"
+    if isinstance(options, GradientOptions):
+        if options.outer_optimizer == "trust-region":
+            return _trust_region(config, options, problem)
+        kind = options.outer_optimizer
     # The schedule counts the optimiser's steps.
     num_steps = config.run.epochs * options.steps_per_epoch
     rate = _scheduled(options.outer_lr, options.outer_schedule, num_steps)
-    optimizer = _OPTIMIZERS[options.outer_optimizer](rate)
+    optimizer = _OPTIMIZERS[kind](rate)
     norm = options.clip_norm
     if is_traced(norm):
         norm = jnp.where(norm == 0, jnp.inf, norm)
@@ -146,13 +154,15 @@ def _meta_optimizer(
     return optax.chain(optax.clip_by_global_norm(norm), optimizer)
 
 
-def _trust_region(config: TrainConfig, problem: Problem) -> OuterRule:
+def _trust_region(
+    config: TrainConfig, options: GradientOptions, problem: Problem
+) -> OuterRule:
     """TRPO's step on the policy, and Adam's on a value network.
 
     Raises:
         UsageError: the policy has no KL, or its value's parameters are not told.
     """
-    options, has_critic = config.learner, config.run.method == "ac"
+    has_critic = isinstance(config.method, ActorCritic)
     if problem.kl is None:
         raise UsageError(
             "--outer-optimizer trust-region needs the KL of action distributions, and "

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from dmaml_jax.build.latent import latent_problem_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, PolicyGradient
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
+from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
 from dmaml_jax.rl.objectives import Objective
@@ -24,14 +27,28 @@ _BASELINES = {
 def problem_of(
     config: TrainConfig, env: Any, tasks: TaskDistribution, policy: Policy
 ) -> Problem:
-    """The problem of a configuration on an environment, its tasks and a policy."""
+    """The problem of a configuration on an environment, its tasks and a policy.
+
+    Raises:
+        UsageError: the environment has no time limit, or the policy does not go with
+            the learner.
+    """
     sampling = config.sampling
+    horizon = sampling.horizon or own_limit(env)
+    if registry.entry(config.run.algo).off_policy:
+        return latent_problem_of(config, env, tasks, horizon)
+    if policy.memory is not None and config.method is not None:
+        raise UsageError(
+            f"The policy has a memory, and {config.run.algo} adapts by gradient steps: "
+            "give one without a memory, or choose a learner that adapts by one."
+        )
+    assert config.method is not None
     return make_problem(
         env,
         tasks,
         policy,
         _objective(policy, config, config.method.step_reduction),
-        horizon=sampling.horizon or own_limit(env),
+        horizon=horizon,
         num_trajectories=sampling.num_trajectories,
         discount=sampling.discount,
     )
@@ -53,12 +70,11 @@ def own_limit(env: Any) -> int:
 
 
 def _objective(policy: Policy, config: TrainConfig, step_reduction: Any) -> Objective:
-    method = config.method
+    method, own = config.method, config.learner
+    assert method is not None and isinstance(own, GradientOptions)
     common: dict[str, Any] = {
         "discount": config.sampling.discount,
-        "surrogate": surrogate(
-            config.learner.surrogate, config.learner.loaded_dice_lambda
-        ),
+        "surrogate": surrogate(own.surrogate, own.loaded_dice_lambda),
         "normalize_advantages": method.normalize_advantages,
         "step_reduction": step_reduction,
         "discount_weighting": method.discount_weighting,

@@ -44,8 +44,8 @@ def table() -> str:
             )
             for algo in (name, registry.DIRECTED + name)
         ]
-        cost = f"{episodes[0]} ({episodes[1]})"
-        rows.append((name, str(entry.order), cost, entry.paper, entry.summary))
+        cost = entry.episodes or f"{episodes[0]} ({episodes[1]})"
+        rows.append((name, _order(entry), cost, entry.paper, entry.summary))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join(
@@ -55,7 +55,8 @@ def table() -> str:
     ]
     lines += [
         "",
-        "Any of them directed: directed-NAME (directed is short for directed-maml).",
+        "Directed: directed-NAME (directed is short for directed-maml), for any learner",
+        "that adapts by gradient steps; those without an order adapt by a memory.",
         "Episodes: of an epoch with the preset, and in brackets directed.",
         "A learner's options: dmaml-jax train --help --algo NAME.",
         "",
@@ -64,7 +65,12 @@ def table() -> str:
     pairs_of: dict[registry.Estimate, list[str]] = {}
     for name, entry in registry.LEARNERS.items():
         for surrogate, estimate in entry.objectives.items():
-            pairs_of.setdefault(estimate, []).append(f"{name} {surrogate}")
+            pairs_of.setdefault(estimate, []).append(f"{name} {surrogate}".rstrip())
     for estimate, pairs in pairs_of.items():
         lines += [f"  {estimate}", textwrap.indent("\n".join(pairs), "    ")]
     return "\n".join(lines)
+
+
+def _order(entry: registry.Entry) -> str:
+    """The order of the meta-gradient; nothing where there is no inner gradient."""
+    return str(entry.order) if entry.adapts_by == "gradient" else ""

@@ -21,6 +21,7 @@ from dmaml_jax.config.composition import (
 from dmaml_jax.config.rules import check_unchanged
 from dmaml_jax.config.values import (
     Directed,
+    GradientRun,
     Policy,
     PolicyGradient,
     Run,
@@ -206,7 +207,7 @@ def _common_owners() -> dict[str, Any]:
     """The owners of the default choice, known without JAX."""
     vary = environments.ENVIRONMENTS[Run.env].vary
     return {
-        "run": Run(),
+        "run": GradientRun(),
         "sampling": Sampling(),
         "tasks": Tasks(vary=vary),
         "policy": Policy(),

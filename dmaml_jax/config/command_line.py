@@ -38,9 +38,15 @@ def _usual(config: TrainConfig) -> dict[str, Any]:
         for name, option in options_of(type(getattr(config, owner))).items()
     }
     algo = {"algo": config.run.algo}
-    preset = compose(config.world, {**algo, "method": config.run.method})
-    method = compose(config.world, algo).run.method
-    return {**defaults, **preset.flat(), "method": method}
+    preset = compose(config.world, {**algo, **_method(config)})
+    method = _method(compose(config.world, algo))
+    return {**defaults, **preset.flat(), **method}
+
+
+def _method(config: TrainConfig) -> dict[str, Any]:
+    """The method by its name, where the learner has one to choose."""
+    flat = config.flat()
+    return {"method": flat["method"]} if "method" in flat else {}
 
 
 def _words(value: Any) -> list[str]:

@@ -9,6 +9,7 @@ from dmaml_jax.config.values import (
     METHODS,
     ContinuousPolicy,
     Directed,
+    GradientRun,
     Method,
     Policy,
     Run,
@@ -17,7 +18,11 @@ from dmaml_jax.config.values import (
 )
 from dmaml_jax.errors import UsageError, did_you_mean
 from dmaml_jax.learners import registry
-from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.learners.options import (
+    GradientOptions,
+    LearnerOptions,
+    MemoryOptions,
+)
 from dmaml_jax.options import applies, checked, flag, options_of
 
 Preset = Mapping[str, Mapping[str, Any]]
@@ -46,12 +51,14 @@ class TrainConfig:
     else. `dmaml_jax.build.configuration` makes one.
 
     Attributes:
-        run: what is trained, for how long, and where.
+        run: what is trained, for how long, and where; a `GradientRun` for a learner
+            that adapts by gradient steps.
         sampling: how many tasks, trajectories and steps an epoch collects.
         tasks: what varies from task to task, and what is fixed in all of them.
         policy: the network's values; a `ContinuousPolicy` where actions are numbers.
-        method: a `PolicyGradient` or an `ActorCritic`, as `run.method` says.
-        learner: the inner loop, the outer step and the learner's own options.
+        method: a `PolicyGradient` or an `ActorCritic`, as `run.method` says; None
+            for a learner that adapts by a memory.
+        learner: how the learner adapts, the outer step and the learner's own options.
         directed: the pre-step on the medium task; None where the learner has none.
         world: what the environment brought, so that `replace` can compose again.
     """
@@ -60,8 +67,8 @@ class TrainConfig:
     sampling: Sampling
     tasks: Tasks
     policy: Policy
-    method: Method
-    learner: GradientOptions
+    method: Method | None
+    learner: LearnerOptions
     directed: Directed | None
     world: World = dataclasses.field(compare=False, repr=False)
 
@@ -103,6 +110,7 @@ CHOICES = (
     "sharpness",
     "implicit_solver",
     "sorting",
+    "temperature",
     "medium_task",
     "directed_gate",
 )
@@ -158,7 +166,7 @@ def assembled(
     made = {name: _made(owner, values) for name, owner in owners.items()}
     every = _values(made)
     made = {name: _narrowed(own, every, given) for name, own in made.items()}
-    return TrainConfig(**{"directed": None, **made}, world=world)
+    return TrainConfig(**{"method": None, "directed": None, **made}, world=world)
 
 
 def owners_of(world: World, algo: str, method: str) -> dict[str, type]:
@@ -169,15 +177,21 @@ def owners_of(world: World, algo: str, method: str) -> dict[str, type]:
         algo: the full name of a learner, such as "directed-maml".
         method: the method's name, "pg" or "ac".
     """
+    by_gradients = registry.takes_gradients(algo)
     owners: dict[str, type] = {
-        "run": Run,
+        "run": GradientRun if by_gradients else Run,
         "sampling": Sampling,
         "tasks": Tasks,
-        "policy": ContinuousPolicy if world.continuous else Policy,
-        "method": METHODS[method],
+        "policy": ContinuousPolicy if _has_own_deviation(world, algo) else Policy,
+        **({"method": METHODS[method]} if by_gradients else {}),
         "learner": registry.options_class(algo),
     }
     return {**owners, **({"directed": Directed} if registry.is_directed(algo) else {})}
+
+
+def _has_own_deviation(world: World, algo: str) -> bool:
+    """Whether the deviation of actions is a value, and no output of the network."""
+    return world.continuous and not registry.entry(algo).off_policy
 
 
 def refusal(name: str, owners: Iterable[type]) -> UsageError:
@@ -205,16 +219,21 @@ def refusal(name: str, owners: Iterable[type]) -> UsageError:
 
 def is_known(name: str) -> bool:
     """Whether any choice has a value of that name."""
-    common = (Run, Sampling, Tasks, Policy, Method, GradientOptions)
+    common = (GradientRun, Sampling, Tasks, Policy, Method, GradientOptions)
     return any(name in options_of(owner) for owner in common) or bool(_choice_of(name))
 
 
 def _choice_of(name: str) -> str | None:
     """The choice that a value belongs to, in words; None where there is no value."""
     if name in options_of(ContinuousPolicy):
-        return "environments with continuous actions"
+        return (
+            "environments with continuous actions, and learners on a policy's own data"
+        )
     if name in options_of(Directed):
         return "directed learners (--algo directed-NAME)"
+    for owner in (GradientRun, Method, GradientOptions):
+        if name in options_of(owner) and name not in _ALSO_BY_MEMORY:
+            return "learners that adapt by gradient steps, not by a memory"
     for method, owner in METHODS.items():
         if name in options_of(owner):
             return f"--method {method}"
@@ -224,12 +243,18 @@ def _choice_of(name: str) -> str | None:
         if name in options_of(registry.options_class(algo))
     ]
     if algos:
-        return f"--algo {' or '.join(algos)} (directed or not)"
+        directed = any(map(registry.takes_gradients, algos))
+        also = " (directed or not)" if directed else ""
+        return f"--algo {' or '.join(algos)}{also}"
     return None
 
 
+_ALSO_BY_MEMORY = {*options_of(Run), *options_of(MemoryOptions)}
+
+
 def _method(values: Mapping[str, Any]) -> str:
-    return checked(options_of(Run)["method"], values.get("method", Run.method))
+    option = options_of(GradientRun)["method"]
+    return checked(option, values.get("method", option.default))
 
 
 def _made(owner: type, values: Mapping[str, Any]) -> Any:

@@ -6,9 +6,10 @@ are not looked at here: a library user may vmap over rates.
 
 from typing import TYPE_CHECKING
 
-from dmaml_jax.config.values import ContinuousPolicy, PolicyGradient
+from dmaml_jax.config.values import ActorCritic, ContinuousPolicy, PolicyGradient
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
+from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.options import flag, is_traced
 from dmaml_jax.tasks.written import parse_values, parse_vary
 
@@ -22,8 +23,10 @@ def require_sense(config: "TrainConfig") -> None:
     Raises:
         UsageError: the first contradiction.
     """
-    registry.objective(config.run.algo, config.learner.surrogate)
+    registry.objective(config.run.algo, _surrogate(config))
     config.learner.check()
+    sampling = config.sampling
+    config.learner.check_beside(sampling.num_tasks, sampling.num_trajectories)
     checks = (_check_seeds, _check_tasks, _check_policy, _check_learner)
     for check in (*checks, _check_trust_region, _check_directed, _check_method):
         check(config)
@@ -61,13 +64,15 @@ def check_unchanged(before: "TrainConfig", after: "TrainConfig") -> None:
 
 def objective(config: "TrainConfig") -> str:
     """What the meta-gradient of a configuration estimates, as a text for people."""
-    text = str(registry.objective(config.run.algo, config.learner.surrogate))
+    text = str(registry.objective(config.run.algo, _surrogate(config)))
     method = config.method
+    if method is None:  # no inner step, and nothing that an estimator could change
+        return text
     fitted = isinstance(method, PolicyGradient) and method.baseline == "linear"
     departures = [
         needed
         for needed, departs in (
-            ("--method pg", config.run.method != "pg"),
+            ("--method pg", not isinstance(method, PolicyGradient)),
             ("--baseline leave-one-out", fitted),
             ("--normalize-advantages False", method.normalize_advantages),
             ("--discount-weighting True", not method.discount_weighting),
@@ -78,7 +83,7 @@ def objective(config: "TrainConfig") -> str:
     if registry.entry(config.run.algo).scored:
         if departures:
             text += f"; an unbiased outer step needs {' and '.join(departures)}"
-    elif config.learner.surrogate == "dice":
+    elif _surrogate(config) == "dice":
         text += "; DiCE's inner step takes raw rewards and needs a smaller --inner-lr"
     return text
 
@@ -86,11 +91,17 @@ def objective(config: "TrainConfig") -> str:
 def schedules_that_end(config: "TrainConfig") -> list[str]:
     """Flags of the schedules that count the run's epochs."""
     found = []
-    if config.learner.outer_schedule == "cosine":
+    if getattr(config.learner, "outer_schedule", "") == "cosine":
         found.append("--outer-schedule cosine")
     if config.directed is not None and config.directed.directed_schedule == "cosine":
         found.append("--directed-schedule cosine")
     return found
+
+
+def _surrogate(config: "TrainConfig") -> str:
+    """What the inner step differentiates; "" for a learner that has no such step."""
+    own = config.learner
+    return own.surrogate if isinstance(own, GradientOptions) else ""
 
 
 def _check_seeds(config: "TrainConfig") -> None:
@@ -124,16 +135,17 @@ def _check_policy(config: "TrainConfig") -> None:
 
 
 def _check_learner(config: "TrainConfig") -> None:
-    least = registry.entry(config.run.algo).min_inner_steps
-    if config.learner.num_inner_steps < least:
+    own, least = config.learner, registry.entry(config.run.algo).min_inner_steps
+    if isinstance(own, GradientOptions) and own.num_inner_steps < least:
         raise UsageError(
-            f"--num-inner-steps is {config.learner.num_inner_steps}, but "
+            f"--num-inner-steps is {own.num_inner_steps}, but "
             f"{config.run.algo} needs {least} or more."
         )
 
 
 def _check_trust_region(config: "TrainConfig") -> None:
-    if config.learner.outer_optimizer != "trust-region":
+    own = config.learner
+    if not isinstance(own, GradientOptions) or own.outer_optimizer != "trust-region":
         return
     refused = registry.entry(config.run.algo).no_trust_region
     if refused:
@@ -167,7 +179,7 @@ def _check_directed(config: "TrainConfig") -> None:
 
 
 def _check_method(config: "TrainConfig") -> None:
-    if config.run.method == "ac" and config.learner.surrogate == "dice":
+    if isinstance(config.method, ActorCritic) and _surrogate(config) == "dice":
         raise UsageError(
             "--surrogate dice takes raw rewards and does not go with --method ac: "
             "choose score-function, lvc or loaded-dice, or --method pg."

@@ -29,9 +29,6 @@ class Run:
         "directed-maml",
         "Learner; dmaml-jax algos lists them (directed is short for directed-maml).",
     )
-    method: Literal["pg", "ac"] = option(
-        "pg", "Gradient of the return: pg, policy gradient, or ac, actor-critic."
-    )
     seeds: int = option(1, "Number of seeds, trained side by side.", allowed=COUNT)
     seed: int = option(
         1, "FIRST seed; the seeds are FIRST ... FIRST + seeds - 1.", allowed=FROM_0
@@ -68,6 +65,15 @@ class Run:
     matmul_precision: Literal["highest", "high", "default"] = option(
         "highest",
         "Precision of matrix products on a GPU; its default, TF32, keeps 10 bits.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientRun(Run):
+    """What is trained with a learner that adapts by gradient steps."""
+
+    method: Literal["pg", "ac"] = option(
+        "pg", "Gradient of the return: pg, policy gradient, or ac, actor-critic."
     )
 
 

@@ -134,7 +134,9 @@ def second_order_learners() -> list[str]:
     return [
         name
         for name, entry in registry.LEARNERS.items()
-        if entry.order == 2 and "maml2:" not in entry.path
+        if entry.order == 2
+        and registry.takes_gradients(name)
+        and "maml2:" not in entry.path
     ]
 
 

@@ -1,12 +1,12 @@
-"""What every gradient learner takes; a learner's own options stand in its own file.
+"""What learners take by their kind; a learner's own options stand in its own file.
 
-A learner with options of its own declares a dataclass `Options(GradientOptions)` at the
-top of its module, and its function takes them as keyword arguments of the same names.
-This file imports no JAX.
+A learner with options of its own declares a dataclass `Options(GradientOptions)`, or
+`Options(MemoryOptions)` if it adapts by a memory, at the top of its module, and its
+function takes them as keyword arguments of the same names. This file imports no JAX.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dmaml_jax.options import (
     ABOVE_0,
@@ -23,8 +23,77 @@ _BY_RATE = {"outer_optimizer": ("adam", "sgd")}
 _BY_TRUST = ("outer_optimizer", "trust-region")
 
 
+class LearnerOptions:
+    """What all learners' options answer, whatever the learner adapts by.
+
+    Attributes:
+        of_problem: names of those values that make the problem and not the learner.
+    """
+
+    of_problem: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def num_adaptations(self) -> int:
+        """How many steps of adaptation lie between return_before and return_after."""
+        return 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps the outer optimiser takes in an epoch."""
+        return 1
+
+    def further_trajectories(self, num_trajectories: int) -> int:
+        """How many trajectories of a task an epoch takes beyond its usual collections.
+
+        Args:
+            num_trajectories: K.
+        """
+        del num_trajectories
+        return 0
+
+    def check(self) -> None:
+        """Refuse values that make no sense together.
+
+        Raises:
+            UsageError: the first contradiction.
+        """
+
+    def check_beside(self, num_tasks: int, num_trajectories: int) -> None:
+        """Refuse values that make no sense beside how much an epoch collects.
+
+        Args:
+            num_tasks: M.
+            num_trajectories: K.
+
+        Raises:
+            UsageError: the first contradiction.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
-class GradientOptions:
+class MemoryOptions(LearnerOptions):
+    """The outer step of a learner that adapts by a memory, without gradient steps."""
+
+    outer_lr: float = option(
+        0.001,
+        "step size of Adam",
+        symbol="beta",
+        allowed=STEP_SIZE,
+        traced=True,
+    )
+    outer_schedule: Literal["constant", "cosine"] = option(
+        "constant", "beta over the epochs: constant, or falling to 0."
+    )
+    clip_norm: float = option(
+        0.0,
+        "Longest gradient that Adam gets; 0: any.",
+        allowed=STEP_SIZE,
+        traced=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientOptions(LearnerOptions):
     """The inner loop and the outer step."""
 
     inner_lr: float = option(
@@ -121,22 +190,6 @@ class GradientOptions:
     )
 
     @property
-    def steps_per_epoch(self) -> int:
-        """How many steps the outer optimiser takes in an epoch."""
-        return 1
-
-    def further_trajectories(self, num_trajectories: int) -> int:
-        """How many trajectories of a task an epoch takes beyond its usual collections.
-
-        Args:
-            num_trajectories: K.
-        """
-        del num_trajectories
-        return 0
-
-    def check(self) -> None:
-        """Refuse values that make no sense together.
-
-        Raises:
-            UsageError: the first contradiction.
-        """
+    def num_adaptations(self) -> int:
+        """How many steps of adaptation lie between return_before and return_after."""
+        return self.num_inner_steps

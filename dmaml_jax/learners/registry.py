@@ -6,7 +6,11 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from dmaml_jax.errors import UsageError, did_you_mean
-from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.learners.options import (
+    GradientOptions,
+    LearnerOptions,
+    MemoryOptions,
+)
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -33,24 +37,31 @@ class Entry(NamedTuple):
     """Where a learner is defined, and what sets it apart.
 
     Attributes:
-        path: `module:function`; called with `problem`, `inner_lr`, `meta_optimizer`,
-            `num_inner_steps` and the options of its own that the module declares in
-            a class `Options`.
+        path: `module:function`; called with `problem`, `meta_optimizer`, the options
+            of its own that the module declares in a class `Options`, and if it adapts
+            by gradient steps with `inner_lr` and `num_inner_steps`.
         summary: one line for people.
         paper: who described it.
         order: of the meta-gradient, 1 or 2.
         objectives: by the surrogates that the learner may take, what its meta-gradient
-            then estimates.
+            then estimates; under "" for a learner that takes none.
         fixed: further keyword arguments, which no flag changes.
         preset: values by owner and name in which the learner, directed or not, differs
             from the defaults.
         scored: whether it has the score term, so that its outer step may be unbiased.
         min_inner_steps: the least N that makes sense.
-        collections: from N to how often a task is sampled in an epoch for learning; a
+        collections: from N, or the number of adaptations between a trial's first and
+            last episode, to how often a task is sampled in an epoch for learning; a
             learner that has no use for the adapted policy's episodes measures the
             return after adaptation on others, which do not count.
         no_trust_region: why the outer step cannot be a trust region, as in "which has
             no objective"; empty where it can.
+        adapts_by: what changes when it adapts to a task: θ, by gradient steps, or a
+            memory, by episodes lived through.
+        off_policy: whether it learns from kept transitions, and has networks of its own
+            for that in place of a policy's.
+        episodes: how many episodes an epoch has, for people, where that is no number of
+            collections of K each.
     """
 
     path: str
@@ -64,6 +75,9 @@ class Entry(NamedTuple):
     min_inner_steps: int = 1
     collections: Callable[[int], int] = lambda num_inner_steps: num_inner_steps + 1
     no_trust_region: str = ""
+    adapts_by: Literal["gradient", "memory"] = "gradient"
+    off_policy: bool = False
+    episodes: str = ""
 
 
 _EXACT_INNER = Estimate(
@@ -211,6 +225,18 @@ LEARNERS: dict[str, Entry] = {
         collections=lambda num_inner_steps: 2 * (num_inner_steps + 1),
         no_trust_region="steps from several parameters at once",
     ),
+    "pearl": Entry(
+        "dmaml_jax.learners.pearl:pearl",
+        "soft actor-critic on a latent variable that the context tells",
+        "Rakelly et al. 2019",
+        1,
+        {"": Estimate("", "neither: the soft value of what is believed of a task")},
+        preset={"sampling": {"num_trajectories": 2, "num_tasks": 5}},
+        collections=lambda num_adaptations: 1,
+        no_trust_region="learns from transitions of other policies",
+        adapts_by="memory",
+        off_policy=True,
+    ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",
         "no meta-objective: all tasks at once, then adapted",
@@ -230,7 +256,7 @@ SHORT = {"directed": "directed-maml"}
 
 def names() -> tuple[str, ...]:
     """Every name that `find` knows, directed variants included."""
-    return (*LEARNERS, *(DIRECTED + name for name in LEARNERS))
+    return (*LEARNERS, *(DIRECTED + name for name in LEARNERS if takes_gradients(name)))
 
 
 def full_name(algo: str) -> str:
@@ -242,6 +268,12 @@ def full_name(algo: str) -> str:
     if not isinstance(algo, str):
         raise UsageError(f"--algo is {algo!r}, but it must be a learner's name.")
     algo = SHORT.get(algo, algo)
+    base = algo.removeprefix(DIRECTED)
+    if base != algo and base in LEARNERS and not takes_gradients(base):
+        raise UsageError(
+            f"--algo {algo} is not there: {base} adapts by its memory, and there is no "
+            f"gradient step that a pre-step could direct: choose --algo {base}."
+        )
     if algo not in names():
         hint = did_you_mean(algo, (*names(), *SHORT))
         raise UsageError(
@@ -255,8 +287,17 @@ def entry(algo: str) -> Entry:
     return LEARNERS[algo.removeprefix(DIRECTED)]
 
 
+def takes_gradients(algo: str) -> bool:
+    """Whether the learner of a full name adapts by gradient steps, not by a memory."""
+    return entry(algo).adapts_by == "gradient"
+
+
 def objective(algo: str, surrogate: str) -> Estimate:
     """What the meta-gradient of a pair estimates.
+
+    Args:
+        algo: the full name of a learner.
+        surrogate: what its inner step differentiates; "" where it has no such step.
 
     Raises:
         UsageError: the two do not go together.
@@ -265,6 +306,8 @@ def objective(algo: str, surrogate: str) -> Estimate:
     if surrogate not in objectives:
         pairs: dict[tuple[str, ...], list[str]] = {}
         for name, other in LEARNERS.items():
+            if not takes_gradients(name):
+                continue
             pairs.setdefault(tuple(other.objectives), []).append(name)
         legal = "; ".join(
             f"{', '.join(algos)} with {', '.join(taken)}"
@@ -281,15 +324,15 @@ def episodes_per_epoch(
     algo: str,
     num_tasks: int,
     num_trajectories: int,
-    num_inner_steps: int,
+    num_adaptations: int,
     placement: str = "epoch",
     further: int = 0,
 ) -> int:
     """K trajectories for each collection of each task, and for each pre-step.
 
-    Each task may take further ones, see `GradientOptions.further_trajectories`.
+    Each task may take further ones, see `LearnerOptions.further_trajectories`.
     """
-    collections = entry(algo).collections(num_inner_steps)
+    collections = entry(algo).collections(num_adaptations)
     pre_steps = (1 + (placement != "epoch")) * is_directed(algo)
     episodes = (collections * num_tasks + pre_steps) * num_trajectories
     return episodes + num_tasks * further
@@ -301,16 +344,17 @@ def find(algo: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), function)
 
 
-def options_class(algo: str) -> type[GradientOptions]:
+def options_class(algo: str) -> type[LearnerOptions]:
     """The owner of a learner's values: the class `Options` of its module, if any."""
     module = importlib.import_module(entry(algo).path.split(":")[0])
     return getattr(module, "Options", GradientOptions)
 
 
-def own_options(options: GradientOptions) -> dict[str, Any]:
-    """The values that a learner has beyond those of every gradient learner."""
-    common = GradientOptions.__dataclass_fields__
-    return {name: value for name, value in vars(options).items() if name not in common}
+def own_options(options: LearnerOptions) -> dict[str, Any]:
+    """What a learner's function takes beyond what every learner of its kind does."""
+    kind = GradientOptions if isinstance(options, GradientOptions) else MemoryOptions
+    others = {*kind.__dataclass_fields__, *options.of_problem}
+    return {name: value for name, value in vars(options).items() if name not in others}
 
 
 def is_directed(algo: str) -> bool:

@@ -42,7 +42,7 @@ class Gathered(NamedTuple):
         """The number of adaptation steps that the page looks at: as in training."""
         assert self.evaluation is not None
         most = max(len(row["returns"]) for row in self.evaluation["rows"]) - 1
-        return min(self.curves.config.learner.num_inner_steps, most)
+        return min(self.curves.config.learner.num_adaptations, most)
 
     @property
     def epoch(self) -> int:

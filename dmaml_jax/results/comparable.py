@@ -18,7 +18,7 @@ _WORLD: dict[str, Callable[[TrainConfig], Any]] = {
 _BUDGET: dict[str, Callable[[TrainConfig], Any]] = {
     "num_tasks": lambda config: config.sampling.num_tasks,
     "num_trajectories": lambda config: config.sampling.num_trajectories,
-    "num_inner_steps": lambda config: config.learner.num_inner_steps,
+    "num_inner_steps": lambda config: config.learner.num_adaptations,
 }
 """What decides how much an epoch, or an adaptation, learns from."""
 

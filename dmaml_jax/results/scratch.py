@@ -17,7 +17,9 @@ _FACTORS = (1.0, 3.0, 10.0, 30.0)
 
 def rates_of(run: Loaded) -> tuple[float, ...]:
     """The step sizes that are tried by default: 1 to 30 times the outer one."""
-    outer = run.config.learner.outer_lr or GradientOptions.outer_lr
+    own = run.config.learner
+    assert isinstance(own, GradientOptions), "there is no gradient to descend"
+    outer = own.outer_lr or GradientOptions.outer_lr
     return tuple(float(f"{factor * outer:.6g}") for factor in _FACTORS)
 
 

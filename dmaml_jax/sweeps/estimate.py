@@ -80,7 +80,7 @@ def episodes_of(config: TrainConfig) -> int:
         config.run.algo,
         config.sampling.num_tasks,
         num_trajectories,
-        config.learner.num_inner_steps,
+        config.learner.num_adaptations,
         own.directed_placement if own else "epoch",
         config.learner.further_trajectories(num_trajectories),
     )

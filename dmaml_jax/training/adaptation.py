@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dmaml_jax.types import Data, MetaLearner, Params, Problem, PyTree, Task
+from dmaml_jax.types import Agent, Data, MetaLearner, Params, Problem, PyTree, Task
 
 
 def adaptation(
@@ -17,11 +17,13 @@ def adaptation(
     summary: Callable[[Data], PyTree] | None = None,
     tasks_at_once: int | None = None,
 ) -> Callable[[jax.Array, Any, Task], PyTree]:
-    """What a learner's policy earns after 0 … n adaptation steps to each task.
+    """What a learner's agent earns after 0 … n adaptation steps to each task.
 
     Adaptation collects trajectories of its own, as `learner.adapt` does. What is
     reported is measured on others, `measure.collect`, whose random numbers are the same
-    after every number of steps, so that differences are less noisy than returns.
+    after every number of steps, so that differences are less noisy than returns. Where
+    a memory adapts, each of those is an episode that goes on from one of the lives
+    that the agent has lived so far.
 
     Args:
         learner: whose `adapt` is used.
@@ -34,8 +36,8 @@ def adaptation(
 
     Returns:
         `(key, state, tasks) -> ` summaries, for a learner's state and tasks stacked on
-        axis 0, with leading axes `[tasks, n + 1]`; NaN where the adapted parameters are
-        no longer finite. It is jit-able and not jitted. The key must
+        axis 0, with leading axes `[tasks, n + 1]`; NaN where the adapted agent is no
+        longer finite. It is jit-able and not jitted. The key must
         be none that training uses (`training.keys`).
     """
     summary = summary or measure.performance
@@ -45,12 +47,16 @@ def adaptation(
 
         path, _ = learner.adapt(key_adapt, state, task, num_steps)
 
-        def of_step(params: Params) -> PyTree:
+        def of_step(agent: Params | Agent) -> PyTree:
             # Numbers that are none still act, as the first of the actions: what such a
             # policy earns is not what adaptation earns.
-            leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]
+            leaves = [
+                jnp.isfinite(leaf).all()
+                for leaf in jax.tree.leaves(agent)
+                if jnp.issubdtype(leaf.dtype, jnp.inexact)  # a memory may hold keys
+            ]
             whole = jnp.stack(leaves).all()
-            found = summary(measure.collect(key_measure, params, task))
+            found = summary(measure.collect(key_measure, agent, task))
             return jax.tree.map(
                 lambda leaf: jnp.where(whole, leaf, jnp.full_like(leaf, jnp.nan)), found
             )
