@@ -12,9 +12,12 @@ from dmaml_jax.envs import registry
 from dmaml_jax.envs.registry import GYMNAX as GYMNAX
 
 if TYPE_CHECKING:
+    from dmaml_jax.envs.bandit import Bandit as Bandit
     from dmaml_jax.envs.cartpole import CartPole as CartPole
+    from dmaml_jax.envs.gridworld import Gridworld as Gridworld
     from dmaml_jax.envs.intersection import Intersection as Intersection
     from dmaml_jax.envs.lunar_lander import LunarLander as LunarLander
+    from dmaml_jax.envs.mdp import RandomMDP as RandomMDP
     from dmaml_jax.envs.point import Point as Point
     from dmaml_jax.envs.registration import GYMNAX_IDS as GYMNAX_IDS
     from dmaml_jax.envs.tabular import TabularMDP as TabularMDP
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
 Ranges = dict[str, tuple[float, float]]
 
 _HOME = {
+    "Bandit": "bandit",
     "CartPole": "cartpole",
     "GYMNAX_IDS": "registration",
+    "Gridworld": "gridworld",
     "Intersection": "intersection",
     "LunarLander": "lunar_lander",
     "Point": "point",
+    "RandomMDP": "mdp",
     "TabularMDP": "tabular",
     "random_mdp": "tabular",
 }
@@ -62,11 +68,12 @@ def make(name: str) -> tuple[Any, Ranges]:
     """Build an environment by name.
 
     Args:
-        name: one of `names()`, or `gymnax:` and one of `gymnax_ids()`.
+        name: one of `names()`, of which "bandit" may carry its number of arms as in
+            "bandit:10", or `gymnax:` and one of `gymnax_ids()`.
 
     Returns:
-        The environment, and the default range of each parameter that tasks vary; of
-        gymnax's environments there is none.
+        The environment, and the default range of each parameter that tasks vary. There
+        is none of gymnax's environments, and none where tasks have a law of their own.
 
     Raises:
         ValueError: the name is unknown, or gymnax cannot make it here.
@@ -79,7 +86,7 @@ def make(name: str) -> tuple[Any, Ranges]:
     if name.startswith(GYMNAX):
         return _of_gymnax(name.removeprefix(GYMNAX)), {}
     made = registry.build(name)
-    return made, dict(map(_range, registry.ENVIRONMENTS[name].vary))
+    return made, dict(map(_range, registry.entry(name).vary))
 
 
 def _range(item: str) -> tuple[str, tuple[float, float]]:
@@ -107,10 +114,13 @@ def _of_gymnax(name: str) -> Any:
 
 
 __all__ = [
+    "Bandit",
     "CartPole",
+    "Gridworld",
     "Intersection",
     "LunarLander",
     "Point",
+    "RandomMDP",
     "TabularMDP",
     "gymnax_ids",
     "make",

@@ -1,6 +1,6 @@
 """What our environments share: how they are described, and how their episodes end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import jax
@@ -25,6 +25,24 @@ class Solver(NamedTuple):
     conformance: str
 
 
+class TaskLaw(NamedTuple):
+    """How an environment draws its tasks, where ranges of numbers do not say it.
+
+    Attributes:
+        draws: the parameters that differ from task to task.
+        sample: `(key, common) -> task`, one task ~ ρ; `common` are parameters, of which
+            a task keeps what the law does not draw.
+        medium: `(common) -> task`, the medium task. What the law draws has the value of
+            the default parameters in `common`.
+        finite: whether there are so few tasks that training sees every one of them.
+    """
+
+    draws: tuple[str, ...]
+    sample: Callable[[jax.Array, Any], Any]
+    medium: Callable[[Any], Any]
+    finite: bool = False
+
+
 class Described(environment.Environment[State, Params], Generic[State, Params]):
     """An environment of the house, with all that the other rooms must know of it.
 
@@ -35,6 +53,7 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
             100}}`, in which the environment differs from the defaults.
         positive: parameters whose values must be above 0.
         ordered: pairs of parameters of which the first must stay below the second.
+        within: the least and the greatest value that a parameter may have, by its name.
         needs: the switch that a parameter needs, by the parameter's name: nothing
             depends on the parameter while the switch is off.
         greatest: the greatest size of a parameter at which the numbers stay finite, for
@@ -47,6 +66,7 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     positive: ClassVar[tuple[str, ...]] = ()
     ordered: ClassVar[tuple[tuple[str, str], ...]] = ()
+    within: ClassVar[Mapping[str, tuple[float, float]]] = {}
     needs: ClassVar[Mapping[str, str]] = {}
     greatest: ClassVar[float | None] = None
     scene: ClassVar[str] = "trace"
@@ -56,6 +76,11 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
     def unfelt(self) -> Mapping[str, str]:
         """Parameters that nothing depends on here, and the `--env` where it does."""
         return {}
+
+    @property
+    def task_law(self) -> TaskLaw | None:
+        """The law of the tasks; None where ranges of numbers (`--vary`) say it."""
+        return None
 
     def absorbed(
         self, state: State, moved: State, reward: jax.Array, params: Params

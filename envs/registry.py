@@ -16,14 +16,20 @@ class Entry(NamedTuple):
     Attributes:
         path: where the class is, as `module:Class`.
         summary: one line on what it is, for people.
-        vary: what varies from task to task by default, as `--vary` takes it.
+        vary: what varies from task to task by default, as `--vary` takes it; empty
+            where the environment draws its tasks by a law of its own.
         arguments: the arguments with which the class is called.
+        law: what the environment's own law of tasks draws, for people.
+        numbered: the argument that the number of `NAME:NUMBER` stands for; empty where
+            the environment takes no number.
     """
 
     path: str
     summary: str
     vary: tuple[str, ...]
     arguments: Mapping[str, Any] = MappingProxyType({})
+    law: str = ""
+    numbered: str = ""
 
 
 _GOALS = ("goal_x=-0.5:0.5", "goal_y=-0.5:0.5")
@@ -66,6 +72,25 @@ ENVIRONMENTS: dict[str, Entry] = {
         _GOALS,
         {"reward": "sparse"},
     ),
+    "bandit": Entry(
+        "dmaml_jax.envs.bandit:Bandit",
+        "Bernoulli bandit of 5 arms, an episode is one pull; bandit:K has K arms",
+        (),
+        law="the probability of each arm uniform on [0, 1]",
+        numbered="num_arms",
+    ),
+    "mdp": Entry(
+        "dmaml_jax.envs.mdp:RandomMDP",
+        "tabular MDP of 10 states, 5 actions and 10 steps",
+        (),
+        law="transitions from flat Dirichlet distributions, mean rewards from N(1, 1)",
+    ),
+    "gridworld": Entry(
+        "dmaml_jax.envs.gridworld:Gridworld",
+        "5 x 5 cells and a hidden goal, 15 steps",
+        (),
+        law="the goal uniform over the 21 cells outside the first 2 x 2",
+    ),
 }
 
 OF_GYMNAX: Mapping[str, Mapping[str, Any]] = {
@@ -78,20 +103,50 @@ OF_GYMNAX: Mapping[str, Mapping[str, Any]] = {
 """The preset, by owner, of every environment that gymnax has."""
 
 
-def build(name: str) -> Any:
-    """One of our environments.
+def entry(name: str) -> Entry:
+    """The entry of one of our environments.
+
+    Args:
+        name: the environment's name, with `:NUMBER` behind it where it takes a number,
+            such as "bandit:10".
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name is unknown, or it takes no such number.
     """
-    if name not in ENVIRONMENTS:
+    if name in ENVIRONMENTS:
+        return ENVIRONMENTS[name]
+    family, colon, number = name.partition(":")
+    if not colon or family not in ENVIRONMENTS:
         raise ValueError(
             f"Unknown environment {name!r}: choose one of {', '.join(ENVIRONMENTS)}, "
             f"or {GYMNAX}ID for one of gymnax's.{hint(name, ENVIRONMENTS)}"
         )
-    entry = ENVIRONMENTS[name]
-    module, kind = entry.path.split(":")
-    return getattr(importlib.import_module(module), kind)(**entry.arguments)
+    found = ENVIRONMENTS[family]
+    if not found.numbered:
+        raise ValueError(
+            f"{family} takes no number, so there is no {name!r}: write {family}."
+        )
+    if not (number.isascii() and number.isdecimal()) or number.startswith("0"):
+        raise ValueError(
+            f"{name!r} needs a whole number above 0 after the colon, which stands for "
+            f"{found.numbered}: write it as in {family}:10."
+        )
+    arguments = {**found.arguments, found.numbered: int(number)}
+    return found._replace(arguments=arguments)
+
+
+def build(name: str) -> Any:
+    """One of our environments.
+
+    Args:
+        name: the environment's name, as `entry` takes it.
+
+    Raises:
+        ValueError: the name is unknown, or it takes no such number.
+    """
+    found = entry(name)
+    module, kind = found.path.split(":")
+    return getattr(importlib.import_module(module), kind)(**found.arguments)
 
 
 def hint(name: str, known: Any) -> str:

@@ -12,7 +12,12 @@ from dmaml_jax.config.composition import TrainConfig, World
 from dmaml_jax.envs import registry
 from dmaml_jax.errors import UsageError
 from dmaml_jax.tasks.distributions import TaskDistribution
-from dmaml_jax.tasks.of_environment import common_params, tasks_of
+from dmaml_jax.tasks.of_environment import (
+    common_params,
+    lawful_tasks,
+    require_no_law,
+    tasks_of,
+)
 
 
 def named_environment(name: str) -> Any:
@@ -54,7 +59,7 @@ def _world_of_name(name: str) -> World:
     if name.startswith(registry.GYMNAX):
         preset = registry.OF_GYMNAX
     else:
-        vary = registry.ENVIRONMENTS[name].vary
+        vary = registry.entry(name).vary
         preset = {**env.preset, "tasks": {"vary": vary}}
     return World(name, _is_continuous(env), preset)
 
@@ -99,10 +104,14 @@ def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
 
     Raises:
         UsageError: a parameter that is unknown, cannot vary, has no effect or would
-            leave its limits.
+            leave its limits, or one that the environment's own law draws.
     """
     tasks = config.tasks
     params = common_params(env, tasks.set, config.sampling.horizon)
+    if getattr(env, "task_law", None) is not None:
+        return lawful_tasks(
+            env, params, vary=tasks.vary, held_out=tasks.held_out, fixed=tasks.set
+        )
     if not tasks.vary:
         raise UsageError(
             f"{config.run.env} has no task distribution of its own: give --vary "
@@ -126,6 +135,7 @@ def tasks_beyond(
     Raises:
         UsageError: the items are wrong in one of the ways that `named_tasks` tells.
     """
+    require_no_law(env, "--out-of-range")
     params = common_params(env, config.tasks.set, config.sampling.horizon)
     return tasks_of(env, params, items, flag="--out-of-range")
 
@@ -162,3 +172,18 @@ def require_own_tasks(env: Any, tasks: TaskDistribution) -> None:
             f"{kind.__module__}.{kind.__qualname__}: build them from its "
             "default_params, as in uniform(env.default_params, name=(low, high))."
         )
+
+
+def own_limit(env: Any) -> int:
+    """The time limit of an environment, for `--horizon 0`.
+
+    Raises:
+        UsageError: its parameters name none.
+    """
+    limit = getattr(env.default_params, "max_steps_in_episode", None)
+    if limit is None:
+        raise UsageError(
+            "--horizon is 0, which takes the environment's own limit, and its "
+            "parameters have no max_steps_in_episode: give --horizon."
+        )
+    return int(limit)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dmaml_jax.build.environment import own_limit
 from dmaml_jax.build.interface import name_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
@@ -17,7 +18,7 @@ from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Policy, Problem
 
 
-def latent_policy_of(config: TrainConfig, env: Any, tasks: TaskDistribution) -> Policy:
+def latent_policy_of(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Policy:
     """The policy that acts on an observation and a z, which its parameters hold.
 
     Raises:
@@ -33,15 +34,19 @@ def latent_policy_of(config: TrainConfig, env: Any, tasks: TaskDistribution) -> 
 
 
 def latent_problem_of(
-    config: TrainConfig, env: Any, tasks: TaskDistribution, horizon: int
+    config: TrainConfig, env: Any, tasks: TaskDistribution, policy: Policy
 ) -> Problem:
     """The problem of a configuration whose learner is PEARL.
+
+    The policy is one of `latent_policy_of`, which is made of the configuration alone:
+    the problem makes it anew, beside the critics and the encoder.
 
     Raises:
         UsageError: the environment fits no network, or there is no dense reward to
             leave.
     """
-    own = config.learner
+    del policy
+    own, sampling = config.learner, config.sampling
     assert isinstance(own, pearl.Options)
     if not own.dense_losses and dense_reward_of(env) is None:
         raise UsageError(
@@ -52,9 +57,9 @@ def latent_problem_of(
         env,
         tasks,
         _networks(config, env, tasks),
-        Weights(config.sampling.discount, own.reward_scale, own.target_entropy),
-        horizon=horizon,
-        num_trajectories=config.sampling.num_trajectories,
+        Weights(sampling.discount, own.reward_scale, own.target_entropy),
+        horizon=sampling.horizon or own_limit(env),
+        num_trajectories=sampling.num_trajectories,
         obs_scale=config.policy.obs_scale,
         obs_squash=config.policy.obs_squash,
         dense=own.dense_losses,

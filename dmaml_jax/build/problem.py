@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from dmaml_jax.build.latent import latent_problem_of
+from dmaml_jax.build import memory_learners
+from dmaml_jax.build.environment import own_limit
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, PolicyGradient
 from dmaml_jax.errors import UsageError
-from dmaml_jax.learners import registry
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
@@ -33,40 +33,23 @@ def problem_of(
         UsageError: the environment has no time limit, or the policy does not go with
             the learner.
     """
-    sampling = config.sampling
-    horizon = sampling.horizon or own_limit(env)
-    if registry.entry(config.run.algo).off_policy:
-        return latent_problem_of(config, env, tasks, horizon)
-    if policy.memory is not None and config.method is not None:
+    if config.method is None:
+        return memory_learners.kind_of(config).problem(config, env, tasks, policy)
+    if policy.memory is not None:
         raise UsageError(
             f"The policy has a memory, and {config.run.algo} adapts by gradient steps: "
             "give one without a memory, or choose a learner that adapts by one."
         )
-    assert config.method is not None
+    sampling = config.sampling
     return make_problem(
         env,
         tasks,
         policy,
         _objective(policy, config, config.method.step_reduction),
-        horizon=horizon,
+        horizon=sampling.horizon or own_limit(env),
         num_trajectories=sampling.num_trajectories,
         discount=sampling.discount,
     )
-
-
-def own_limit(env: Any) -> int:
-    """The time limit of an environment, for `--horizon 0`.
-
-    Raises:
-        UsageError: its parameters name none.
-    """
-    limit = getattr(env.default_params, "max_steps_in_episode", None)
-    if limit is None:
-        raise UsageError(
-            "--horizon is 0, which takes the environment's own limit, and its "
-            "parameters have no max_steps_in_episode: give --horizon."
-        )
-    return int(limit)
 
 
 def _objective(policy: Policy, config: TrainConfig, step_reduction: Any) -> Objective:

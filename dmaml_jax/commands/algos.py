@@ -55,8 +55,8 @@ def table() -> str:
     ]
     lines += [
         "",
-        "Directed: directed-NAME (directed is short for directed-maml), for any learner",
-        "that adapts by gradient steps; those without an order adapt by a memory.",
+        "Any of them with an order directed: directed-NAME (directed is short for",
+        "directed-maml). Those without adapt by a memory and have no gradient step.",
         "Episodes: of an epoch with the preset, and in brackets directed.",
         "A learner's options: dmaml-jax train --help --algo NAME.",
         "",

@@ -12,7 +12,7 @@ import tyro
 
 from dmaml_jax import envs
 from dmaml_jax.commands.words import parsed
-from dmaml_jax.envs.registry import ENVIRONMENTS, GYMNAX
+from dmaml_jax.envs.registry import ENVIRONMENTS, GYMNAX, entry
 from dmaml_jax.errors import UsageError
 
 _OF_GYMNAX = "gymnax"
@@ -55,9 +55,9 @@ def overview() -> str:
     """Ours in a line each, and how to learn more."""
     width = max(map(len, ENVIRONMENTS))
     lines = []
-    for name, entry in ENVIRONMENTS.items():
-        lines.append(f"{name:<{width}}  {entry.summary}")
-        lines.append(f"{'':<{width}}  tasks {' '.join(entry.vary)}")
+    for name, each in ENVIRONMENTS.items():
+        lines.append(f"{name:<{width}}  {each.summary}")
+        lines.append(f"{'':<{width}}  tasks {' '.join(each.vary) or each.law}")
     lines += [
         "",
         "dmaml-jax envs NAME tells the spaces and every parameter that tasks may vary.",
@@ -99,7 +99,8 @@ def _described(name: str, *, skip: bool) -> list[str]:
         f"actions {_space(env.action_space(params))}, "
         f"limit {int(params.max_steps_in_episode)}"
     )
-    vary = ENVIRONMENTS[name].vary if name in ENVIRONMENTS else ()
+    of_gymnax = name.startswith(GYMNAX)
+    told = "" if of_gymnax else ", ".join(entry(name).vary) or entry(name).law
     fields = [
         _parameter(field.name, getattr(params, field.name))
         for field in dataclasses.fields(params)
@@ -112,7 +113,7 @@ def _described(name: str, *, skip: bool) -> list[str]:
         subsequent_indent="    ",
         break_on_hyphens=False,
     )
-    return [summary, *([f"    tasks {', '.join(vary)}"] if vary else []), listed]
+    return [summary, *([f"    tasks {told}"] if told else []), listed]
 
 
 def _parameter(name: str, value: Any) -> str:

@@ -141,7 +141,7 @@ def evaluate(options: Evaluate) -> int:
         scratch = {"scratch_lr": best, "scratch_lr_tried": list(rates)}
     lost = frozen(run)
     run, returns = without_frozen(run, returns)
-    parameters = varied(run.config)
+    parameters = varied(run)
     summary = {
         "command": _command(options),
         "options": dataclasses.asdict(options),

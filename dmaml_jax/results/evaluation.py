@@ -11,7 +11,6 @@ import numpy as np
 
 from dmaml_jax.build.environment import tasks_beyond
 from dmaml_jax.build.learner import build
-from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_csv
 from dmaml_jax.runs.loading import Loaded, frozen
@@ -49,7 +48,7 @@ def task_sets(
     key_inside, key_beyond = jax.random.split(seed_keys(draw).tasks)
     keys = jax.random.split(key_inside, num_tasks)
     inside = jax.vmap(run.tasks.sample_held_out)(keys)
-    sets = {_kind(run.config): inside}
+    sets = {_kind(run): inside}
     try:
         items = _beyond(run, out_of_range)
         if not items:
@@ -64,14 +63,16 @@ def task_sets(
     return {**sets, "out-of-range": jax.vmap(tasks.sample)(keys)}
 
 
-def _kind(config: TrainConfig) -> str:
+def _kind(run: Loaded) -> str:
     """What the tasks are that are drawn like training's, in a word.
 
     Of lists without a held-out part every task is one that training has seen.
     """
-    if config.tasks.held_out:
+    if run.config.tasks.held_out:
         return "held-out"
-    laws = parse_vary(config.tasks.vary).values()
+    if law := getattr(run.env, "task_law", None):
+        return "training" if law.finite else "fresh"
+    laws = parse_vary(run.config.tasks.vary).values()
     return "training" if all(is_listed(law) for law in laws) else "fresh"
 
 
@@ -197,9 +198,12 @@ def summarise(returns: Returns) -> list[dict[str, Any]]:
     return rows
 
 
-def varied(config: TrainConfig) -> list[str]:
-    """The parameters that a configuration varies from task to task."""
-    return [name for names in parse_vary(config.tasks.vary) for name in names]
+def varied(run: Loaded) -> list[str]:
+    """The parameters that differ from task to task and are one number in each."""
+    if law := getattr(run.env, "task_law", None):
+        middle = jax.eval_shape(run.tasks.mean)
+        return [name for name in law.draws if not getattr(middle, name).shape]
+    return [name for names in parse_vary(run.config.tasks.vary) for name in names]
 
 
 def values_of(tasks: Any, parameters: list[str]) -> dict[str, np.ndarray]:
@@ -210,6 +214,8 @@ def values_of(tasks: Any, parameters: list[str]) -> dict[str, np.ndarray]:
 def _beyond(run: Loaded, items: tuple[str, ...]) -> tuple[str, ...]:
     """The items of out-of-range tasks; none where there are to be none."""
     if items == ("auto",):
+        if getattr(run.env, "task_law", None):
+            return ()
         return beyond(run.config.tasks.vary, getattr(run.env, "positive", ()))
     return () if items == ("none",) else items
 

@@ -115,6 +115,65 @@ def tasks_of(
     return tasks
 
 
+def lawful_tasks(
+    env: Any,
+    params: Task,
+    *,
+    vary: tuple[str, ...] = (),
+    held_out: float = 0.0,
+    fixed: tuple[str, ...] = (),
+) -> TaskDistribution:
+    """The distribution of tasks of an environment that draws them by its own law.
+
+    Args:
+        env: an environment whose `task_law` is not None.
+        params: the parameters that all tasks have in common.
+        vary: `NAME=…` items of `--vary`, of which there must be none.
+        held_out: the share of a list that is kept for evaluation, which must be 0.
+        fixed: `NAME=VALUE` items of `--set`, which must name nothing that is drawn.
+
+    Raises:
+        UsageError: a flag contradicts the law.
+    """
+    law = env.task_law
+    if vary:
+        require_no_law(env, "--vary")
+    if held_out:
+        raise UsageError(
+            f"--held-out keeps a share of a list, and {env.name} draws its tasks by a "
+            "law of its own, also for evaluation: leave it out."
+        )
+    for name in parse_values(fixed, "--set"):
+        if name in law.draws:
+            raise UsageError(
+                f"--set {name} fixes what every task of {env.name} draws by a law of "
+                "its own: leave it out."
+            )
+    return TaskDistribution(
+        lambda key: jax.tree.map(jnp.asarray, law.sample(key, params)),
+        lambda: jax.tree.map(jnp.asarray, law.medium(params)),
+    )
+
+
+def require_no_law(env: Any, flag: str) -> None:
+    """Refuse ranges of parameters where tasks are drawn by a law of their own.
+
+    Args:
+        env: an environment with gymnax's interface.
+        flag: the flag by which ranges were given, for errors.
+
+    Raises:
+        UsageError: the environment has such a law.
+    """
+    law = getattr(env, "task_law", None)
+    if law is not None:
+        raise UsageError(
+            f"{flag} has no effect on {env.name}, which draws "
+            f"{' and '.join(law.draws)} of every task by a law of its own: leave it "
+            "out."
+        )
+
+
 def switches_and_counts(tasks: TaskDistribution) -> list[str]:
     """Parameters without a mean that differ from task to task.
 
@@ -184,8 +243,15 @@ def _lists(how: Varied) -> bool:
 
 
 def _require_limits(env: Any, ends: Ends, flag: str) -> None:
-    """Refuse values at or below 0 of what must be above."""
+    """Refuse values outside of a parameter's limits."""
     for name, (low, high) in ends.items():
+        least, most = getattr(env, "within", {}).get(name, (-np.inf, np.inf))
+        if low < least or high > most:
+            wrong = low if low < least else high
+            raise UsageError(
+                f"{flag} {name} is {wrong:g}, but {env.name} allows only values from "
+                f"{least:g} to {most:g} for {name}."
+            )
         if low > 0 or name not in getattr(env, "positive", ()):
             continue
         if low == high:

@@ -26,6 +26,7 @@ from dmaml_jax.rl.action_distributions import (
 from dmaml_jax.rl.policies import mlp_categorical
 from dmaml_jax.tasks import probe
 from dmaml_jax.tasks.distributions import uniform
+from dmaml_jax.tasks.of_environment import task_of
 
 pytestmark = pytest.mark.float32
 KEY = jax.random.key(0)
@@ -56,11 +57,14 @@ def output_of(made, tasks, policy, num=3):
 def test_every_preset_makes_a_world(env):
     made, tasks, policy = world(env)
     sampled = jax.vmap(tasks.sample)(jax.random.split(KEY, 5))
-    for name in (item.split("=")[0] for item in configuration(env).tasks.vary):
-        assert len(set(np.asarray(getattr(sampled, name)).tolist())) == 5
+    names = [item.split("=")[0] for item in configuration(env).tasks.vary]
+    for name in names or made.task_law.draws[:1]:
+        drawn = np.asarray(getattr(sampled, name)).reshape(5, -1)
+        # Of the 21 goals two draws may be alike.
+        assert len({tuple(row) for row in drawn.tolist()}) >= (5 if names else 2)
     _, output, _ = output_of(made, tasks, policy)
-    discrete = env.startswith(("cartpole", "lunarlander"))
-    assert isinstance(output, Normal) != discrete
+    continuous = env.startswith(("intersection", "point"))
+    assert isinstance(output, Normal) == continuous
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,52 @@ def test_observations_are_scaled_and_squashed():
         np.testing.assert_allclose(
             other.apply(params, obs).mean, policy.apply(params, expected).mean
         )
+
+
+def test_an_environment_s_own_law_draws_what_it_says_and_keeps_the_rest():
+    made, tasks, _ = world("mdp", set=("noise=0",), horizon=25)
+    first, second = (tasks.sample(jax.random.key(seed)) for seed in (1, 2))
+    for name in made.task_law.draws:
+        assert not np.array_equal(getattr(first, name), getattr(second, name)), name
+    for task in (first, second, tasks.mean()):
+        assert task.noise == 0 and task.max_steps_in_episode == 25
+    fresh = tasks.sample_held_out(jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, fresh, first)
+
+
+@pytest.mark.parametrize(
+    ("env", "values", "said"),
+    [
+        ("bandit", {"vary": ("probabilities=0:1",)}, "--vary has no effect on bandit"),
+        ("mdp", {"vary": ("noise=0:1",)}, "transitions and rewards of every task"),
+        ("gridworld", {"held_out": 0.2}, "--held-out keeps a share of a list"),
+        ("gridworld", {"set": ("goal_x=3",)}, "--set goal_x fixes what every task"),
+        ("bandit", {"set": ("probabilities=1",)}, "is an array"),
+        ("mdp:7", {}, "mdp takes no number"),
+        ("bandit:1", {}, "leaves nothing to choose"),
+        ("bandit:x", {}, "needs a whole number above 0"),
+        ("bandit:07", {}, "needs a whole number above 0"),
+        ("bandits:7", {}, "Unknown environment 'bandits:7'"),
+    ],
+)
+def test_what_contradicts_a_law_or_is_no_number_of_arms_is_refused(env, values, said):
+    with pytest.raises(UsageError, match=said):
+        world(env, **values)
+
+
+def test_a_bandit_s_name_carries_its_number_of_arms():
+    for name, arms in (("bandit", 5), ("bandit:3", 3), ("bandit:50", 50)):
+        made, tasks, policy = world(name)
+        assert tasks.sample(KEY).probabilities.shape == (arms,)
+        assert output_of(made, tasks, policy)[1].shape == (3, arms)
+
+
+def test_a_parameter_stays_within_its_limits():
+    made, tasks, _ = world("gridworld")
+    assert task_of(made, tasks.mean(), ("goal_x=4",), "--task").goal_x == 4
+    for value in ("5", "-1"):
+        with pytest.raises(UsageError, match="allows only values from 0 to 4"):
+            task_of(made, tasks.mean(), (f"goal_x={value}",), "--task")
 
 
 @pytest.mark.parametrize("bounds", ["squash", "clip"])

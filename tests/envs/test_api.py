@@ -22,6 +22,8 @@ EACH = [
     pytest.param(name, marks=pytest.mark.slow) if "lander" in name else name
     for name in OURS
 ]
+# Its episodes are over after a step; tests/envs/test_bandit.py has the same laws.
+LONGER = [each for each in EACH if each != "bandit"]
 OF_GYMNAX = (
     "gymnax:Pendulum-v1",
     "gymnax:Acrobot-v1",
@@ -59,7 +61,8 @@ def test_names_tasks_and_gymnax_s_registry_agree():
     for name in OURS:
         made, params = gymnax.make(envs.GYMNAX_IDS[name])
         env, ranges = envs.make(name)
-        assert type(made) is type(env) and params == env.default_params
+        assert type(made) is type(env)
+        jax.tree.map(np.testing.assert_array_equal, params, env.default_params)
         assert made.name == env.name
         varied = {item.split("=")[0] for item in ENVIRONMENTS[name].vary}
         assert varied == set(ranges)
@@ -107,7 +110,7 @@ def test_every_parameter_is_a_leaf_that_vmap_varies_and_an_agent_feels(name):
     env, _ = envs.make(name)
     params = env.default_params
     fields = leaves_that_vary(params)
-    assert fields
+    assert fields or env.task_law is not None
     silent = {
         name: {"sparse_radius"} if name in ("point", "point-distance") else set()
         for name in OURS
@@ -131,7 +134,7 @@ def test_every_parameter_is_a_leaf_that_vmap_varies_and_an_agent_feels(name):
     np.testing.assert_allclose(obs[0], run(table[:1])[0][0], rtol=0, atol=rounding)
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", LONGER)
 def test_the_time_limit_and_the_absorbing_end(name):
     env, _ = envs.make(name)
     params = env.default_params.replace(max_steps_in_episode=5)
@@ -141,7 +144,7 @@ def test_the_time_limit_and_the_absorbing_end(name):
     np.testing.assert_array_equal(obs[5:], jnp.broadcast_to(obs[4], obs[5:].shape))
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", LONGER)
 def test_gymnax_steps_and_resets_it(name):
     env, _ = envs.make(name)
     params = env.default_params.replace(max_steps_in_episode=3)
@@ -155,7 +158,7 @@ def test_gymnax_steps_and_resets_it(name):
     assert state.time == 0 and info["final_observation"].shape == obs.shape
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("name", LONGER)
 def test_a_hundred_thousand_random_steps_with_extreme_parameters_stay_finite(name):
     env, _ = envs.make(name)
     params = env.default_params
