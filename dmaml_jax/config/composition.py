@@ -226,9 +226,7 @@ def is_known(name: str) -> bool:
 def _choice_of(name: str) -> str | None:
     """The choice that a value belongs to, in words; None where there is no value."""
     if name in options_of(ContinuousPolicy):
-        return (
-            "environments with continuous actions, and learners on a policy's own data"
-        )
+        return f"environments with continuous actions, and not to --algo {_OFF_POLICY}"
     if name in options_of(Directed):
         return "directed learners (--algo directed-NAME)"
     for owner in (GradientRun, Method, GradientOptions):
@@ -249,6 +247,9 @@ def _choice_of(name: str) -> str | None:
     return None
 
 
+_OFF_POLICY = " or ".join(
+    name for name, entry in registry.LEARNERS.items() if entry.off_policy
+)
 _ALSO_BY_MEMORY = {*options_of(Run), *options_of(MemoryOptions)}
 
 
