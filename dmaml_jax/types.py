@@ -179,12 +179,15 @@ class OffPolicy(NamedTuple):
         loss: `(key, θ, target, transitions, z) -> (loss, told)`, of one task's
             transitions `[B, …]`, differentiable in θ and z, and scalars to show.
         target: `(θ) -> ` the part of θ that `target` follows slowly.
+        embodied: `(key, agent, life) -> ` the parameters with which the policy acts for
+            an episode: those of θ, and a z that is drawn for it.
     """
 
     transitions: Callable[[Data, Task], tuple[PyTree, jax.Array]]
     factors: Callable[[Params, PyTree], Any]
     loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
     target: Callable[[Params], Params]
+    embodied: Callable[[jax.Array, Agent, jax.Array], Params]
 
 
 class Problem(NamedTuple):

@@ -118,6 +118,8 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     config, seed = loaded.config, loaded.seeds[lane]
     state = jax.tree.map(lambda leaf: leaf[lane], loaded.states)
     key_adapt, key_episodes = jax.random.split(seed_keys(seed).evaluation)
+    newborn = loaded.problem.newborn
+    first = state.params if newborn is None else newborn(state.params)
 
     # Without the curve, whose last collection would be compiled for nothing.
     @jax.jit
@@ -132,13 +134,13 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     )
     record = recorder(loaded.env, loaded.policy, horizon)
     key = jax.random.fold_in(key_episodes, command.episode)
-    after = f"after {steps} step" + ("s" if steps > 1 else "")
+    # Consumed by the belief, where one acts; the episode has a key of its own.
+    key_draw = jax.random.fold_in(key_episodes, 0)
+    unit = "step" if newborn is None else "episode"
+    after = f"after {steps} {unit}" + ("s" if steps > 1 else "")
     panels = [
-        Panel(title, record(key, params, task))
-        for title, params in (
-            ("before adaptation", state.params),
-            (after, adapted),
-        )
+        Panel(title, record(key, _acting(loaded, key_draw, agent), task))
+        for title, agent in (("before adaptation", first), (after, adapted))
     ]
     what = (
         ", ".join(item.replace("=", " = ") for item in command.task)
@@ -146,6 +148,12 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     )
     where = f"{config.run.algo} on {config.run.env}, seed {seed}, epoch {loaded.epoch}"
     return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
+
+
+def _acting(loaded: Loaded, key: jax.Array, agent: Any) -> Params:
+    """What the policy acts with: θ, and where a belief acts, a z of its first life."""
+    off = loaded.problem.off_policy
+    return agent if off is None else off.embodied(key, agent, 0)
 
 
 def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:

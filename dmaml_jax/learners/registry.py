@@ -231,11 +231,12 @@ LEARNERS: dict[str, Entry] = {
         "Rakelly et al. 2019",
         1,
         {"": Estimate("", "neither: the soft value of what is believed of a task")},
-        preset={"sampling": {"num_trajectories": 2, "num_tasks": 5}},
+        preset={"sampling": {"num_trajectories": 2, "num_tasks": 8}},
         collections=lambda num_adaptations: 1,
         no_trust_region="learns from transitions of other policies",
         adapts_by="memory",
         off_policy=True,
+        episodes="32",  # with K = 2, of 8 tasks: two by the prior, two by the belief
     ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",

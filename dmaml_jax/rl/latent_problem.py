@@ -117,15 +117,13 @@ def latent_problem(
     def collect(
         key: jax.Array, agent: Agent, task: Task, num: int = num_trajectories
     ) -> Trajectory:
-        params, memory = agent
-        num_lives = memory.precision.shape[0]
+        num_lives = agent.memory.precision.shape[0]
 
         def one(key: jax.Array, life: jax.Array) -> Trajectory:
             key_latent, key_rollout = jax.random.split(key)
-            own = jax.tree.map(lambda leaf: leaf[life], memory)
             return rollout(
                 key_rollout,
-                (params, drawn(key_latent, believed(own))),
+                _embodied(key_latent, agent, life),
                 task,
                 env=env,
                 policy=policy,
@@ -185,6 +183,7 @@ def latent_problem(
             factors=networks.factors,
             loss=loss,
             target=lambda params: params["critic"],
+            embodied=_embodied,
         ),
     )
 
@@ -192,6 +191,14 @@ def latent_problem(
 def dense_reward_of(env: Any) -> Any:
     """`(o', task) -> ` the dense reward beside an environment's sparse one, or None."""
     return getattr(env, "dense_reward", None)
+
+
+def _embodied(
+    key: jax.Array, agent: Agent, life: jax.Array
+) -> tuple[Params, jax.Array]:
+    """θ, and a z of what a life believes."""
+    own = jax.tree.map(lambda leaf: leaf[life], agent.memory)
+    return agent.params, drawn(key, believed(own))
 
 
 def _lives(one: Evidence, num: int) -> Evidence:

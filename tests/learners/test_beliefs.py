@@ -1,4 +1,4 @@
-"""Beliefs: products of Gaussian factors, against closed forms and conjugate posteriors."""
+"""Beliefs: products of Gaussian factors, against closed forms and posteriors."""
 
 import jax
 import jax.numpy as jnp

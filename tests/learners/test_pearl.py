@@ -129,7 +129,7 @@ def test_adaptation_lives_episode_by_episode(trained: Any):
 
 
 def quadratic_control() -> Problem:
-    """L(θ, z) = ½ (θ − t)² + 0 z of transitions t; factors of mean θ_e t, variance 1."""
+    """L(θ) = ½ (θ − t)² of transitions t; factors of mean θ_e t and variance 1."""
 
     def loss(key: Any, params: Any, target: Any, batch: Any, latent: Any) -> Any:
         return 0.5 * jnp.mean((params["critic"] - batch) ** 2), {"target": target}
@@ -144,6 +144,7 @@ def quadratic_control() -> Problem:
         factors=factors,
         loss=loss,
         target=lambda params: params["critic"],
+        embodied=nothing,
     )
     return Problem(*absent)._replace(off_policy=off)
 
