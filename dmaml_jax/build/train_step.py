@@ -70,7 +70,7 @@ def _require_effect(
     """
     if policy is not None and registry.entry(config.run.algo).off_policy:
         raise UsageError(
-            f"{config.run.algo} has networks of its own, in which a given policy has no "
+            f"{config.run.algo} has networks of its own, where a given policy has no "
             "place: leave policy out, or choose another learner."
         )
     shaping = {*options_of(type(config.policy)), "matmul_precision"}

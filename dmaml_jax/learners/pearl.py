@@ -49,7 +49,7 @@ def pearl(
     extra_trajectories: int = 2,
     gradient_steps: int = 200,
     tasks_per_step: int = 8,
-    batch_size: int = 128,
+    batch_size: int = 64,
     context_size: int = 64,
     replay_capacity: int = 4000,
     kl_weight: float | jax.Array = 0.01,

@@ -39,7 +39,7 @@ class Options(MemoryOptions):
     )
     tasks_per_step: int = option(8, "Tasks of a gradient step.", allowed=COUNT)
     batch_size: int = option(
-        128, "Transitions of a task that a step learns control from.", allowed=COUNT
+        64, "Transitions of a task that a step learns control from.", allowed=COUNT
     )
     context_size: int = option(
         64, "Transitions of a task that a step's belief is made of.", allowed=COUNT

@@ -29,7 +29,7 @@ ENDS = np.array([[False, False], [True, False], [False, False]])
 DISCOUNT, SCALE, TEMPERATURE = 0.9, 3.0, 0.4
 WEIGHTS = Weights(DISCOUNT, SCALE, None)
 KEY = jax.random.key(0)
-LATENT = jnp.array([0.3, -0.8])
+LATENT = np.array([0.3, -0.8])  # of NumPy: JAX would take float32 here
 
 
 class Tables(NamedTuple):
