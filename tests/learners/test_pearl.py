@@ -116,16 +116,23 @@ def test_adaptation_lives_episode_by_episode(trained: Any):
     adapt = jax.jit(learner.adapt, static_argnums=3)
     path, curve = adapt(jax.random.key(4), states[2], task, 3)
     assert curve.shape == (4,)
-    fewer, shorter = adapt(jax.random.key(4), states[2], task, 1)
-    np.testing.assert_allclose(shorter, curve[:2], rtol=1e-9)
-    np.testing.assert_allclose(
-        fewer.memory.precision, path.memory.precision[:2], rtol=1e-9
-    )
     belief = jax.vmap(jax.vmap(believed))(path.memory)
     assert belief.mean.shape == (4, TRAJECTORIES, 2)
     np.testing.assert_array_equal(belief.variance[0], 1)
     # Each episode adds as many factors, and none takes any away.
     assert bool((jnp.diff(path.memory.precision, axis=0) > 0).all())
+
+
+@pytest.mark.slow
+def test_more_episodes_go_on_from_where_fewer_ended(trained: Any):
+    problem, learner, states, _ = trained
+    task, adapt = problem.medium_task(), jax.jit(learner.adapt, static_argnums=3)
+    more, curve = adapt(jax.random.key(4), states[2], task, 3)
+    fewer, shorter = adapt(jax.random.key(4), states[2], task, 1)
+    np.testing.assert_allclose(shorter, curve[:2], rtol=1e-9)
+    np.testing.assert_allclose(
+        fewer.memory.precision, more.memory.precision[:2], rtol=1e-9
+    )
 
 
 def quadratic_control() -> Problem:
@@ -138,7 +145,7 @@ def quadratic_control() -> Problem:
         return Belief(params["encoder"] * met[:, None], jnp.ones((met.shape[0], 1)))
 
     nothing: Any = None
-    absent = [nothing] * 10
+    absent = [nothing] * 12
     off = OffPolicy(
         transitions=nothing,
         factors=factors,

@@ -1,5 +1,6 @@
 """PEARL's problem: episodes with one z each, and what becomes of them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -50,7 +51,20 @@ def problem_on(name: str, **other: Any) -> tuple[Any, Problem]:
     )
 
 
-ENV, PROBLEM = problem_on("point")
+@functools.cache
+def on_point() -> Problem:
+    """Made within a test: the tasks' numbers are of the precision that holds then."""
+    return problem_on("point")[1]
+
+
+def collected(key: jax.Array, agent: Agent, task: Any) -> Any:
+    """Compiled once for all tests."""
+    return _compiled()(key, agent, task)
+
+
+@functools.cache
+def _compiled() -> Any:
+    return jax.jit(on_point().collect)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +73,14 @@ def lived() -> Any:
     with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
         params = jax.tree.map(
             lambda leaf: leaf + 0.2 * jax.random.normal(jax.random.key(9), leaf.shape),
-            PROBLEM.init(jax.random.key(0)),
+            on_point().init(jax.random.key(0)),
         )
         memory = Evidence(
             jnp.array([[2.0, 3.0, 4.0], [0.0, 0.0, 0.0]]),
             jnp.array([[1.0, -2.0, 0.5], [0.0, 0.0, 0.0]]),
         )
-        agent, task = Agent(params, memory), PROBLEM.medium_task()
-        data = jax.jit(PROBLEM.collect)(jax.random.key(5), agent, task)
+        agent, task = Agent(params, memory), on_point().medium_task()
+        data = collected(jax.random.key(5), agent, task)
         return agent, task, data
 
 
@@ -95,8 +109,8 @@ def test_z_is_drawn_for_a_trajectory_and_kept_to_its_end(lived: Any):
 
 def test_transitions_are_the_steps_that_there_are(lived: Any):
     _, task, data = lived
-    assert PROBLEM.off_policy is not None
-    steps, mask = PROBLEM.off_policy.transitions(data, task)
+    assert on_point().off_policy is not None
+    steps, mask = on_point().off_policy.transitions(data, task)
     np.testing.assert_array_equal(mask, data.alive.reshape(-1))
     alive = np.asarray(mask)
     before, after = np.asarray(steps.obs)[alive], np.asarray(steps.next_obs)[alive]
@@ -109,27 +123,27 @@ def test_transitions_are_the_steps_that_there_are(lived: Any):
 
 def test_a_time_limit_is_no_end_and_the_goal_is_one(lived: Any):
     _, task, data = lived
-    assert PROBLEM.off_policy is not None
+    assert on_point().off_policy is not None
     assert bool(data.alive.all())
-    steps, _ = PROBLEM.off_policy.transitions(data, task)
+    steps, _ = on_point().off_policy.transitions(data, task)
     assert not bool(steps.terminated.any())
     # From the origin every step of this task ends at the goal.
     near = task.replace(goal_x=jnp.asarray(0.0), goal_radius=jnp.asarray(1.0))
     agent = lived[0]
-    ended = jax.jit(PROBLEM.collect)(jax.random.key(5), agent, near)
-    steps, mask = PROBLEM.off_policy.transitions(ended, near)
+    ended = collected(jax.random.key(5), agent, near)
+    steps, mask = on_point().off_policy.transitions(ended, near)
     np.testing.assert_array_equal(steps.terminated, mask)
-    assert int(mask.sum()) == TRAJECTORIES == int(PROBLEM.num_steps(ended))
+    assert int(mask.sum()) == TRAJECTORIES == int(on_point().num_steps(ended))
 
 
 def test_a_life_adds_what_it_meets_to_its_evidence(lived: Any):
     agent, task, _ = lived
-    assert PROBLEM.live is not None and PROBLEM.off_policy is not None
-    data, grown = jax.jit(PROBLEM.live)(jax.random.key(6), agent, task)
+    assert on_point().live is not None and on_point().off_policy is not None
+    data, grown = jax.jit(on_point().live)(jax.random.key(6), agent, task)
     assert data.rewards.shape == (2, HORIZON)
     for life in range(2):
         one = jax.tree.map(lambda leaf, i=life: leaf[i : i + 1], data)
-        steps, mask = PROBLEM.off_policy.transitions(one, task)
+        steps, mask = on_point().off_policy.transitions(one, task)
         met = evidence(NETWORKS.factors(agent.params, steps), mask)
         for name in ("precision", "weighted"):
             np.testing.assert_allclose(
@@ -144,8 +158,8 @@ def test_a_life_adds_what_it_meets_to_its_evidence(lived: Any):
 
 def test_the_newborn_believe_the_prior(lived: Any):
     params = lived[0].params
-    assert PROBLEM.newborn is not None
-    agent = PROBLEM.newborn(params)
+    assert on_point().newborn is not None
+    agent = on_point().newborn(params)
     assert "critic" not in agent.params
     belief = jax.vmap(believed)(agent.memory)
     standard = Belief(jnp.zeros((TRAJECTORIES, 3)), jnp.ones((TRAJECTORIES, 3)))
@@ -156,7 +170,10 @@ def test_the_newborn_believe_the_prior(lived: Any):
 def test_a_sparse_reward_is_shown_and_a_dense_one_learned_from(lived: Any):
     agent = lived[0]
     env, problem = problem_on("point-sparse")
-    assert problem.off_policy is not None and dense_reward_of(ENV) is None
+    assert (
+        problem.off_policy is not None
+        and dense_reward_of(envs.make("point")[0]) is None
+    )
     task = problem.medium_task()
     data = jax.jit(problem.collect)(jax.random.key(5), agent, task)
     steps, mask = problem.off_policy.transitions(data, task)
