@@ -138,7 +138,8 @@ class Policy(NamedTuple):
         memory: `() -> ` the memory with which a trial begins; None for a policy that
             has no memory.
         shown: `(sample) -> ` the vector that stands for a sampled action in the next
-            percept, such as a one-hot one; with a memory only.
+            percept, such as a one-hot one; of None it is the zeros with which a trial
+            begins. With a memory only.
         unroll: `(θ, percepts) -> (parameters, values)` of all steps of a trial, which
             stand on axis 0, from the memory with which a trial begins; the parameters
             are those that `apply` gives step by step. With a memory only, and where
@@ -151,7 +152,7 @@ class Policy(NamedTuple):
     value: Callable[[Params, jax.Array], jax.Array] | None = None
     critic: str | None = None
     memory: Callable[[], Memory] | None = None
-    shown: Callable[[jax.Array], jax.Array] | None = None
+    shown: Callable[[jax.Array | None], jax.Array] | None = None
     unroll: Callable[[Params, Percept], tuple[Any, jax.Array]] | None = None
 
 

@@ -18,7 +18,7 @@ from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Policy, Problem
 
 
-def latent_policy_of(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Policy:
+def latent_policy_of(config: TrainConfig, env: Any, tasks: TaskDistribution) -> Policy:
     """The policy that acts on an observation and a z, which its parameters hold.
 
     Raises:
@@ -34,18 +34,14 @@ def latent_policy_of(env: Any, tasks: TaskDistribution, config: TrainConfig) -> 
 
 
 def latent_problem_of(
-    config: TrainConfig, env: Any, tasks: TaskDistribution, policy: Policy
+    config: TrainConfig, env: Any, tasks: TaskDistribution
 ) -> Problem:
     """The problem of a configuration whose learner is PEARL.
-
-    The policy is one of `latent_policy_of`, which is made of the configuration alone:
-    the problem makes it anew, beside the critics and the encoder.
 
     Raises:
         UsageError: the environment fits no network, or there is no dense reward to
             leave.
     """
-    del policy
     own, sampling = config.learner, config.sampling
     assert isinstance(own, pearl.Options)
     if not own.dense_losses and dense_reward_of(env) is None:

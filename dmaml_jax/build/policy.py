@@ -8,14 +8,23 @@ import numpy as np
 
 from dmaml_jax.build import memory_learners
 from dmaml_jax.build.interface import name_of
+from dmaml_jax.build.latent import latent_policy_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, ContinuousPolicy
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
 from dmaml_jax.rl.action_distributions import (
     clipped_normal,
     squashed_normal,
 )
-from dmaml_jax.rl.policies import Critic, mlp_categorical, mlp_normal, on_arrays
+from dmaml_jax.rl.policies import (
+    Critic,
+    Head,
+    categorical_head,
+    mlp,
+    normal_head,
+    on_arrays,
+)
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Distribution, Policy
 
@@ -28,12 +37,12 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
     Raises:
         UsageError: its actions or observations are of a kind that no MLP fits.
     """
-    if config.method is None:
-        return memory_learners.kind_of(config).policy(env, tasks, config)
+    if registry.entry(config.run.algo).off_policy:
+        return latent_policy_of(config, env, tasks)
     # Now, also where a caller builds a learner inside of its own jit or vmap.
     with jax.ensure_compile_time_eval():
         middle = tasks.mean()
-        policy = _on_vectors(env, env.action_space(middle), config)
+        head = _head(env, env.action_space(middle), config)
     with jax.numpy_dtype_promotion("standard"):
         obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), middle)
     if not hasattr(obs, "shape"):
@@ -42,6 +51,14 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
             "default policy: pass policy=Policy(init, apply, distribution), whose "
             "functions take them as they are."
         )
+    if config.method is None:
+        return memory_learners.kind_of(config).policy(config, env, head, obs)
+    policy = mlp(
+        head,
+        config.policy.hidden_sizes,
+        precision=config.run.matmul_precision,
+        critic=_critic(config),
+    )
     plain = len(obs.shape) == 1 and jnp.issubdtype(obs.dtype, jnp.floating)
     scale, squash = config.policy.obs_scale, config.policy.obs_squash
     if plain and not squash and isinstance(scale, int | float) and scale == 1:
@@ -49,28 +66,22 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
     return on_arrays(policy, obs.shape, scale, squash=squash)
 
 
-def _on_vectors(env: Any, space: Any, config: TrainConfig) -> Policy:
-    """The MLP itself, for observations that are vectors of floats."""
-    sizes, values = config.policy.hidden_sizes, config.policy
-    common: dict[str, Any] = {
-        "precision": config.run.matmul_precision,
-        "critic": _critic(config),
-    }
+def _head(env: Any, space: Any, config: TrainConfig) -> Head:
+    """How a network's outputs become actions of the environment."""
+    values = config.policy
     if hasattr(space, "n"):
-        return mlp_categorical(space.n, sizes, **common)
+        return categorical_head(space.n)
     if len(getattr(space, "shape", ())) != 1:
         raise UsageError(
             f"The actions of {name_of(env)} are neither one choice nor a vector, so "
             "there is no default policy: pass policy=Policy(init, apply, distribution)."
         )
     assert isinstance(values, ContinuousPolicy)
-    return mlp_normal(
+    return normal_head(
         space.shape[0],
-        sizes,
-        distribution=_continuous(space, values.bounds),
+        _continuous(space, values.bounds),
         initial_std=values.initial_std,
         min_std=values.min_std,
-        **common,
     )
 
 

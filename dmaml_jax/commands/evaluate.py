@@ -11,6 +11,7 @@ from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_json
+from dmaml_jax.learners import registry
 from dmaml_jax.options import flag
 from dmaml_jax.pictures.plots import draw_evaluation
 from dmaml_jax.results.evaluation import (
@@ -44,7 +45,7 @@ class Evaluate:
     tasks: int = 100
     """Tasks of each kind, all from one draw that every run and seed shares."""
     steps: int = 5
-    """Steps of adaptation; the return is measured after 0, 1, ... of them."""
+    """Steps of adaptation, or episodes of a memory's; measured after 0, 1, ..."""
     shots: int = 0
     """Trajectories per adaptation step; 0 takes as many as in training."""
     episodes: int = 20
@@ -119,9 +120,21 @@ def evaluate(options: Evaluate) -> int:
         out_of_range=options.out_of_range,
     )
     states = {"meta": run.states}
+    by_gradients = registry.takes_gradients(run.config.run.algo)
+    if options.scratch_lr and not by_gradients:
+        raise UsageError(
+            f"--scratch-lr is of gradient steps, and {run.config.run.algo} adapts by "
+            "its memory: leave it out."
+        )
     if options.baselines:
         states["random"] = initial_states(run)
+    if options.baselines and by_gradients:
         states["medium"] = states_of_medium_task(run)
+    elif options.baselines:
+        print(
+            f"note: {run.config.run.algo} adapts by its memory, so of the baselines a "
+            "random start is measured alone: the others take gradient steps."
+        )
     print(
         f"adapting {run.config.run.algo} on {run.config.run.env} to "
         f"{len(sets) * options.tasks} tasks; compiling ...",
@@ -134,7 +147,7 @@ def evaluate(options: Evaluate) -> int:
     }
     returns = measure(run, states, sets, **sizes)
     scratch: dict[str, Any] = {}
-    if options.baselines:
+    if options.baselines and by_gradients:
         rates = options.scratch_lr or rates_of(run)
         alone, best = from_scratch(run, sets, rates, **sizes)
         returns |= alone

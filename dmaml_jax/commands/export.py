@@ -19,6 +19,7 @@ from dmaml_jax.runs.folder import output_folder, shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
+from dmaml_jax.types import Agent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,23 +103,24 @@ def export(options: Export) -> int:
 
 
 def adapted(run: Loaded, lane: int, task: tuple[str, ...], steps: int) -> Any:
-    """θ of one seed after some steps of adaptation to a task.
+    """The agent of one seed after some steps of adaptation to a task.
 
     Args:
         run: the run that the policy is taken from.
         lane: the place of the seed's state in `run.states`.
         task: `NAME=VALUE` items of what differs from the medium task.
-        steps: the number of adaptation steps; 0 leaves θ as it is.
+        steps: the number of adaptation steps; 0 leaves the agent as it is.
 
     Returns:
-        Parameters of the policy.
+        Parameters of the policy, or an `Agent` where it has a memory.
 
     Raises:
         UsageError: the environment has no such parameter, or adaptation diverges.
     """
     state = jax.tree.map(lambda leaf: leaf[lane], run.states)
     if not steps:
-        return state.params
+        born = run.problem.newborn
+        return state.params if born is None else born(state.params)
     to = task_of(run.env, run.tasks.mean(), task, "--task")
     path, _ = jax.jit(run.learner.adapt, static_argnums=3)(
         seed_keys(run.seeds[lane]).evaluation, state, to, steps
@@ -132,18 +134,22 @@ def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
     """What `numpy_policy.act` needs: layers in order, scales, and the action's bounds.
 
     Args:
-        run: a run whose policy is the default MLP.
-        params: the parameters θ to write, adapted or not.
+        run: a run whose policy is the default MLP, or RL²'s recurrent network.
+        params: the parameters θ to write, adapted or not, or an agent, of which the
+            first life is written.
+
+    Raises:
+        UsageError: the policy is another network.
     """
     space = run.env.action_space(run.tasks.mean())
-    actor = params.get("actor", params)
     discrete = hasattr(space, "n")
     num_outputs = space.n if discrete else space.shape[0]
-    layers = mlp_layers(params, num_outputs)
-    arrays: dict[str, Any] = {"num_layers": len(layers)}
-    for index, (kernel, bias) in enumerate(layers):
-        arrays[f"kernel_{index}"] = np.asarray(kernel)
-        arrays[f"bias_{index}"] = np.asarray(bias)
+    if isinstance(params, Agent):
+        arrays = _of_agent(run, params)
+        log_std = params.params.get("head")
+    else:
+        arrays = _of_layers(mlp_layers(params, num_outputs))
+        log_std = params.get("actor", params).get("log_std")
     values = run.config.policy
     arrays |= {"obs_scale": values.obs_scale, "obs_squash": values.obs_squash}
     if discrete:
@@ -152,9 +158,39 @@ def plain_arrays(run: Loaded, params: Any) -> dict[str, Any]:
     low, high = (np.broadcast_to(x, space.shape) for x in (space.low, space.high))
     return {
         "kind": "normal",
-        "log_std": np.maximum(actor["log_std"], np.log(values.min_std)),
+        "log_std": np.maximum(log_std, np.log(values.min_std)),
         "bounds": values.bounds,
         "low": low,
         "high": high,
         **arrays,
     }
+
+
+def _of_agent(run: Loaded, agent: Agent) -> dict[str, Any]:
+    """The recurrent network, and what its first life has kept."""
+    network = agent.params["actor"]
+    if "recurrent" not in network:
+        raise UsageError(
+            "export writes an MLP or RL2's recurrent network, and "
+            f"{run.config.run.algo} has another one: evaluate and render take it."
+        )
+    lived = jax.tree.map(lambda leaf: np.asarray(leaf[0]), agent.memory)
+    return {
+        **_of_layers([(own["kernel"], own["bias"]) for own in network["layers"]]),
+        **{
+            f"{part}_{name}": np.asarray(network[part][name])
+            for part in ("gates", "recurrent", "head")
+            for name in ("kernel", "bias")
+        },
+        "memory": lived.memory,
+        "last_action": lived.action,
+        "last_reward": lived.reward,
+    }
+
+
+def _of_layers(layers: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    arrays: dict[str, Any] = {"num_layers": len(layers)}
+    for index, (kernel, bias) in enumerate(layers):
+        arrays[f"kernel_{index}"] = np.asarray(kernel)
+        arrays[f"bias_{index}"] = np.asarray(bias)
+    return arrays

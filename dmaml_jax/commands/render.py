@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
+from dmaml_jax.learners.inner_loop import first, last
 from dmaml_jax.pictures.film import Film, Panel, frames, write_gif, write_mp4
 from dmaml_jax.pictures.scenes.stage import stage_of
 from dmaml_jax.rl.episodes import recorder
@@ -19,7 +22,7 @@ from dmaml_jax.runs.folder import output_file, output_folder, shown
 from dmaml_jax.runs.loading import Loaded, lane_of, load, require_finite, say_if_frozen
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
-from dmaml_jax.types import Params, Task
+from dmaml_jax.types import Agent, Params, Task
 
 SUFFIXES = (".gif", ".mp4")
 
@@ -118,29 +121,30 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     config, seed = loaded.config, loaded.seeds[lane]
     state = jax.tree.map(lambda leaf: leaf[lane], loaded.states)
     key_adapt, key_episodes = jax.random.split(seed_keys(seed).evaluation)
-    newborn = loaded.problem.newborn
-    first = state.params if newborn is None else newborn(state.params)
 
     # Without the curve, whose last collection would be compiled for nothing.
     @jax.jit
-    def adapt(state: Any, task: Task) -> Params:
+    def adapt(state: Any, task: Task) -> tuple[Params | Agent, Params | Agent]:
         path, _ = loaded.learner.adapt(key_adapt, state, task, steps)
-        return jax.tree.map(lambda leaf: leaf[-1], path)
+        return first(path), last(path)
 
-    adapted = adapt(state, task)
+    before, adapted = adapt(state, task)
     require_finite(adapted, steps)
     horizon = config.sampling.horizon or int(
         loaded.env.default_params.max_steps_in_episode
     )
     record = recorder(loaded.env, loaded.policy, horizon)
     key = jax.random.fold_in(key_episodes, command.episode)
-    # Consumed by the belief, where one acts; the episode has a key of its own.
+    # Consumed by a belief, where one acts: the episode has a key of its own.
     key_draw = jax.random.fold_in(key_episodes, 0)
-    unit = "step" if newborn is None else "episode"
-    after = f"after {steps} {unit}" + ("s" if steps > 1 else "")
+    what = "step" if registry.takes_gradients(config.run.algo) else "episode"
+    after = f"after {steps} {what}" + ("s" if steps > 1 else "")
     panels = [
         Panel(title, record(key, _acting(loaded, key_draw, agent), task))
-        for title, agent in (("before adaptation", first), (after, adapted))
+        for title, agent in (
+            ("before adaptation", before),
+            (after, adapted),
+        )
     ]
     what = (
         ", ".join(item.replace("=", " = ") for item in command.task)
@@ -150,10 +154,13 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
 
 
-def _acting(loaded: Loaded, key: jax.Array, agent: Any) -> Params:
-    """What the policy acts with: θ, and where a belief acts, a z of its first life."""
+def _acting(loaded: Loaded, key: jax.Array, agent: Params | Agent) -> Params | Agent:
+    """What the policy acts with: the agent, or θ and a z of its first life's belief."""
     off = loaded.problem.off_policy
-    return agent if off is None else off.embodied(key, agent, 0)
+    if off is None:
+        return agent
+    assert isinstance(agent, Agent)
+    return off.embodied(key, agent, jnp.int32(0))
 
 
 def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:

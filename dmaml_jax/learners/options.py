@@ -27,10 +27,11 @@ class LearnerOptions:
     """What all learners' options answer, whatever the learner adapts by.
 
     Attributes:
-        of_problem: names of those values that make the problem and not the learner.
+        of_problem: names of the values that the problem and its policy are made with;
+            the others are arguments of the learner's function.
     """
 
-    of_problem: ClassVar[tuple[str, ...]] = ()
+    of_problem: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def num_adaptations(self) -> int:

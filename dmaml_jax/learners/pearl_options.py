@@ -90,15 +90,17 @@ class Options(MemoryOptions):
         True, "Beside a sparse reward, values learn from the dense one where there is."
     )
 
-    of_problem: ClassVar[tuple[str, ...]] = (
-        "reward_scale",
-        "temperature",
-        "initial_temperature",
-        "target_entropy",
-        "latent_size",
-        "encoder_sizes",
-        "next_obs_in_context",
-        "dense_losses",
+    of_problem: ClassVar[frozenset[str]] = frozenset(
+        (
+            "reward_scale",
+            "temperature",
+            "initial_temperature",
+            "target_entropy",
+            "latent_size",
+            "encoder_sizes",
+            "next_obs_in_context",
+            "dense_losses",
+        )
     )
 
     @property

@@ -103,6 +103,14 @@ _SOLVED = Estimate(
 _OF_CATEGORIES = Estimate(
     "", "neither: what --base estimates, on a bank of tasks and on each category of it"
 )
+_OF_TRIALS = Estimate(
+    "", "the return of a whole trial, all of the memory's adaptation in it"
+)
+# Many tasks, each for few trials: what a memory has to tell apart is tasks.
+_TRIALS: Mapping[str, Mapping[str, Any]] = {
+    "sampling": {"num_tasks": 100, "num_trajectories": 4},
+    "policy": {"hidden_sizes": ()},
+}
 _SCORED = "adaptation by the sampled gradient, with the score term"
 
 LEARNERS: dict[str, Entry] = {
@@ -236,7 +244,7 @@ LEARNERS: dict[str, Entry] = {
         no_trust_region="learns from transitions of other policies",
         adapts_by="memory",
         off_policy=True,
-        episodes="32",  # with K = 2, of 8 tasks: two by the prior, two by the belief
+        episodes="M (K + 2)",
     ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",
@@ -249,6 +257,28 @@ LEARNERS: dict[str, Entry] = {
             )
         },
         collections=lambda num_inner_steps: 1,
+    ),
+    "rl2": Entry(
+        "dmaml_jax.learners.rl2:rl2",
+        "a recurrent policy whose state lives through n episodes",
+        "Duan et al. 2016",
+        1,
+        {"": _OF_TRIALS},
+        preset=_TRIALS,
+        no_trust_region="steps by PPO",
+        adapts_by="memory",
+        episodes="M K n",
+    ),
+    "snail": Entry(
+        "dmaml_jax.learners.snail:snail",
+        "attention over all that n episodes showed",
+        "Mishra et al. 2018",
+        1,
+        {"": _OF_TRIALS},
+        preset=_TRIALS,
+        no_trust_region="steps by PPO",
+        adapts_by="memory",
+        episodes="M K n",
     ),
 }
 DIRECTED = "directed-"
@@ -352,9 +382,10 @@ def options_class(algo: str) -> type[LearnerOptions]:
 
 
 def own_options(options: LearnerOptions) -> dict[str, Any]:
-    """What a learner's function takes beyond what every learner of its kind does."""
+    """The arguments that a learner takes beyond those of every learner of its kind."""
     kind = GradientOptions if isinstance(options, GradientOptions) else MemoryOptions
-    others = {*kind.__dataclass_fields__, *options.of_problem}
+    common = kind.__dataclass_fields__
+    others = {*common, *options.of_problem}
     return {name: value for name, value in vars(options).items() if name not in others}
 
 

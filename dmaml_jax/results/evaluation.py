@@ -13,6 +13,7 @@ from dmaml_jax.build.environment import tasks_beyond
 from dmaml_jax.build.learner import build
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_csv
+from dmaml_jax.learners.trial_ppo import TrialOptions
 from dmaml_jax.runs.loading import Loaded, frozen
 from dmaml_jax.statistics import crossed_bootstrap
 from dmaml_jax.tasks.written import beyond, is_listed, parse_vary
@@ -221,7 +222,11 @@ def _beyond(run: Loaded, items: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _built(run: Loaded, num_trajectories: int) -> Any:
-    config = run.config.replace(num_trajectories=num_trajectories)
+    values: dict[str, Any] = {"num_trajectories": num_trajectories}
+    if isinstance(run.config.learner, TrialOptions):
+        # Nothing is trained here, so nothing has to be cut into as many parts.
+        values["num_minibatches"] = 1
+    config = run.config.replace(**values)
     return build(config, env=run.env, tasks=run.tasks, policy=run.policy)
 
 

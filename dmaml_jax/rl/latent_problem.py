@@ -16,7 +16,7 @@ from dmaml_jax.learners.beliefs import (
 )
 from dmaml_jax.learners.parts import part
 from dmaml_jax.rl.latent_networks import Networks
-from dmaml_jax.rl.policies import vectors
+from dmaml_jax.rl.policies import as_vector
 from dmaml_jax.rl.problem import discounted_return
 from dmaml_jax.rl.rollout import rollout
 from dmaml_jax.rl.soft_actor_critic import Weights, losses
@@ -216,7 +216,7 @@ def _vectors_of(
     env: Any, tasks: TaskDistribution, scale: float | jax.Array, squash: bool
 ) -> Any:
     shape, _ = _observed(env, tasks)
-    return lambda obs: vectors(obs, shape, scale, squash=squash)
+    return partial(as_vector, shape=shape, scale=scale, squash=squash)
 
 
 def _absent(*_: Any) -> NoReturn:

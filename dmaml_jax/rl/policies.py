@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -46,7 +47,7 @@ class MLP(nn.Module):
         )
 
 
-class _Head(NamedTuple):
+class Head(NamedTuple):
     """How a network's outputs become the parameters of a distribution.
 
     Attributes:
@@ -54,12 +55,14 @@ class _Head(NamedTuple):
         distribution: what they are the parameters of.
         init: `() -> ` parameters of the head itself, beside the network's; or None.
         read: `(head's parameters, outputs) -> ` the distribution's parameters.
+        shown: `(sample) -> ` a vector as long as the outputs that stands for an action.
     """
 
     num_outputs: int
     distribution: Distribution
     init: Callable[[], Any] | None
     read: Callable[[Any, jax.Array], Any]
+    shown: Callable[[jax.Array], jax.Array]
 
 
 def mlp_categorical(
@@ -91,8 +94,8 @@ def mlp_categorical(
         >>> policy.value(params, jax.numpy.zeros((7, 4))).shape
         (7,)
     """
-    head = _Head(num_actions, categorical(), None, lambda _, outputs: outputs)
-    return _mlp(head, hidden_sizes, activation, precision, critic)
+    head = categorical_head(num_actions)
+    return mlp(head, hidden_sizes, activation, precision, critic)
 
 
 def mlp_normal(
@@ -131,6 +134,37 @@ def mlp_normal(
         >>> policy.apply(params, jax.numpy.zeros((7, 4))).mean.shape
         (7, 2)
     """
+    head = normal_head(
+        num_actions, distribution, initial_std=initial_std, min_std=min_std
+    )
+    return mlp(head, hidden_sizes, activation, precision, critic)
+
+
+def categorical_head(num_actions: int) -> Head:
+    """The outputs are logits of so many choices; a choice is shown as a one-hot one."""
+
+    def shown(action: jax.Array) -> jax.Array:
+        return jax.nn.one_hot(action, num_actions, dtype=jnp.result_type(float))
+
+    return Head(num_actions, categorical(), None, lambda _, outputs: outputs, shown)
+
+
+def normal_head(
+    num_actions: int,
+    distribution: Distribution | None = None,
+    *,
+    initial_std: Any = 1.0,
+    min_std: Any = 0.0,
+) -> Head:
+    """The outputs are means; an action is shown as the environment gets it.
+
+    Args:
+        num_actions: the length A of an action.
+        distribution: of `Normal` parameters, `diagonal_normal()` by default.
+        initial_std: σ at first; log σ is the head's own parameter.
+        min_std: the least σ, below which log σ has no gradient.
+    """
+    family = distribution or diagonal_normal()
 
     def init() -> jax.Array:
         return jnp.full((num_actions,), jnp.log(jnp.asarray(initial_std, float)))
@@ -143,8 +177,7 @@ def mlp_normal(
             log_std = jnp.maximum(log_std, math.log(min_std))
         return Normal(outputs, jnp.broadcast_to(log_std, outputs.shape))
 
-    head = _Head(num_actions, distribution or diagonal_normal(), init, read)
-    return _mlp(head, hidden_sizes, activation, precision, critic)
+    return Head(num_actions, family, init, read, family.action)
 
 
 def on_arrays(
@@ -163,10 +196,7 @@ def on_arrays(
     Returns:
         A `Policy` of such observations.
     """
-
-    def flat(obs: jax.Array) -> jax.Array:
-        return vectors(obs, shape, scale, squash=squash)
-
+    flat = partial(as_vector, shape=shape, scale=scale, squash=squash)
     value = policy.value
     return Policy(
         init=lambda key, obs: policy.init(key, flat(obs)),
@@ -177,19 +207,16 @@ def on_arrays(
     )
 
 
-def vectors(
-    obs: jax.Array, shape: Sequence[int], scale: float = 1.0, *, squash: bool = False
+def as_vector(
+    obs: jax.Array, *, shape: Sequence[int], scale: float = 1.0, squash: bool = False
 ) -> jax.Array:
-    """Observations of any shape and number type as vectors of floats.
+    """An observation of any shape and number type as a vector of floats.
 
     Args:
-        obs: one observation, or any number of them on leading axes.
+        obs: the observation, or any number of them on leading axes.
         shape: of one observation.
-        scale: what observations are multiplied by.
-        squash: whether they are squashed then, as `on_arrays` does.
-
-    Returns:
-        The vectors, on the same leading axes.
+        scale: what it is multiplied by.
+        squash: whether sign(x) log(1 + |x|) is taken of what is scaled.
     """
     leading = obs.shape[: obs.ndim - len(shape)]
     floats = jnp.issubdtype(obs.dtype, jnp.floating)
@@ -198,17 +225,25 @@ def vectors(
     return jnp.sign(scaled) * jnp.log1p(jnp.abs(scaled)) if squash else scaled
 
 
-def _mlp(
-    head: _Head,
-    hidden_sizes: Sequence[int],
-    activation: Activation,
-    precision: str,
-    critic: Critic,
+def mlp(
+    head: Head,
+    hidden_sizes: Sequence[int] = (64, 64),
+    activation: Activation = jnp.tanh,
+    precision: str = "highest",
+    critic: Critic = "none",
 ) -> Policy:
-    """Actor, or actor and critic; parameters are nested only as far as needed."""
+    """An MLP policy with any head; parameters are nested only as far as needed.
+
+    Args:
+        head: how the outputs become a distribution of actions.
+        hidden_sizes: widths of the hidden layers.
+        activation: between the layers.
+        precision: of the matrix products.
+        critic: as `mlp_categorical` takes it.
+    """
     rest = (tuple(hidden_sizes), activation, precision)
     if critic == "separate":
-        return _with_critic(_mlp(head, *rest, "none"), MLP(1, *rest))
+        return _with_critic(mlp(head, *rest, "none"), MLP(1, *rest))
     shared = critic == "shared"
     network = MLP(head.num_outputs + shared, *rest)
 

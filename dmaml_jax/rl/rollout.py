@@ -1,12 +1,15 @@
 """Episodes: one trajectory at a time, vmapped over trajectories, tasks and seeds."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from dmaml_jax.types import Params, Policy, Task, Trajectory
+
+Walk = TypeVar("Walk", bound=Any)
+"""Where a rollout stands, a named tuple that has `obs` and `alive`."""
 
 
 class _Walk(NamedTuple):
@@ -87,7 +90,7 @@ def rollout(
             env_params,
         )
         alive = walk.alive
-        state, last_obs = _keep(alive, (state, obs), (walk.env_state, walk.obs))
+        state, last_obs = keep(alive, (state, obs), (walk.env_state, walk.obs))
         seen = Trajectory(
             obs=walk.obs,
             actions=action,
@@ -100,8 +103,8 @@ def rollout(
         return _Walk(state, last_obs, alive & ~terminated & ~truncated), seen
 
     walk = _Walk(env_state, obs, jnp.array(True))
-    walk = _with_stable_types(take_step, walk)
-    return _steps_until_all_ended(take_step, walk, horizon, chunk, num_chunks)
+    walk = with_stable_types(take_step, walk)
+    return steps_until_all_ended(take_step, walk, horizon, chunk, num_chunks)[0]
 
 
 def transition(
@@ -122,11 +125,12 @@ def transition(
     return obs, state, jnp.asarray(reward), ends[0], ends[1]
 
 
-def _keep(alive: jax.Array, new: Any, old: Any) -> Any:
+def keep(alive: jax.Array, new: Any, old: Any) -> Any:
+    """The new tree where `alive` holds, and the old one where not."""
     return jax.tree.map(lambda n, o: jnp.where(alive, n, o), new, old)
 
 
-def _with_stable_types(take_step: Callable[..., Any], walk: _Walk) -> _Walk:
+def with_stable_types(take_step: Callable[..., Any], walk: Walk) -> Walk:
     """Give the start the types that a step returns, so that it can be a loop's carry.
 
     Environments start with Python numbers and weak types in their states.
@@ -135,14 +139,30 @@ def _with_stable_types(take_step: Callable[..., Any], walk: _Walk) -> _Walk:
     return jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), walk, after)
 
 
-def _steps_until_all_ended(
-    take_step: Callable[[_Walk, jax.Array], tuple[_Walk, Trajectory]],
-    walk: _Walk,
+def steps_until_all_ended(
+    take_step: Callable[[Walk, jax.Array], tuple[Walk, Trajectory]],
+    walk: Walk,
     horizon: int,
     chunk: int,
     num_chunks: int,
-) -> Trajectory:
-    def take_chunk(carry: tuple[jax.Array, _Walk, Trajectory]):
+) -> tuple[Trajectory, Walk]:
+    """Take steps in chunks until every lane of the surrounding vmaps has ended.
+
+    Args:
+        take_step: `(walk, t) -> (walk, step)`, a step of the walk, and what is written
+            of it.
+        walk: where the steps begin, with the fields `obs` and `alive` and with the
+            types that a step returns.
+        horizon: how many steps are written.
+        chunk: how many steps are taken between two looks at `walk.alive`.
+        num_chunks: how many chunks are taken at most.
+
+    Returns:
+        What was written, `[horizon, …]` and observations `[horizon + 1, …]`, and where
+        the walk stands then.
+    """
+
+    def take_chunk(carry: tuple[jax.Array, Walk, Trajectory]):
         index, walk, written = carry
         start = index * chunk
         walk, seen = jax.lax.scan(
@@ -164,7 +184,7 @@ def _steps_until_all_ended(
         )
         return index + 1, walk, written
 
-    def goes_on(carry: tuple[jax.Array, _Walk, Trajectory]) -> jax.Array:
+    def goes_on(carry: tuple[jax.Array, Walk, Trajectory]) -> jax.Array:
         index, walk, _ = carry
         return (index < num_chunks) & any_lane(walk.alive)
 
@@ -174,9 +194,10 @@ def _steps_until_all_ended(
     buffers = buffers._replace(
         obs=jax.tree.map(lambda x: jnp.zeros((total + 1, *x.shape), x.dtype), like.obs)
     )
-    _, _, written = jax.lax.while_loop(
+    _, walk, written = jax.lax.while_loop(
         goes_on, take_chunk, (jnp.int32(0), walk, buffers)
     )
     ends = written._replace(obs=None)
     ends = jax.tree.map(lambda x: x[:horizon], ends)
-    return ends._replace(obs=jax.tree.map(lambda x: x[: horizon + 1], written.obs))
+    ends = ends._replace(obs=jax.tree.map(lambda x: x[: horizon + 1], written.obs))
+    return ends, walk
