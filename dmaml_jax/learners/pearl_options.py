@@ -68,8 +68,8 @@ class Options(MemoryOptions):
         "learned", "Weight of the entropy: learned (ours), or the same for good."
     )
     initial_temperature: float = option(
-        0.1,
-        "Weight of the entropy at first, or for good (ours).",
+        0.01,
+        "Weight of the entropy at first, or for good.",
         allowed=ABOVE_0,
         traced=True,
     )
