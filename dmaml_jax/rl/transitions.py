@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from dmaml_jax.types import PyTree, Task, Trajectory
 
@@ -68,7 +67,6 @@ def transitions_of(
         data.terminated,
         earned,
     )
-    flat = jax.tree.map(
+    return jax.tree.map(
         lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (steps, data.alive)
     )
-    return jax.tree.map(jnp.asarray, flat)

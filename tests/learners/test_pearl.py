@@ -211,3 +211,49 @@ def test_values_without_sense_are_refused():
     assert "adapt by gradient steps" in refused(inner_lr=0.1)
     with pytest.raises(UsageError, match="pearl adapts by its memory"):
         configuration("point", "directed-pearl")
+
+
+def tells(beliefs: np.ndarray, goals: np.ndarray) -> float:
+    """R² of a linear fit of the goals by beliefs, on the last third of the tasks."""
+    split = len(goals) * 2 // 3
+    inputs = np.c_[beliefs, np.ones(len(goals))]
+    weights, *_ = np.linalg.lstsq(inputs[:split], goals[:split], rcond=None)
+    left = goals[split:] - inputs[split:] @ weights
+    spread = goals[split:] - goals[split:].mean(axis=0)
+    return float(1 - (left**2).sum() / (spread**2).sum())
+
+
+@pytest.mark.slow
+@pytest.mark.float32
+def test_a_trained_z_tells_the_goal_and_earns_more_than_one_of_the_prior():
+    """Held-out goals of point navigation, after two episodes; the preset, 40 epochs."""
+    problem, learner = build(configuration("point", "pearl"))
+    tasks = problem.sample_tasks(jax.random.key(1), 8)
+
+    @jax.jit
+    def train(key: jax.Array) -> Any:
+        key_init, key_epochs = jax.random.split(key)
+        state, _ = jax.lax.scan(
+            lambda state, key: (learner.step(key, state, tasks)[0], None),
+            learner.init(key_init),
+            jax.random.split(key_epochs, 40),
+        )
+        return state
+
+    @jax.jit
+    def lived(state: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+        new = problem.sample_tasks(jax.random.key(2), 90)
+        adapt = jax.vmap(lambda key, task: learner.adapt(key, state, task, 2))
+        path, curve = adapt(jax.random.split(jax.random.key(3), 90), new)
+        beliefs = jax.vmap(jax.vmap(jax.vmap(believed)))(path.memory)
+        goals = jnp.stack([new.goal_x, new.goal_y], axis=1)
+        return beliefs.mean[:, 2, 0], goals, curve
+
+    state = train(jax.random.key(0))
+    means, goals, curve = (np.asarray(found) for found in lived(state))
+    assert tells(means, goals) >= 0.9
+    fresh = problem.init(jax.random.key(4))["encoder"]
+    control = state._replace(params={**state.params, "encoder": fresh})
+    assert tells(*(np.asarray(found) for found in lived(control)[:2])) < 0.6
+    gains = curve[:, 2] - curve[:, 0]
+    assert gains.mean() > 3 * gains.std() / np.sqrt(len(gains))
