@@ -48,10 +48,12 @@ if TYPE_CHECKING:
     from dmaml_jax.training.adaptation import adaptation as adaptation
     from dmaml_jax.training.program import Program as Program
     from dmaml_jax.training.program import train_step as train_step
+    from dmaml_jax.types import Agent as Agent
     from dmaml_jax.types import Distribution as Distribution
     from dmaml_jax.types import Info as Info
     from dmaml_jax.types import MetaLearner as MetaLearner
     from dmaml_jax.types import OuterRule as OuterRule
+    from dmaml_jax.types import Percept as Percept
     from dmaml_jax.types import Pieces as Pieces
     from dmaml_jax.types import Policy as Policy
     from dmaml_jax.types import Problem as Problem
@@ -88,7 +90,8 @@ _MODULES = {
     "training.adaptation": "adaptation",
     "training.program": "Program train_step",
     "types": (
-        "Distribution Info MetaLearner OuterRule Pieces Policy Problem Trajectory"
+        "Agent Distribution Info MetaLearner OuterRule Percept Pieces Policy Problem "
+        "Trajectory"
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -140,7 +140,7 @@ def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
         assert entry.paper in table[name] and entry.summary in table[name]
         for surrogate, estimate in entry.objectives.items():
             # Pairs stand below what they estimate, one a line.
-            above = lines[: lines.index(f"    {name} {surrogate}")]
+            above = lines[: lines.index(f"    {name} {surrogate}".rstrip())]
             heads = [line for line in above if not line.startswith("    ")]
             assert heads[-1] == f"  {estimate}"
     assert "100 (110)" in table["maml"]

@@ -12,7 +12,7 @@ from dmaml_jax.build import configuration
 from dmaml_jax.build.train_step import make_train_step
 from dmaml_jax.envs import make
 from dmaml_jax.errors import UsageError
-from dmaml_jax.learners.registry import LEARNERS
+from dmaml_jax.learners.registry import gradient_learners
 from dmaml_jax.rl.action_distributions import categorical
 from dmaml_jax.statistics import ema, epochs_to_threshold
 from dmaml_jax.tasks.distributions import uniform
@@ -130,7 +130,7 @@ def program(algo: str, **values) -> tuple[str, list[list[float]]]:
     "algo",
     [
         algo if algo == "maml" else pytest.param(algo, marks=pytest.mark.slow)
-        for algo in LEARNERS
+        for algo in gradient_learners()
     ],
 )
 def test_every_learner_takes_a_step_with_the_actor_critic(algo: str) -> None:
@@ -268,7 +268,7 @@ def test_directed_maml_learns_cartpole(seeds: range) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["pg", "ac"])
-@pytest.mark.parametrize("algo", list(LEARNERS))
+@pytest.mark.parametrize("algo", gradient_learners())
 def test_every_learner_learns_cartpole(algo: str, method: str) -> None:
     """With its preset: 190 on 4 of 5 seeds; at α = 0.01 adaptation gains meanwhile."""
     epochs = configuration("cartpole", algo).run.epochs

@@ -265,7 +265,6 @@ LEARNERS: dict[str, Entry] = {
         1,
         {"": _OF_TRIALS},
         preset=_TRIALS,
-        no_trust_region="steps by PPO",
         adapts_by="memory",
         episodes="M K n",
     ),
@@ -276,7 +275,6 @@ LEARNERS: dict[str, Entry] = {
         1,
         {"": _OF_TRIALS},
         preset=_TRIALS,
-        no_trust_region="steps by PPO",
         adapts_by="memory",
         episodes="M K n",
     ),
@@ -287,7 +285,7 @@ SHORT = {"directed": "directed-maml"}
 
 def names() -> tuple[str, ...]:
     """Every name that `find` knows, directed variants included."""
-    return (*LEARNERS, *(DIRECTED + name for name in LEARNERS if takes_gradients(name)))
+    return (*LEARNERS, *(DIRECTED + name for name in gradient_learners()))
 
 
 def full_name(algo: str) -> str:
@@ -323,6 +321,11 @@ def takes_gradients(algo: str) -> bool:
     return entry(algo).adapts_by == "gradient"
 
 
+def gradient_learners() -> tuple[str, ...]:
+    """The names of the learners that adapt by gradient steps, without directed ones."""
+    return tuple(filter(takes_gradients, LEARNERS))
+
+
 def objective(algo: str, surrogate: str) -> Estimate:
     """What the meta-gradient of a pair estimates.
 
@@ -336,10 +339,8 @@ def objective(algo: str, surrogate: str) -> Estimate:
     objectives = entry(algo).objectives
     if surrogate not in objectives:
         pairs: dict[tuple[str, ...], list[str]] = {}
-        for name, other in LEARNERS.items():
-            if not takes_gradients(name):
-                continue
-            pairs.setdefault(tuple(other.objectives), []).append(name)
+        for name in gradient_learners():
+            pairs.setdefault(tuple(LEARNERS[name].objectives), []).append(name)
         legal = "; ".join(
             f"{', '.join(algos)} with {', '.join(taken)}"
             for taken, algos in pairs.items()

@@ -51,7 +51,7 @@ def trial_gae(
     lived = jnp.where(alive, values, 0)
     after = jnp.concatenate([lived[1:], jnp.zeros_like(lived[:1])])
     delta = jnp.where(alive, rewards + discount * after - lived, 0)
-    return discounted_returns(delta, discount * gae_lambda) * alive
+    return jnp.where(alive, discounted_returns(delta, discount * gae_lambda), 0)
 
 
 def trial_objective(
@@ -98,10 +98,9 @@ def trial_objective(
         _, values = unrolled(policy, params, data)
         estimate = partial(trial_gae, discount=discount, gae_lambda=gae_lambda)
         estimates = jax.vmap(estimate)(data.rewards, values, data.alive)
-        weights = data.alive / data.alive.size
         return data._replace(
             advantages=estimates,
-            weights=weights.astype(estimates.dtype),
+            weights=data.alive.astype(estimates.dtype) / data.alive.size,
             value_targets=jnp.where(data.alive, estimates + values, 0),
         )
 
@@ -157,7 +156,8 @@ def trial_kl(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
     assert policy.distribution.kl is not None
     new, _ = unrolled(policy, params, data)
     divergences = policy.distribution.kl(data.action_params, new)
-    return jnp.sum(jnp.where(data.alive, divergences, 0)) / jnp.sum(data.alive)
+    mask = data.alive.astype(divergences.dtype)
+    return jnp.sum(divergences * mask) / jnp.sum(mask)
 
 
 def _huber(error: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dmaml_jax.build import configuration
 from dmaml_jax.config.values import Run
-from dmaml_jax.learners.registry import LEARNERS
+from dmaml_jax.learners.registry import gradient_learners
 from dmaml_jax.training import devices
 
 SEED, SEEDS = 1, 5
@@ -83,7 +83,7 @@ def main() -> int:
         "|---|---|---|---|---|---|---|",
     ]
     for method in ("pg", "ac"):
-        for algo in LEARNERS:
+        for algo in gradient_learners():
             lines.append(row_of(algo, method))
             print(lines[-1], flush=True)
             TARGET.write_text("\n".join(lines) + "\n")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dmaml_jax.build import configuration
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.learners.registry import LEARNERS
+from dmaml_jax.learners.registry import gradient_learners
 from dmaml_jax.training import devices
 
 SEED, SEEDS, EPOCHS = 1, 10, 100
@@ -25,7 +25,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "promp": {"algo": "promp"},
     "maml, trust region": {"algo": "maml", "outer_optimizer": "trust-region"},
     "fomaml, trust region": {"algo": "fomaml", "outer_optimizer": "trust-region"},
-    **{algo: {"algo": algo} for algo in LEARNERS if algo not in (BASE, "promp")},
+    **{
+        algo: {"algo": algo}
+        for algo in gradient_learners()
+        if algo not in (BASE, "promp")
+    },
     "sharp-maml, up": {"algo": "sharp-maml", "sharpness": "up"},
     "sharp-maml, both": {"algo": "sharp-maml", "sharpness": "both"},
     "directed-maml": {"algo": "directed-maml"},

@@ -190,7 +190,11 @@ def family(bench: Bench) -> None:
     """Every learner with both methods against MAML: time, memory and arithmetic."""
     from dmaml_jax.learners import registry
 
-    algos = ["maml", "fomaml"] if bench.quick else [*registry.LEARNERS, "directed-maml"]
+    algos = (
+        ["maml", "fomaml"]
+        if bench.quick
+        else [*registry.gradient_learners(), "directed-maml"]
+    )
     everyone = [
         bench.ours(algo, 1, True, method) for method in ("pg", "ac") for algo in algos
     ]

