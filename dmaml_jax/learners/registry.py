@@ -241,7 +241,6 @@ LEARNERS: dict[str, Entry] = {
         {"": Estimate("", "neither: the soft value of what is believed of a task")},
         preset={"sampling": {"num_trajectories": 2, "num_tasks": 8}},
         collections=lambda num_adaptations: 1,
-        no_trust_region="learns from transitions of other policies",
         adapts_by="memory",
         off_policy=True,
         episodes="M (K + 2)",
