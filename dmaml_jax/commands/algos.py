@@ -55,9 +55,10 @@ def table() -> str:
     ]
     lines += [
         "",
-        "Any of them with an order directed: directed-NAME (directed is short for",
-        "directed-maml). Those without adapt by a memory and have no gradient step.",
-        "Episodes: of an epoch with the preset, and in brackets directed.",
+        "Those with an order exist directed too: directed-NAME (directed is short for",
+        "directed-maml). The others adapt by a memory and have no gradient step.",
+        "Episodes: of an epoch with the preset, and in brackets directed; M tasks, K",
+        "trials of each, n episodes in a trial.",
         "A learner's options: dmaml-jax train --help --algo NAME.",
         "",
         "What a meta-gradient estimates, by --surrogate:",
