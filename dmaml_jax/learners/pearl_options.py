@@ -35,7 +35,7 @@ class Options(MemoryOptions):
         allowed=FROM_0,
     )
     gradient_steps: int = option(
-        200, "gradient steps of an epoch", symbol="G", allowed=COUNT
+        400, "gradient steps of an epoch", symbol="G", allowed=COUNT
     )
     tasks_per_step: int = option(8, "Tasks of a gradient step.", allowed=COUNT)
     batch_size: int = option(
@@ -48,7 +48,7 @@ class Options(MemoryOptions):
         4000, "Transitions that are kept of each task of the bank.", allowed=COUNT
     )
     kl_weight: float = option(
-        0.01,
+        0.001,
         "weight of the belief's KL beside a task's mean losses (ours)",
         symbol="lambda",
         allowed=STEP_SIZE,
