@@ -169,6 +169,28 @@ class Pieces(NamedTuple):
     pick: Callable[[jax.Array], Data]
 
 
+class OffPolicy(NamedTuple):
+    """What a problem offers a learner that learns from kept transitions (PEARL).
+
+    Attributes:
+        transitions: `(data, task) -> (transitions, mask)`, the steps of K trajectories
+            on one axis, leaves `[N, …]`, and which of them there are, `[N]`.
+        factors: `(θ, transitions) -> ` the Gaussian factors of the latent z that they
+            are, a `learners.beliefs.Belief` `[N, Z]`; differentiable in θ.
+        loss: `(key, θ, target, transitions, z) -> (loss, told)`, of one task's
+            transitions `[B, …]`, differentiable in θ and z, and scalars to show.
+        target: `(θ) -> ` the part of θ that `target` follows slowly.
+        embodied: `(key, agent, life) -> ` the parameters with which the policy acts for
+            an episode: those of θ, and a z that is drawn for it.
+    """
+
+    transitions: Callable[[Data, Task], tuple[PyTree, jax.Array]]
+    factors: Callable[[Params, PyTree], Any]
+    loss: Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
+    target: Callable[[Params], Params]
+    embodied: Callable[[jax.Array, Agent, jax.Array], Params]
+
+
 class Problem(NamedTuple):
     """All that a meta-learner knows of the world: pure functions of θ and a task 𝒯.
 
@@ -218,6 +240,8 @@ class Problem(NamedTuple):
             lives, and the agent that has lived through it; with a memory only.
         episode_returns: `(data) -> [n]`, the mean undiscounted return of each episode
             of a trial's n; with a memory only.
+        off_policy: what there is for a learner from kept transitions; None where a
+            problem is learned from trajectories.
     """
 
     init: Callable[[jax.Array], Params]
@@ -241,6 +265,7 @@ class Problem(NamedTuple):
     newborn: Callable[[Params], Agent] | None = None
     live: Callable[[jax.Array, Agent, Task], tuple[Data, Agent]] | None = None
     episode_returns: Callable[[Data], jax.Array] | None = None
+    off_policy: OffPolicy | None = None
 
 
 class Evaluation(NamedTuple):

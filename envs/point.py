@@ -1,6 +1,6 @@
 """Point navigation: a point in the plane looks for a goal that it does not see."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import jax
@@ -131,6 +131,19 @@ class Point(Described[EnvState, EnvParams]):
         }[self.reward]
         earned = earned.astype(state.position.dtype)
         return self.absorbed(state, moved, earned, params)
+
+    @property
+    def dense_reward(self) -> Callable[[jax.Array, EnvParams], jax.Array] | None:
+        """`(position after a move, params) -> −d`, which stands beside a sparse reward.
+
+        PEARL's authors train values on it where the task pays the sparse one. None with
+        the other rewards, which are dense themselves.
+        """
+        if self.reward != "sparse":
+            return None
+        return lambda position, params: (
+            -jnp.hypot(position[0] - params.goal_x, position[1] - params.goal_y)
+        )
 
     def reset_env(
         self, key: jax.Array, params: EnvParams

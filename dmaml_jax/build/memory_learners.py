@@ -104,4 +104,4 @@ KINDS: dict[str, Kind] = {
     "rl2": Kind(_recurrent, _trials),
     "snail": Kind(_attentive, _trials),
 }
-"""By the name of a learner whose entry says that it adapts by a memory."""
+"""By the name of a learner that adapts by a memory and learns from whole trials."""

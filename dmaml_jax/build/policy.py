@@ -8,9 +8,11 @@ import numpy as np
 
 from dmaml_jax.build import memory_learners
 from dmaml_jax.build.interface import name_of
+from dmaml_jax.build.latent import latent_policy_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, ContinuousPolicy
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
 from dmaml_jax.rl.action_distributions import (
     clipped_normal,
     squashed_normal,
@@ -35,6 +37,8 @@ def default_policy(env: Any, tasks: TaskDistribution, config: TrainConfig) -> Po
     Raises:
         UsageError: its actions or observations are of a kind that no MLP fits.
     """
+    if registry.entry(config.run.algo).off_policy:
+        return latent_policy_of(config, env, tasks)
     # Now, also where a caller builds a learner inside of its own jit or vmap.
     with jax.ensure_compile_time_eval():
         middle = tasks.mean()

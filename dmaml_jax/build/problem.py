@@ -4,9 +4,11 @@ from typing import Any
 
 from dmaml_jax.build import memory_learners
 from dmaml_jax.build.environment import own_limit
+from dmaml_jax.build.latent import latent_problem_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.values import ActorCritic, PolicyGradient
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
 from dmaml_jax.learners.options import GradientOptions
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.baselines import leave_one_out_time_mean, linear_features
@@ -33,6 +35,8 @@ def problem_of(
         UsageError: the environment has no time limit, or the policy does not go with
             the learner.
     """
+    if registry.entry(config.run.algo).off_policy:
+        return latent_problem_of(config, env, tasks)
     if config.method is None:
         return memory_learners.kind_of(config).problem(config, env, tasks, policy)
     if policy.memory is not None:

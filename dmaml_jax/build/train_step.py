@@ -7,6 +7,7 @@ from dmaml_jax.build.learner import build
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.errors import UsageError
+from dmaml_jax.learners import registry
 from dmaml_jax.options import flag, options_of
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.training.chunk import Init, Step, train_step
@@ -67,6 +68,11 @@ def _require_effect(
     Raises:
         UsageError: there is such a value.
     """
+    if policy is not None and registry.entry(config.run.algo).off_policy:
+        raise UsageError(
+            f"{config.run.algo} has networks of its own, where a given policy has no "
+            "place: leave policy out, or choose another learner."
+        )
     shaping = {*options_of(type(config.policy)), "matmul_precision"}
     host = {*options_of(type(config.run))} - _OF_A_STEP
     host |= set() if schedules_that_end(config) else {"epochs"}

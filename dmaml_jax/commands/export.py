@@ -81,6 +81,12 @@ def export(options: Export) -> int:
     """
     solver = None if options.solver == "default" else options.solver
     run = load(options.run, solver=solver)
+    if run.problem.off_policy is not None:
+        raise UsageError(
+            f"{options.run} is a run of {run.config.run.algo}, whose policy acts on a "
+            "belief of the task as well, which policy.py has no place for: use "
+            "dmaml-jax render or evaluate, or load the run in Python."
+        )
     lane = lane_of(run, options.seed)
     say_if_frozen(run, lane)
     out = output_folder(options.out, run.folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from dmaml_jax.commands.options import RunFolder, compute_as, require_whole
 from dmaml_jax.commands.words import parsed
@@ -134,10 +135,12 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     )
     record = recorder(loaded.env, loaded.policy, horizon)
     key = jax.random.fold_in(key_episodes, command.episode)
+    # Consumed by a belief, where one acts: the episode has a key of its own.
+    key_draw = jax.random.fold_in(key_episodes, 0)
     what = "step" if registry.takes_gradients(config.run.algo) else "episode"
     after = f"after {steps} {what}" + ("s" if steps > 1 else "")
     panels = [
-        Panel(title, record(key, agent, task))
+        Panel(title, record(key, _acting(loaded, key_draw, agent), task))
         for title, agent in (
             ("before adaptation", before),
             (after, adapted),
@@ -149,6 +152,15 @@ def _film(command: Render, loaded: Loaded, lane: int, task: Task) -> Film:
     )
     where = f"{config.run.algo} on {config.run.env}, seed {seed}, epoch {loaded.epoch}"
     return Film(f"{what}  ·  {where}", panels, stage_of(loaded.env, task))
+
+
+def _acting(loaded: Loaded, key: jax.Array, agent: Params | Agent) -> Params | Agent:
+    """What the policy acts with: the agent, or θ and a z of its first life's belief."""
+    off = loaded.problem.off_policy
+    if off is None:
+        return agent
+    assert isinstance(agent, Agent)
+    return off.embodied(key, agent, jnp.int32(0))
 
 
 def _files(command: Render, folder: Path, seed: int | None) -> list[Path]:

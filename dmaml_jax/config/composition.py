@@ -110,6 +110,7 @@ CHOICES = (
     "sharpness",
     "implicit_solver",
     "sorting",
+    "temperature",
     "medium_task",
     "directed_gate",
 )
@@ -181,11 +182,16 @@ def owners_of(world: World, algo: str, method: str) -> dict[str, type]:
         "run": GradientRun if by_gradients else Run,
         "sampling": Sampling,
         "tasks": Tasks,
-        "policy": ContinuousPolicy if world.continuous else Policy,
+        "policy": ContinuousPolicy if _has_own_deviation(world, algo) else Policy,
         **({"method": METHODS[method]} if by_gradients else {}),
         "learner": registry.options_class(algo),
     }
     return {**owners, **({"directed": Directed} if registry.is_directed(algo) else {})}
+
+
+def _has_own_deviation(world: World, algo: str) -> bool:
+    """Whether the deviation of actions is a value, and no output of the network."""
+    return world.continuous and not registry.entry(algo).off_policy
 
 
 def refusal(name: str, owners: Iterable[type]) -> UsageError:
@@ -220,7 +226,7 @@ def is_known(name: str) -> bool:
 def _choice_of(name: str) -> str | None:
     """The choice that a value belongs to, in words; None where there is no value."""
     if name in options_of(ContinuousPolicy):
-        return "environments with continuous actions"
+        return f"environments with continuous actions, and not to --algo {_OFF_POLICY}"
     if name in options_of(Directed):
         return "directed learners (--algo directed-NAME)"
     for owner in (GradientRun, Method, GradientOptions):
@@ -241,6 +247,9 @@ def _choice_of(name: str) -> str | None:
     return None
 
 
+_OFF_POLICY = " or ".join(
+    name for name, entry in registry.LEARNERS.items() if entry.off_policy
+)
 _ALSO_BY_MEMORY = {*options_of(Run), *options_of(MemoryOptions)}
 
 

@@ -16,7 +16,7 @@ from dmaml_jax.learners.clusters import (
     squared_distances,
 )
 from dmaml_jax.learners.task_axis import over_tasks
-from dmaml_jax.types import Params, Problem, PyTree, Task
+from dmaml_jax.types import Params, Problem, Task
 
 
 class Sorted(NamedTuple):
@@ -47,16 +47,6 @@ class Batches(NamedTuple):
     of_each: jax.Array
     of_all: jax.Array
     filled: jax.Array
-
-
-def only_where(due: jax.Array, f: Callable[[], PyTree], otherwise: PyTree) -> PyTree:
-    """`f()` where it is due, else the other; of the same shapes and types.
-
-    A loop of one turn or none: under a vmap over seeds `lax.cond` would compute both
-    sides in every epoch, and a loop that no lane is in costs nothing.
-    """
-    turns = due.astype(jnp.int32)
-    return jax.lax.fori_loop(jnp.int32(0), turns, lambda *_: f(), otherwise)
 
 
 def counting(problem: Problem) -> Problem:

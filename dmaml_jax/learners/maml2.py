@@ -19,13 +19,13 @@ import optax
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
 from dmaml_jax.learners.bank import bank_of
+from dmaml_jax.learners.branches import only_where
 from dmaml_jax.learners.categories import (
     Batches,
     Sorted,
     batches,
     counting,
     has_tasks,
-    only_where,
     pointed_to,
     sorted_at_random,
     sorted_by_adaptation,
@@ -134,7 +134,9 @@ def second_order_learners() -> list[str]:
     return [
         name
         for name, entry in registry.LEARNERS.items()
-        if entry.order == 2 and "maml2:" not in entry.path
+        if entry.order == 2
+        and registry.takes_gradients(name)
+        and "maml2:" not in entry.path
     ]
 
 

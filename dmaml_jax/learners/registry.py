@@ -58,6 +58,8 @@ class Entry(NamedTuple):
             no objective"; empty where it can.
         adapts_by: what changes when it adapts to a task: θ, by gradient steps, or a
             memory, by episodes lived through.
+        off_policy: whether it learns from kept transitions, and has networks of its own
+            for that in place of a policy's.
         episodes: how many episodes an epoch has, for people, where that is no number of
             collections of K each.
     """
@@ -74,6 +76,7 @@ class Entry(NamedTuple):
     collections: Callable[[int], int] = lambda num_inner_steps: num_inner_steps + 1
     no_trust_region: str = ""
     adapts_by: Literal["gradient", "memory"] = "gradient"
+    off_policy: bool = False
     episodes: str = ""
 
 
@@ -229,6 +232,18 @@ LEARNERS: dict[str, Entry] = {
         # For theta, and for every category; sorting takes more.
         collections=lambda num_inner_steps: 2 * (num_inner_steps + 1),
         no_trust_region="steps from several parameters at once",
+    ),
+    "pearl": Entry(
+        "dmaml_jax.learners.pearl:pearl",
+        "soft actor-critic on a latent variable that the context tells",
+        "Rakelly et al. 2019",
+        1,
+        {"": Estimate("", "neither: the soft value of what is believed of a task")},
+        preset={"sampling": {"num_trajectories": 2, "num_tasks": 8}},
+        collections=lambda num_adaptations: 1,
+        adapts_by="memory",
+        off_policy=True,
+        episodes="M (K + 2)",
     ),
     "joint": Entry(
         "dmaml_jax.learners.joint:joint",

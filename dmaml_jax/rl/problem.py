@@ -96,7 +96,7 @@ def make_problem(
         advantages=objective.advantages,
         inner_loss=objective.inner_loss,
         outer_loss=objective.outer_loss,
-        objective=partial(_discounted_return, discount),
+        objective=partial(discounted_return, discount),
         log_probs=partial(trajectory_log_probs, policy),
         kl=partial(mean_kl, policy) if policy.distribution.kl else None,
         performance=lambda data: jnp.mean(jnp.sum(data.rewards, axis=1)),
@@ -122,7 +122,7 @@ def _chunk_of(given: int | None, objective: Objective) -> int:
     return given
 
 
-def _discounted_return(discount: float | jax.Array, data: Trajectory) -> jax.Array:
+def discounted_return(discount: float | jax.Array, data: Trajectory) -> jax.Array:
     """Ĵ = (1/K) Σ_k Σ_t γ^t r_{k,t}."""
     powers = discount_powers(discount, data.rewards.shape[1], data.rewards.dtype)
     return jnp.mean(jnp.sum(data.rewards * powers, axis=1))

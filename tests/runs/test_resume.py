@@ -110,6 +110,32 @@ def test_a_stopped_run_goes_on_to_the_same_bits(uninterrupted, monkeypatch, caps
     assert len(kept["resumed"]) == 1 and kept["resumed"][0]["versions"]["jax"]
 
 
+@pytest.mark.slow
+def test_a_replay_is_in_the_checkpoint(monkeypatch) -> None:
+    """PEARL learns from what it lived before it was stopped, and writes films after."""
+    values = {
+        "env": "point",
+        "algo": "pearl",
+        "bank_tasks": 4,
+        "gradient_steps": 3,
+        "tasks_per_step": 2,
+        "batch_size": 4,
+        "context_size": 4,
+        "posterior_trajectories": 1,
+        "replay_capacity": 60,
+        "seeds": 2,
+    }
+    assert run.train(config(**values), "whole", verbosity="quiet") == 0
+    stop_after(5, monkeypatch, "stopped", **values)
+    assert resumed("stopped") == 0
+    assert_same_run("stopped", "whole")
+    assert main(["evaluate", "whole", "--steps", "2", "--tasks", "3"]) == 0
+    assert main(["render", "whole", "--fps", "5"]) == 0
+    assert main(["report", "whole"]) == 0
+    assert main(["compare", "whole", "stopped"]) == 0
+    assert main(["export", "whole"]) != 0
+
+
 def test_a_finished_run_says_so(uninterrupted, capsys) -> None:
     before = (uninterrupted / "config.json").read_bytes()
     assert resumed(str(uninterrupted)) == 0
