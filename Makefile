@@ -73,8 +73,8 @@ estimators: $(READY)  ## bias and variance of every gradient estimator: SEED=1 I
 test: $(READY)  ## all tests but the slow ones and those that need a GPU
 	$(PYTEST) -n 2 --dist loadfile
 
-test-slow: $(READY)  ## the tests that train to the end, and dear cases of others
-	$(PYTEST) -m slow -n 2
+test-slow: $(READY)  ## the tests that train to the end, and dear cases of others: TESTS="tests/exact ..."
+	$(PYTEST) -m slow -n 2 $(TESTS)
 
 test-browser: $(READY)  ## the report in a real browser; says so where there is none
 	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then \
