@@ -74,7 +74,7 @@ class Bandit(Described[EnvState, EnvParams]):
     def task_law(self) -> TaskLaw:
         """p_a ~ U[0, 1] for each arm a, independently."""
 
-        def sample(key: jax.Array, common: EnvParams) -> EnvParams:
+        def sample(key: jax.Array, common: Any) -> EnvParams:
             return common.replace(
                 probabilities=jax.random.uniform(
                     key, (self._num_arms,), jnp.result_type(float)

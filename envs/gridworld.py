@@ -81,7 +81,7 @@ class Gridworld(Described[EnvState, EnvParams]):
     def task_law(self) -> TaskLaw:
         """One of the 21 goals, each equally likely."""
 
-        def sample(key: jax.Array, common: EnvParams) -> EnvParams:
+        def sample(key: jax.Array, common: Any) -> EnvParams:
             index = jax.random.randint(key, (), 0, len(GOALS))
             x, y = jnp.asarray(GOALS, jnp.asarray(common.goal_x).dtype)[index]
             return common.replace(goal_x=x, goal_y=y)

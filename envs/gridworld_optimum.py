@@ -77,7 +77,9 @@ def best_search(num_episodes: int, *, side: int = SIDE, num_steps: int = 15) -> 
     first = _path_back(world, layers, int(sets[found]))
     paths = [first, *_Later(world, int(sets[found])).paths()]
     cells = world.cells[np.array(paths)]
-    return Search(best / len(world.goals), _returns(world, np.array(paths)), cells)
+    return Search(
+        float(best) / len(world.goals), _returns(world, np.array(paths)), cells
+    )
 
 
 class _World:

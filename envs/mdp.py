@@ -65,7 +65,7 @@ class RandomMDP(TabularMDP):
     def task_law(self) -> TaskLaw:
         """P(· | s, a) ~ Dirichlet(1, …, 1) and r̄(s, a) ~ N(1, 1), independently."""
 
-        def sample(key: jax.Array, common: EnvParams) -> EnvParams:
+        def sample(key: jax.Array, common: Any) -> EnvParams:
             key_next, key_rewards = jax.random.split(key)
             dtype, shape = jnp.result_type(float), (self._num_states, self._num_actions)
             # Exponentials over their sum are flat Dirichlet, without the rejection
@@ -83,7 +83,7 @@ class RandomMDP(TabularMDP):
         key: jax.Array,
         state: EnvState,
         action: int | float | jax.Array,
-        params: EnvParams,
+        params: Any,
     ) -> tuple[jax.Array, EnvState, jax.Array, jax.Array, dict[Any, Any]]:
         """One step of the tables, whose reward is noisy.
 

@@ -63,6 +63,8 @@ def build(
     if env is None:
         env = named_environment(config.run.env)
         tasks = tasks or named_tasks(env, config)
+    if tasks is None and getattr(env, "task_law", None) is not None:
+        tasks = named_tasks(env, config)
     if tasks is None:
         raise UsageError(
             "An environment given as an object needs its task distribution: pass "

@@ -4,7 +4,7 @@ A learner that adapts by gradient steps learns from K episodes before each step,
 what those earn is counted too: with n steps an agent lives (n + 1) K episodes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def lifetime(
             f"{episodes_per_step} is not two or more whole parts: give a multiple."
         )
     sets = task_sets(run, num_tasks=num_tasks, draw=draw, out_of_range=("none",))
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_steps": parts - 1,
         "num_trajectories": episodes_per_step,
         "num_episodes": measured_on,
