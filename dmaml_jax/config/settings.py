@@ -107,7 +107,7 @@ def groups_of(settings: Sequence[Setting]) -> list[Group]:
 
 def _is_structure(config: TrainConfig, name: str) -> bool:
     """Clipping at 0 is left out of the optimiser, whose state has another form then."""
-    return name == "clip_norm" and config.learner.clip_norm == 0
+    return name == "clip_norm" and getattr(config.learner, "clip_norm", 0) == 0
 
 
 def _setting(base: TrainConfig, point: Point, held: Held) -> Setting:

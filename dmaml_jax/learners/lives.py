@@ -1,9 +1,11 @@
 """What learners share that adapt by a memory: an agent that lives through episodes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from dmaml_jax.types import Agent, Params, Problem, Task
+from dmaml_jax.types import Agent, Memory, Params, Problem, Task
 
 
 def lived_through(
@@ -27,7 +29,7 @@ def lived_through(
     live = problem.live
     born = problem.newborn(params)
 
-    def episode(memory: object, key: jax.Array) -> tuple[object, tuple[object, object]]:
+    def episode(memory: Memory, key: jax.Array) -> tuple[Memory, Any]:
         data, agent = live(key, Agent(params, memory), task)
         return agent.memory, (memory, problem.performance(data))
 

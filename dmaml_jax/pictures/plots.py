@@ -185,7 +185,9 @@ def draw_evaluation(
         figsize=(5.2 * (1 + len(parameters)), 4.4),
         dpi=130,
         layout="constrained",
+        squeeze=False,  # a panel alone, too, where no parameter varies by a name
     )
+    panels = panels[0]
     _draw_steps(panels[0], returns, labels)
     for axes, parameter in zip(panels[1:], parameters, strict=True):
         _draw_by_parameter(axes, parameter, returns, values)

@@ -33,13 +33,13 @@ class Caches(NamedTuple):
     """What the step-by-step form keeps.
 
     Attributes:
-        count: how many inputs there were, int32.
+        num_inputs: how many inputs there were, int32.
         inputs: of each dense block its last R inputs; input t is at t mod R.
         keys: the last T keys; that of t is at t mod T, `[T, K]`.
         values: the last T values, `[T, V]`.
     """
 
-    count: jax.Array
+    num_inputs: jax.Array
     inputs: tuple[jax.Array, ...]
     keys: jax.Array
     values: jax.Array
@@ -94,7 +94,7 @@ def snail(
     append = partial(_appended, precision=precision)
 
     def step(params: Params, caches: Caches, x: jax.Array) -> tuple[Caches, jax.Array]:
-        t, kept = caches.count, []
+        t, kept = caches.num_inputs, []
         x = affine(params["first"], x, precision)
         for layer, cache in zip(params["blocks"], caches.inputs, strict=True):
             at = t % cache.shape[0]
