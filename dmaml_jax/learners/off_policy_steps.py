@@ -95,7 +95,7 @@ def off_policy_steps(
         key: jax.Array, now: Learning, replay: Replay
     ) -> tuple[Learning, Shown]:
         key_tasks, key_each = jax.random.split(key)
-        num_tasks = replay.count.shape[0]
+        num_tasks = replay.total.shape[0]
         numbers = jax.random.randint(key_tasks, (tasks_per_step,), 0, num_tasks)
 
         def of_task(key: jax.Array, number: jax.Array) -> PyTree:
@@ -126,6 +126,7 @@ def off_policy_steps(
         start = learning, jax.tree.map(jnp.zeros_like, learning.params)
         keys = jax.random.split(key, num_steps)
         (learning, gradient), shown = jax.lax.scan(turn, start, keys)
-        return learning, Shown(*mean_over_tasks(shown), gradient)
+        total, told = jax.tree.map(jnp.mean, shown)
+        return learning, Shown(total, told, gradient)
 
     return train

@@ -239,7 +239,8 @@ LEARNERS: dict[str, Entry] = {
         "Rakelly et al. 2019",
         1,
         {"": Estimate("", "neither: the soft value of what is believed of a task")},
-        preset={"sampling": {"num_trajectories": 2, "num_tasks": 8}},
+        # Values reach their scale in about 1/(1 - γ) times 1/τ gradient steps.
+        preset={"sampling": {"num_trajectories": 2, "num_tasks": 8, "discount": 0.95}},
         collections=lambda num_adaptations: 1,
         adapts_by="memory",
         off_policy=True,

@@ -22,13 +22,13 @@ class Replay(NamedTuple):
 
     Attributes:
         items: the transitions, leaves `[B, C, …]`.
-        count: how many a task has had in all, `[B]`.
+        total: how many a task has had in all, `[B]`.
         begin: the number of the context's first transition, `[B]`.
         end: the number after its last one, `[B]`.
     """
 
     items: PyTree
-    count: jax.Array
+    total: jax.Array
     begin: jax.Array
     end: jax.Array
 
@@ -55,7 +55,7 @@ def cleared(replay: Replay, tasks: jax.Array) -> Replay:
         replay: the rings.
         tasks: the numbers of the tasks, `[M]`.
     """
-    now = replay.count[tasks]
+    now = replay.total[tasks]
     return replay._replace(
         begin=replay.begin.at[tasks].set(now), end=replay.end.at[tasks].set(now)
     )
@@ -81,7 +81,7 @@ def added(
     capacity = jax.tree.leaves(replay.items)[0].shape[1]
     assert mask.shape[1] <= capacity
     order = jnp.cumsum(mask, axis=1, dtype=jnp.int32) - 1
-    numbers = replay.count[tasks][:, None] + order
+    numbers = replay.total[tasks][:, None] + order
     # A slot beyond the last one is dropped by the scatter.
     slots = jnp.where(mask, numbers % capacity, capacity)
     kept = jax.tree.map(
@@ -89,9 +89,9 @@ def added(
         replay.items,
         items,
     )
-    count = replay.count.at[tasks].add(jnp.sum(mask, axis=1, dtype=jnp.int32))
-    end = replay.end.at[tasks].set(count[tasks]) if context else replay.end
-    return replay._replace(items=kept, count=count, end=end)
+    total = replay.total.at[tasks].add(jnp.sum(mask, axis=1, dtype=jnp.int32))
+    end = replay.end.at[tasks].set(total[tasks]) if context else replay.end
+    return replay._replace(items=kept, total=total, end=end)
 
 
 def sampled(key: jax.Array, replay: Replay, task: jax.Array, num: int) -> PyTree:
@@ -106,8 +106,7 @@ def sampled(key: jax.Array, replay: Replay, task: jax.Array, num: int) -> PyTree
     Returns:
         The transitions, leaves `[num, …]`.
     """
-    count = replay.count[task]
-    return _between(key, replay, task, num, jnp.int32(0), count)
+    return _between(key, replay, task, num, jnp.int32(0), replay.total[task])
 
 
 def context_of(
@@ -151,4 +150,4 @@ def _between(
 def _oldest(replay: Replay, task: jax.Array) -> jax.Array:
     """The number of a task's oldest transition that has not been overwritten."""
     capacity = jax.tree.leaves(replay.items)[0].shape[1]
-    return jnp.maximum(replay.count[task] - capacity, 0)
+    return jnp.maximum(replay.total[task] - capacity, 0)

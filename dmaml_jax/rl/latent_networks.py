@@ -111,7 +111,10 @@ class Networks(NamedTuple):
         if self.actions.critic_sees:
             assert action is not None
             seen = jnp.concatenate([seen, action], axis=-1)
-        return jax.vmap(lambda own: self._critic().apply({"params": own}, seen))(critic)
+        network = self._critic()
+        outputs = jax.vmap(lambda own: network.apply({"params": own}, seen))(critic)
+        assert isinstance(outputs, jax.Array)
+        return outputs
 
     def log_temperature(self, params: Params) -> jax.Array:
         """Log α, a parameter or a number of the caller's."""

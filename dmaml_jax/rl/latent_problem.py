@@ -40,7 +40,7 @@ def latent_policy(
     tasks: TaskDistribution,
     networks: Networks,
     *,
-    obs_scale: float | jax.Array = 1.0,
+    obs_scale: float = 1.0,
     obs_squash: bool = False,
 ) -> Policy:
     """π(a|o, z), whose parameters are a pair of θ and z.
@@ -76,7 +76,7 @@ def latent_problem(
     *,
     horizon: int,
     num_trajectories: int,
-    obs_scale: float | jax.Array = 1.0,
+    obs_scale: float = 1.0,
     obs_squash: bool = False,
     dense: bool = True,
 ) -> Problem:
@@ -212,9 +212,7 @@ def _observed(env: Any, tasks: TaskDistribution) -> tuple[tuple[int, ...], Any]:
     return obs.shape, obs.dtype
 
 
-def _vectors_of(
-    env: Any, tasks: TaskDistribution, scale: float | jax.Array, squash: bool
-) -> Any:
+def _vectors_of(env: Any, tasks: TaskDistribution, scale: float, squash: bool) -> Any:
     shape, _ = _observed(env, tasks)
     return partial(as_vector, shape=shape, scale=scale, squash=squash)
 

@@ -57,7 +57,7 @@ def trained() -> Any:
 def test_every_task_is_lived_in_once_and_then_some_in_each_epoch(trained: Any):
     _, _, states, infos = trained
     first, more = HORIZON * TRAJECTORIES, HORIZON * (TRAJECTORIES + POSTERIOR + EXTRA)
-    counts = [np.asarray(state.replay.count) for state in states]
+    counts = [np.asarray(state.replay.total) for state in states]
     np.testing.assert_array_equal(counts[0], 0)
     # No goal is that near to the origin that an episode would end early.
     assert sorted(counts[1]) == [first] * (BANK - TASKS) + [first + more] * TASKS
@@ -71,13 +71,13 @@ def test_every_task_is_lived_in_once_and_then_some_in_each_epoch(trained: Any):
 def test_a_context_begins_anew_and_leaves_out_what_is_kept_apart(trained: Any):
     _, _, states, _ = trained
     before, after = states[1].replay, states[2].replay
-    lived = np.asarray(after.count != before.count)
+    lived = np.asarray(after.total != before.total)
     begin, end = np.asarray(after.begin), np.asarray(after.end)
-    np.testing.assert_array_equal(begin[lived], before.count[lived])
+    np.testing.assert_array_equal(begin[lived], before.total[lived])
     np.testing.assert_array_equal(
         (end - begin)[lived], HORIZON * (TRAJECTORIES + POSTERIOR)
     )
-    np.testing.assert_array_equal((after.count - end)[lived], HORIZON * EXTRA)
+    np.testing.assert_array_equal((after.total - end)[lived], HORIZON * EXTRA)
     np.testing.assert_array_equal(begin[~lived], before.begin[~lived])
 
 
@@ -87,7 +87,7 @@ def test_the_bank_stays_and_the_replay_holds_transitions_of_its_tasks(trained: A
         np.testing.assert_array_equal(early, late)
     structure = jax.tree.structure(problem.medium_task())
     tasks = structure.unflatten(states[2].bank)
-    items, count = states[2].replay.items, np.asarray(states[2].replay.count)
+    items, count = states[2].replay.items, np.asarray(states[2].replay.total)
     for task in range(BANK):
         there = slice(0, min(count[task], 30))
         after = np.asarray(items.next_obs[task][there])

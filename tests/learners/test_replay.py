@@ -58,7 +58,7 @@ def test_a_ring_keeps_the_newest_and_leaves_other_tasks_alone():
         replay = put(replay, [1], new)
         kept = (kept + new)[-CAPACITY:]
         assert seen(replay, 1) == set(kept)
-    np.testing.assert_array_equal(replay.count, [0, 14, 0])
+    np.testing.assert_array_equal(replay.total, [0, 14, 0])
     np.testing.assert_array_equal(replay.items["value"][0], 0)
     np.testing.assert_array_equal(replay.items["value"][2], 0)
 
@@ -66,7 +66,7 @@ def test_a_ring_keeps_the_newest_and_leaves_other_tasks_alone():
 def test_steps_that_are_not_there_take_no_slot():
     replay = empty(LIKE, 2, CAPACITY)
     replay = put(replay, [1, 0], [1.0, None, 2.0, None], [None, 7.0, None, None])
-    np.testing.assert_array_equal(replay.count, [1, 2])
+    np.testing.assert_array_equal(replay.total, [1, 2])
     np.testing.assert_array_equal(replay.items["value"][1], [1, 2, 0, 0, 0])
     np.testing.assert_array_equal(replay.items["value"][0], [7, 0, 0, 0, 0])
     assert seen(replay, 0) == {7.0}
