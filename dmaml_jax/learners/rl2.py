@@ -31,8 +31,8 @@ def rl2(
     problem: Problem,
     *,
     meta_optimizer: optax.GradientTransformation,
-    updates_per_batch: int = 4,
-    num_minibatches: int = 4,
+    updates_per_batch: int = 8,
+    num_minibatches: int = 8,
     ratio_clip: Any = 0.1,
     normalize_advantages: bool = False,
 ) -> MetaLearner:

@@ -45,10 +45,10 @@ class TrialOptions(MemoryOptions):
         10, "episodes that one memory lives through", symbol="n", allowed=COUNT
     )
     updates_per_batch: int = option(
-        4, "How often PPO goes through the trials of an epoch.", allowed=COUNT
+        8, "How often PPO goes through the trials of an epoch.", allowed=COUNT
     )
     num_minibatches: int = option(
-        4, "Parts into which the trials are cut for it.", allowed=COUNT
+        8, "Parts into which the trials are cut for it.", allowed=COUNT
     )
     ratio_clip: float = option(
         0.1,
@@ -106,8 +106,8 @@ def trial_ppo(
     problem: Problem,
     *,
     meta_optimizer: optax.GradientTransformation,
-    updates_per_batch: int = 4,
-    num_minibatches: int = 4,
+    updates_per_batch: int = 8,
+    num_minibatches: int = 8,
     ratio_clip: Any = 0.1,
     normalize_advantages: bool = False,
 ) -> MetaLearner:
