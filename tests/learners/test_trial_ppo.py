@@ -178,7 +178,7 @@ def test_a_configuration_holds_what_a_memory_needs_and_no_inner_step() -> None:
     assert not {"method", "inner_lr", "surrogate", "baseline"} & set(flat)
     assert config.method is None and config.directed is None
     assert config.learner.num_adaptations == 19
-    assert config.learner.steps_per_epoch == 16
+    assert config.learner.steps_per_epoch == 64
     words = "dmaml-jax train --env bandit --algo rl2 --episodes-per-trial 20"
     assert rerun(config) == words
     assert registry.episodes_per_epoch("rl2", 100, 4, 19) == 8000
