@@ -254,7 +254,7 @@ def test_a_trained_z_tells_the_goal_and_earns_more_than_one_of_the_prior():
     fresh = problem.init(jax.random.key(4))["encoder"]
     control = state._replace(params={**state.params, "encoder": fresh})
     of_chance = tells(*(np.asarray(found) for found in lived(control)[:2]))
-    # So short a training comes this far; what it learns of its bank is more.
+    # Far from all that there is to tell: docs/pearl.md has the figures.
     assert tells(means, goals) > max(of_chance, 0) + 0.1
     gains = curve[:, 2] - curve[:, 0]
     assert gains.mean() > 3 * gains.std() / np.sqrt(len(gains))
