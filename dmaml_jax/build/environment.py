@@ -122,6 +122,11 @@ def named_tasks(env: Any, config: TrainConfig) -> TaskDistribution:
     return tasks_of(env, params, tasks.vary, held_out=tasks.held_out, known=known)
 
 
+def law_in_words(name: str) -> str:
+    """What an environment's own law of tasks draws, for people; empty without one."""
+    return "" if name.startswith(registry.GYMNAX) else registry.entry(name).law
+
+
 def tasks_beyond(
     env: Any, config: TrainConfig, items: tuple[str, ...]
 ) -> TaskDistribution:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from dmaml_jax.envs import registry
+from dmaml_jax.build.environment import law_in_words
 from dmaml_jax.report import sections, verdict
 from dmaml_jax.report.gathered import Gathered
 from dmaml_jax.report.markup import Markup, data, tag
@@ -99,18 +99,13 @@ def _facts(run: Gathered) -> list[Markup]:
     facts = {
         "seeds": f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0]),
         "epochs": f"{len(run.curves.smoothed):,}",
-        "tasks": ", ".join(config.tasks.vary) or _law(config.run.env),
+        "tasks": ", ".join(config.tasks.vary) or law_in_words(config.run.env),
         "device": str(program.get("device") or program.get("platform") or "unknown"),
         "started": _day(run.record.get("started")),
     }
     return [
         tag("div", tag("dt", name), tag("dd", value)) for name, value in facts.items()
     ]
-
-
-def _law(env: str) -> str:
-    """What an environment's own law of tasks draws, for people."""
-    return "" if env.startswith(registry.GYMNAX) else registry.entry(env).law
 
 
 def _day(started: Any) -> str:
