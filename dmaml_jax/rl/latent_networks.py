@@ -7,7 +7,6 @@ and, where the temperature is learned, "log_temperature".
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -133,7 +132,7 @@ class Networks(NamedTuple):
         return self._mlp(self.actions.num_values, self.hidden_sizes)
 
     def _mlp(self, num_outputs: int, sizes: Sequence[int]) -> MLP:
-        return MLP(num_outputs, tuple(sizes), nn.relu, self.precision)
+        return MLP(num_outputs, tuple(sizes), jax.nn.relu, self.precision)
 
 
 def _beside(obs: jax.Array, latent: jax.Array) -> jax.Array:
