@@ -73,8 +73,13 @@ def test_keys_of_init_and_of_ten_epochs_differ() -> None:
 
 
 def test_all_learners_start_alike_and_see_the_same_tasks() -> None:
+    names = [
+        name
+        for name in registry.names()
+        if name.removeprefix("directed-") in registry.gradient_learners()
+    ]
     starts, tasks = [], []
-    for name in registry.names():
+    for name in names:
         config = configuration(algo=name, num_inner_steps=2, **SMALL)
         problem, learner = build(config)
         starts.append(flat(learner.init(jax.random.key(0)).params))
@@ -84,7 +89,7 @@ def test_all_learners_start_alike_and_see_the_same_tasks() -> None:
 
         _, step = train_step(problem, MetaLearner(learner.init, spy, None), 2)
         tasks.append(np.asarray(step(jax.random.key(1), None)[0].gravity))
-    assert len(starts) == len(registry.names()) >= 8
+    assert len(starts) == len(names) >= 8
     for start, batch in zip(starts, tasks, strict=True):
         np.testing.assert_array_equal(start, starts[0])
         np.testing.assert_array_equal(batch, tasks[0])
