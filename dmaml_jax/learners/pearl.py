@@ -86,10 +86,8 @@ def pearl(
         bank: tasks stacked on axis 0, in place of those that are drawn.
 
     Returns:
-        The learner; its agents are `Agent`s.
-
-    Raises:
-        UsageError: an epoch's trajectories do not fit into the replay.
+        The learner; its agents are `Agent`s. `init` raises a `UsageError` where an
+        epoch's trajectories do not fit into the replay.
 
     References:
         Rakelly et al.: Efficient Off-Policy Meta-Reinforcement Learning via
@@ -98,7 +96,6 @@ def pearl(
     off, newborn, live = problem.off_policy, problem.newborn, problem.live
     assert off is not None and newborn is not None and live is not None
     store = bank_of(problem, bank_tasks, bank)
-    like = _one_transition(problem, extra_trajectories, replay_capacity)
     lives = living(
         problem,
         store,
@@ -118,6 +115,8 @@ def pearl(
     )
 
     def init(key: jax.Array) -> PearlState:
+        # Not earlier: who merely adapts, with more trajectories perhaps, keeps none.
+        like = _one_transition(problem, extra_trajectories, replay_capacity)
         params = problem.init(key)
         return PearlState(
             params,

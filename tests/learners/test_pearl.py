@@ -195,7 +195,8 @@ def test_gradient_steps_descend_the_mean_and_targets_follow_slowly():
 
 def refused(env: str = "point", **values: Any) -> str:
     with pytest.raises(UsageError) as error:
-        build(configuration(env, "pearl", **values))
+        _, learner = build(configuration(env, "pearl", **values))
+        jax.eval_shape(learner.init, jax.random.key(0))
     return str(error.value)
 
 
@@ -205,6 +206,8 @@ def test_values_without_sense_are_refused():
     assert "but the bank has 3 tasks" in refused(bank_tasks=3, num_tasks=4)
     few = refused(replay_capacity=100, horizon=60)
     assert "may add 120 transitions" in few
+    # An evaluation's many lives do not go through the replay.
+    build(configuration("point", "pearl", num_trajectories=100))
     assert "has no effect on point" in refused(dense_losses=False)
     assert "--temperature learned" in refused(temperature="fixed", target_entropy=1.0)
     assert "not to --algo pearl" in refused(initial_std=0.5)
