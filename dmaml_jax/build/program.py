@@ -15,6 +15,8 @@ from dmaml_jax.training.program import Program
 def program_of(config: TrainConfig) -> Program:
     """The program of a configuration, not yet compiled."""
     problem, learner = build(config)
+    # What a first state refuses is told now, before anything is compiled or written.
+    jax.eval_shape(learner.init, jax.random.key(0))
     devices = devices_of(config)
     num_tasks = config.sampling.num_tasks
     return Program(
