@@ -163,10 +163,10 @@ def fisher_product(
     """∇²_θ KL(π_old ‖ π_θ) · v, at the θ that collected the data F v of that policy.
 
     Args:
-        problem: whose KL it is.
-        params: θ.
-        data: what π_old collected.
-        direction: v.
+        problem: the problem whose policy has a KL in closed form.
+        params: θ, at which the second derivative is taken.
+        data: what π_old collected, with the parameters of its action distribution.
+        direction: v, a pytree like θ.
     """
     kl = problem.kl
     assert kl is not None
