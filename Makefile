@@ -32,7 +32,8 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism reproduce \
+.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism \
+  adaptation sgmrl distributions reproduce \
   turbulence family family-point navigation maml2 crossing oracles pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-scaling bench-lander gpu-report gpu-python
@@ -161,7 +162,16 @@ controls: $(READY)  ## is it the medium task? Directed-MAML's controls; QUICK=1 
 mechanism: $(READY)  ## which way the medium task's gradient points; QUICK=1 ... as above
 	@$(BIN)/python -m experiments mechanism $(STUDY_FLAGS)
 
-reproduce: $(READY)  ## all five of these; QUICK=1 takes minutes, without it days
+adaptation: $(READY)  ## does adaptation matter, and on which tasks? QUICK=1 ... as above
+	@$(BIN)/python -m experiments adaptation $(STUDY_FLAGS)
+
+sgmrl: $(READY)  ## SG-MRL against MAML where MAML's bias should matter; QUICK=1 ... as above
+	@$(BIN)/python -m experiments sgmrl $(STUDY_FLAGS)
+
+distributions: $(READY)  ## other tasks than uniform ones: when does the mean mislead? QUICK=1 ...
+	@$(BIN)/python -m experiments distributions $(STUDY_FLAGS)
+
+reproduce: $(READY)  ## all eight of these; QUICK=1 takes minutes, without it days
 	@$(BIN)/python -m experiments all $(STUDY_FLAGS)
 
 turbulence: $(READY)  ## steadiness after convergence, remedies compared, write docs/turbulence.md

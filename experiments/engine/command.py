@@ -9,7 +9,16 @@ from experiments.engine.declared import HERE, Block, Run, Study
 from experiments.engine.page import write_page
 from experiments.engine.results import Results
 
-STUDIES = ("figure2", "figure3", "table2", "controls", "mechanism")
+STUDIES = (
+    "figure2",
+    "figure3",
+    "table2",
+    "controls",
+    "mechanism",
+    "adaptation",
+    "sgmrl",
+    "distributions",
+)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -170,7 +179,7 @@ def _trained(
         if code:
             return code
     if study.measure is not None and not only:
-        study.measure(folder / "results", quick)
+        study.measure(folder / "results", quick, raw)
     return 0
 
 

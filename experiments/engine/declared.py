@@ -181,8 +181,8 @@ class Study:
         thresholds: by panel, the smoothed return that counts as having learned.
         settled: the epoch from whose end on steadiness is measured; 0 for not at all.
         switches: by name, what holds while the runs of that switch are trained.
-        measure: `(folder, quick)` measures what training leaves no trace of, such as
-            seconds on a quiet machine, and writes a table.
+        measure: `(folder, quick, raw)` measures what training leaves no trace of, such
+            as seconds on a quiet machine, and writes a table; raw runs are in `raw`.
     """
 
     name: str
@@ -195,7 +195,7 @@ class Study:
     switches: Mapping[str, Callable[[], AbstractContextManager[None]]] = (
         dataclasses.field(default_factory=dict)
     )
-    measure: Callable[[Path, bool], None] | None = None
+    measure: Callable[[Path, bool, Path], None] | None = None
 
     @property
     def home(self) -> Path:

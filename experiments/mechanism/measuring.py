@@ -9,15 +9,14 @@ estimates the cosine of the expectations; it may leave [−1, 1]. The halves' ow
 cos(x_A, x_B), is the ceiling that no other vector can pass on that many data.
 """
 
-import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dmaml_jax.files import write_csv
+from experiments.engine.measured import read_rows, write_rows
 from experiments.engine.paper import table_i
 
 ANGLES = "angles.csv"
@@ -48,14 +47,16 @@ PLACES = {
 }
 
 
-def measure(folder: Path, quick: bool) -> None:
+def measure(folder: Path, quick: bool, raw: Path) -> None:
     """Measure what the table lacks, a place and a seed at a time.
 
     Args:
         folder: of the study's tables.
         quick: whether toy sizes are measured, of two seeds.
+        raw: the folder of raw runs, of which it needs none.
     """
-    rows = _read(folder / ANGLES)
+    del raw
+    rows = read_rows(folder / ANGLES)
     for name, place in PLACES.items():
         if quick and place.env != "point":  # where toy gradients are not all 0
             continue
@@ -71,7 +72,7 @@ def measure(folder: Path, quick: bool) -> None:
                 own = {"place": name, "seed": seed, "epoch": epoch}
                 found = angles(gradients(seed, epoch, _lane(theta, lane)))
                 rows += [{**own, **each} for each in found]
-            _write(folder, rows)
+            write_rows(folder / ANGLES, rows)
 
 
 def angles(found: np.ndarray) -> list[dict[str, Any]]:
@@ -196,32 +197,3 @@ def _compiled(place: Place) -> Any:
         return np.asarray(all_of(theta, key, keys.tasks), np.float64)
 
     return gradients
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    from dmaml_jax.runs.folder import circumstances
-    from experiments.engine.work import machine
-
-    about = circumstances()
-    told = {
-        "date": about["started"][:10],
-        "device": machine(),
-        "jax": about["versions"]["jax"],
-        "commit": (about["commit"] or "")[:12],
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    full = [{**told, **row} for row in rows]
-    head = list(full[-1])
-    cells = [[_cell(row[name]) for name in head] for row in full]
-    write_csv(folder / ANGLES, [head, *cells])
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.5g}" if isinstance(value, float) else value

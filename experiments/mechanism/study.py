@@ -5,7 +5,6 @@ effect of second-order gradients". Then its gradient should point where the seco
 part of the meta-gradient does, and further there than any other task's.
 """
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from dmaml_jax.statistics import Interval, stratified_bootstrap
 from experiments.engine.declared import Study
 from experiments.engine.drawing import grid, legend, save
+from experiments.engine.measured import read_rows, when
 from experiments.engine.numbers import NOT_RUN, interval, number, table
 from experiments.engine.results import Results
 from experiments.mechanism.measuring import ANGLES, KINDS, PLACES, SEEDS, measure
@@ -26,15 +26,6 @@ _SHOWN = {
 }
 _COLUMNS = {"cos_meta": "meta-gradient", "cos_second_order": "second-order part"}
 Rows = list[dict[str, str]]
-
-
-def rows_of(results: Results) -> Rows:
-    """The measured rows; none before they are measured."""
-    path = results.folder / ANGLES
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def column(rows: Rows, place: str, kind: str, epoch: str, name: str) -> np.ndarray:
@@ -60,7 +51,7 @@ def _spread(values: np.ndarray) -> Interval:
 
 def texts(results: Results) -> Mapping[str, str]:
     """Tables and single values such as `cos_meta CartPole 0 medium`, and where from."""
-    rows = rows_of(results)
+    rows = read_rows(results.folder / ANGLES)
     single = {
         f"{name} {place} {epoch} {kind}": interval(
             _spread(column(rows, place, kind, epoch, name)), 2
@@ -73,11 +64,7 @@ def texts(results: Results) -> Mapping[str, str]:
     found = {f"angles {place}": _table(rows, place) for place in PLACES}
     about = NOT_RUN
     if rows:
-        last = rows[-1]
-        about = (
-            f"{last['date']}, {last['device']}, jax {last['jax']}, commit "
-            f"{last['commit'][:7]}"
-        )
+        about = when(rows)
     seeds = len({row["seed"] for row in rows})
     batches = " and ".join(
         f"{place.batches} ({name})" for name, place in PLACES.items()
@@ -114,7 +101,7 @@ def _table(rows: Rows, place: str) -> str:
 
 def draw(results: Results, folder: Path) -> None:
     """Cosines over training: a row for each place, a column for each of the two."""
-    rows = rows_of(results)
+    rows = read_rows(results.folder / ANGLES)
     figure, panels = grid(len(PLACES), len(_COLUMNS))
     for axes_row, place in zip(panels, PLACES, strict=True):
         epochs = _epochs(rows, place)

@@ -97,13 +97,15 @@ class Candidate:
         return matrix_flops(step, key, init(key), loop_turns=turns) / 1e9
 
 
-def measure(folder: Path, quick: bool) -> None:
+def measure(folder: Path, quick: bool, raw: Path) -> None:
     """Measure once, and write seconds.csv; a machine that is busy is left alone.
 
     Args:
         folder: of the study's tables.
         quick: whether toy sizes are measured, of CartPole, whatever else goes on.
+        raw: the folder of raw runs, of which it needs none.
     """
+    del raw
     if (folder / SECONDS).exists():
         return
     sys.path.insert(0, str(HERE.parent / "tests" / "benchmarks"))

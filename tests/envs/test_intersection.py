@@ -13,6 +13,8 @@ from dmaml_jax.envs.intersection_optimum import drive, even_starts, solve
 
 KEY = jax.random.key(0)
 ENV = Intersection()
+# The dynamic programme runs for long: it is worth all of XLA's passes.
+SOLVED = pytest.mark.optimised
 
 
 def state_of(delta_x, delta_y, time=0):
@@ -190,6 +192,7 @@ def lattice_starts():
 
 
 @pytest.mark.slow
+@SOLVED
 def test_following_the_programme_earns_what_it_says(solutions):
     x, y = lattice_starts()
     for u, best in solutions.items():
@@ -199,6 +202,7 @@ def test_following_the_programme_earns_what_it_says(solutions):
         np.testing.assert_allclose(returns, best.at(x, y), atol=0.02)
 
 
+@SOLVED
 def test_the_optimum_is_just_under_200_and_a_constant_speed_far_below(solutions):
     for u, best in solutions.items():
         x, y = even_starts(EnvParams(u=u))
@@ -220,6 +224,7 @@ def test_a_quarter_of_the_starts_is_in_conflict_at_every_u():
         assert 0.25 < met.mean() < 0.5, u
 
 
+@SOLVED
 def test_the_best_response_differs_across_u(solutions):
     """Each loses 15 % and more where the other is best, in the conflict starts."""
     x, y = lattice_starts()

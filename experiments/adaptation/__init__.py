@@ -1,0 +1,1 @@
+"""Does adaptation matter, and on which tasks?"""

@@ -1,0 +1,133 @@
+"""Beyond uniform ρ: Directed-MAML's pre-step where the mean of the tasks is odd.
+
+The paper has uniform distributions of one parameter and leaves others to future work.
+Here ρ has two peaks, leans to one side, varies in two parameters at once, or has a mean
+that is no task anybody could solve. The pre-step is taken on the mean, on the medoid,
+on a corner, and on a fresh task of ρ, beside no pre-step at all.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.engine.declared import Block, Run, Study
+from experiments.engine.drawing import draw_panel, grid, legend, save
+from experiments.engine.paper import table_i
+from experiments.engine.results import Results
+
+SEEDS = range(1, 11)
+PLAIN = "MAML"
+
+
+class Distribution(NamedTuple):
+    """A distribution of tasks, and the tasks that a pre-step may be taken on.
+
+    Attributes:
+        title: what it is, in words.
+        env: the environment's name.
+        vary: the distribution as `--vary` takes it.
+        tasks: the pre-steps' tasks as `--medium-values` takes them, by what they are.
+        epochs: how many there are.
+        values: of all runs.
+        threshold: the smoothed return that counts as having learned; None for none.
+    """
+
+    title: str
+    env: str
+    vary: tuple[str, ...]
+    tasks: Mapping[str, tuple[str, ...]]
+    epochs: int
+    values: Mapping[str, Any] = {}
+    threshold: float | None = None
+
+
+# One inner step on CartPole that can tell the sign of a force: α as large as δ's
+# square root, all else as in Table I.
+SIGN = {"inner_lr": 0.1}
+DISTRIBUTIONS = {
+    "two-peaks": Distribution(
+        "CartPole, gravity with two peaks", "cartpole", ("gravity=5:6|14:15",),
+        {"mean": ("gravity=10",), "medoid": ("gravity=6",), "corner": ("gravity=15",)},
+        300, threshold=190.0,
+    ),
+    "skewed": Distribution(
+        "CartPole, gravity mostly low", "cartpole", ("gravity=0.9*5:6|0.1*14:15",),
+        {"mean": ("gravity=6.4",), "medoid": ("gravity=5.5",),
+         "corner": ("gravity=15",)},
+        300, threshold=190.0,
+    ),
+    "two-parameters": Distribution(
+        "CartPole, gravity and length", "cartpole",
+        ("gravity=5:15", "length=0.2:2"),
+        {"mean": ("gravity=10", "length=1.1"),
+         "corner": ("gravity=15", "length=0.2"),
+         "opposite corner": ("gravity=5", "length=2")},
+        300, threshold=190.0,
+    ),
+    "signs": Distribution(
+        "CartPole, a force of either sign", "cartpole",
+        ("force_mag=-15:-5|5:15",),
+        {"mean": ("force_mag=0",), "medoid": ("force_mag=5",),
+         "corner": ("force_mag=15",)},
+        300, SIGN,
+    ),
+    "two-sides": Distribution(
+        "point navigation, goals on two sides", "point",
+        ("goal_x=-0.5:-0.4|0.4:0.5", "goal_y=-0.5:0.5"),
+        {"mean": ("goal_x=0", "goal_y=0"), "medoid": ("goal_x=0.4", "goal_y=0"),
+         "corner": ("goal_x=0.5", "goal_y=0.5")},
+        120,
+    ),
+    "circle": Distribution(
+        "point navigation, goals on a circle", "point", ("goal_x,goal_y=circle:0.5",),
+        {"mean": ("goal_x=0", "goal_y=0"), "one of them": ("goal_x=0.5", "goal_y=0")},
+        120,
+    ),
+}  # fmt: skip
+
+
+def runs(name: str) -> tuple[Run, ...]:
+    """MAML, and Directed-MAML with each task for its pre-step."""
+    own = DISTRIBUTIONS[name]
+
+    def run(label: str, algo: str, **values: Any) -> Run:
+        table = table_i(algo) if own.env == "cartpole" else {}
+        given = {**table, **own.values, "vary": own.vary, **values}
+        return Run(name, label, own.env, algo, own.epochs, SEEDS, given)
+
+    return (
+        run(PLAIN, "maml"),
+        *(
+            run(
+                f"pre-step on the {task}", "directed-maml", medium_task="given",
+                medium_values=values,
+            )
+            for task, values in own.tasks.items()
+        ),
+        run("pre-step on a fresh task", "directed-maml", medium_task="fresh"),
+    )  # fmt: skip
+
+
+def draw(results: Results, folder: Path) -> None:
+    """A panel of curves for each distribution."""
+    figure, panels = grid(2, 3)
+    for axes, (name, own) in zip(panels.ravel(), DISTRIBUTIONS.items(), strict=True):
+        draw_panel(axes, results, name, "epochs")
+        axes.set_title(own.title, fontsize=10)
+    for row in panels:
+        row[0].set_ylabel("return after adaptation (EMA 0.9)")
+    legend(figure, panels.ravel())
+    save(figure, folder / "distributions.png")
+
+
+STUDY = Study(
+    name="distributions",
+    title="other distributions of tasks: when does the mean mislead?",
+    blocks=tuple(Block(own.title, runs(name)) for name, own in DISTRIBUTIONS.items()),
+    draw=draw,
+    thresholds={
+        name: own.threshold
+        for name, own in DISTRIBUTIONS.items()
+        if own.threshold is not None
+    },
+)

@@ -1,0 +1,1 @@
+"""SG-MRL against MAML where MAML's bias should matter."""
