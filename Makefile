@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism \
-  adaptation sgmrl distributions reproduce \
+  adaptation sgmrl distributions reproduce verdict \
   turbulence family family-point navigation maml2 crossing oracles pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-scaling bench-lander gpu-report gpu-python
@@ -173,6 +173,9 @@ distributions: $(READY)  ## other tasks than uniform ones: when does the mean mi
 
 reproduce: $(READY)  ## all eight of these; QUICK=1 takes minutes, without it days
 	@$(BIN)/python -m experiments all $(STUDY_FLAGS)
+
+verdict: $(READY)  ## what holds of the paper, from the studies' tables into docs/reproduction.md
+	@$(BIN)/python -m experiments.reproduction
 
 turbulence: $(READY)  ## steadiness after convergence, remedies compared, write docs/turbulence.md
 	@$(BIN)/python -m experiments.turbulence

@@ -17,6 +17,7 @@ from experiments.engine.results import Results
 
 SEEDS = range(1, 11)
 PLAIN = "MAML"
+EXACT: tuple[str, ...] = ()  # what the package takes: of a mixture a part's own mean
 
 
 class Distribution(NamedTuple):
@@ -26,7 +27,8 @@ class Distribution(NamedTuple):
         title: what it is, in words.
         env: the environment's name.
         vary: the distribution as `--vary` takes it.
-        tasks: the pre-steps' tasks as `--medium-values` takes them, by what they are.
+        tasks: the pre-steps' tasks as `--medium-values` takes them, by what they are;
+            `EXACT` for `--medium-task exact`.
         epochs: how many there are.
         values: of all runs.
         threshold: the smoothed return that counts as having learned; None for none.
@@ -41,18 +43,17 @@ class Distribution(NamedTuple):
     threshold: float | None = None
 
 
-# One inner step on CartPole that can tell the sign of a force: α as large as δ's
-# square root, all else as in Table I.
+# Table I's α is too small to tell the sign of a force in one inner step.
 SIGN = {"inner_lr": 0.1}
 DISTRIBUTIONS = {
     "two-peaks": Distribution(
         "CartPole, gravity with two peaks", "cartpole", ("gravity=5:6|14:15",),
-        {"mean": ("gravity=10",), "medoid": ("gravity=6",), "corner": ("gravity=15",)},
+        {"mean": ("gravity=10",), "medoid": EXACT, "corner": ("gravity=15",)},
         300, threshold=190.0,
     ),
     "skewed": Distribution(
         "CartPole, gravity mostly low", "cartpole", ("gravity=0.9*5:6|0.1*14:15",),
-        {"mean": ("gravity=6.4",), "medoid": ("gravity=5.5",),
+        {"mean": ("gravity=6.4",), "medoid": EXACT,
          "corner": ("gravity=15",)},
         300, threshold=190.0,
     ),
@@ -66,21 +67,21 @@ DISTRIBUTIONS = {
     ),
     "signs": Distribution(
         "CartPole, a force of either sign", "cartpole",
-        ("force_mag=-15:-5|5:15",),
-        {"mean": ("force_mag=0",), "medoid": ("force_mag=5",),
-         "corner": ("force_mag=15",)},
+        ("force_mag=-20:-2|2:20",),
+        {"mean": ("force_mag=0",), "medoid": EXACT,
+         "corner": ("force_mag=20",)},
         300, SIGN,
     ),
     "two-sides": Distribution(
         "point navigation, goals on two sides", "point",
         ("goal_x=-0.5:-0.4|0.4:0.5", "goal_y=-0.5:0.5"),
-        {"mean": ("goal_x=0", "goal_y=0"), "medoid": ("goal_x=0.4", "goal_y=0"),
+        {"mean": ("goal_x=0", "goal_y=0"), "medoid": EXACT,
          "corner": ("goal_x=0.5", "goal_y=0.5")},
         120,
     ),
     "circle": Distribution(
         "point navigation, goals on a circle", "point", ("goal_x,goal_y=circle:0.5",),
-        {"mean": ("goal_x=0", "goal_y=0"), "one of them": ("goal_x=0.5", "goal_y=0")},
+        {"mean": EXACT, "goal at one side": ("goal_x=0.5", "goal_y=0")},
         120,
     ),
 }  # fmt: skip
@@ -95,17 +96,17 @@ def runs(name: str) -> tuple[Run, ...]:
         given = {**table, **own.values, "vary": own.vary, **values}
         return Run(name, label, own.env, algo, own.epochs, SEEDS, given)
 
+    def directed(task: str, values: tuple[str, ...]) -> Run:
+        label = f"pre-step on the {task}"
+        if values == EXACT:
+            return run(label, "directed-maml")
+        return run(label, "directed-maml", medium_task="given", medium_values=values)
+
     return (
         run(PLAIN, "maml"),
-        *(
-            run(
-                f"pre-step on the {task}", "directed-maml", medium_task="given",
-                medium_values=values,
-            )
-            for task, values in own.tasks.items()
-        ),
+        *(directed(task, values) for task, values in own.tasks.items()),
         run("pre-step on a fresh task", "directed-maml", medium_task="fresh"),
-    )  # fmt: skip
+    )
 
 
 def draw(results: Results, folder: Path) -> None:

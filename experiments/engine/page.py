@@ -37,10 +37,17 @@ def filled(study: Study, results: Results) -> str:
     Raises:
         KeyError: it asks what nobody answers.
     """
+    answer = answers(study, results)
+    template = (study.home / "page.md").read_text("utf-8")
+    made_by = _MADE_BY.replace("{name}", study.name)
+    return f"{made_by}\n\n{with_holes_filled(template, answer).rstrip()}\n"
+
+
+def answers(study: Study, results: Results) -> Callable[[str], str]:
+    """`(question) -> ` what a study's tables say; KeyError if nobody answers."""
     texts = study.texts(results)
 
-    def answer(hole: re.Match[str]) -> str:
-        question = hole[1]
+    def answer(question: str) -> str:
         if question in texts:
             return texts[question]
         kind, _, of = question.partition(" ")
@@ -48,9 +55,12 @@ def filled(study: Study, results: Results) -> str:
             return TABLES[kind](results, of)
         return said(results, question)
 
-    template = (study.home / "page.md").read_text("utf-8")
-    made_by = _MADE_BY.replace("{name}", study.name)
-    return f"{made_by}\n\n{_HOLE.sub(answer, template).rstrip()}\n"
+    return answer
+
+
+def with_holes_filled(template: str, answer: Callable[[str], str]) -> str:
+    """A template with an answer for each question in braces."""
+    return _HOLE.sub(lambda hole: answer(hole[1]), template)
 
 
 def _learning(results: Results, panel: str) -> str:

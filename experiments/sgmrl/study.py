@@ -20,11 +20,18 @@ LEARNERS = {"MAML": "maml", "SG-MRL": "sg-mrl"}
 STEPS = (1, 2, 3)
 ESTIMATOR = {"normalize_advantages": False, "discount_weighting": True}
 POINT = {**ESTIMATOR, "step_reduction": "mean", "num_tasks": 10, "horizon": 50}
-CARTPOLE = {**ESTIMATOR, "step_reduction": "sum", "num_tasks": 5, "discount": 0.99}
-PLACES = {
-    "point": ("point navigation", POINT, 100, (2, 10), (0.1, 0.3, 1.0)),
-    "cartpole": ("CartPole", CARTPOLE, 150, (2, 20), (0.001, 0.003, 0.01)),
+CARTPOLE = {
+    **ESTIMATOR,
+    "step_reduction": "sum",
+    "num_tasks": 5,
+    "vary": ("force_mag=-20:-2|2:20",),
 }
+PLACES = {
+    "point": ("point navigation", POINT, 60, (2, 10), (0.001, 0.003, 0.01)),
+    "cartpole": (
+        "CartPole, either sign", CARTPOLE, 120, (2, 10), (0.01, 0.03, 0.1),
+    ),
+}  # fmt: skip
 """By environment: its title, values, epochs, numbers of trajectories, and the α."""
 
 

@@ -9,6 +9,7 @@ import studies_of_tests  # noqa: F401 - puts the checkout on the path
 from experiments.engine.command import STUDIES, study_of
 from experiments.engine.page import filled
 from experiments.engine.results import Results
+from experiments.reproduction.writing import TARGET, TEMPLATE, verdict
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
@@ -29,10 +30,23 @@ def test_the_page_is_what_the_tables_make_of_it(name: str) -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_text_has_no_numbers_of_its_own(name: str) -> None:
     """So that none can be wrong: each stands in a hole, which the tables fill."""
-    text = (study_of(name).home / "page.md").read_text("utf-8")
-    text = re.sub(r"\{[^{}\n]+\}|`[^`]*`|\]\([^)]*\)", "", text)
-    found = re.findall(r"\S*\d\S*", re.sub(NAMES, "", text))
-    assert not found, found
+    assert not numbers_of(study_of(name).home / "page.md")
+
+
+def numbers_of(page: Path) -> list[str]:
+    """What has digits in a page's text, outside of holes, code, links and names."""
+    text = re.sub(r"\{[^{}\n]+\}|`[^`]*`|\]\([^)]*\)", "", page.read_text("utf-8"))
+    return re.findall(r"\S*\d\S*", re.sub(NAMES, "", text))
+
+
+def test_the_verdict_is_what_all_tables_make_of_it() -> None:
+    """`make verdict` writes it, its numbers come from them, its pictures are there."""
+    assert TARGET.read_text("utf-8") == verdict()
+    assert not numbers_of(TEMPLATE)
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEMPLATE.read_text("utf-8"))
+    assert shown
+    for picture in shown:
+        assert (TARGET.parent / picture).exists(), picture
 
 
 @pytest.mark.parametrize("name", STUDIES)

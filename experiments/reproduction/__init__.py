@@ -1,0 +1,1 @@
+"""The verdict on the paper, docs/reproduction.md, from all studies' tables."""
