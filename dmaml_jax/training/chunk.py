@@ -64,6 +64,7 @@ def first_state(steps: Steps, lane: Lanes) -> SeedState:
 def run_chunk(
     steps: Steps,
     chunk_epochs: int,
+    side_by_side: int,
     lanes: Lanes,
     states: SeedState,
     first_epoch: jax.Array,
@@ -74,6 +75,7 @@ def run_chunk(
     Args:
         steps: `(values) -> (init, step)`, called with a lane's numbers, traced.
         chunk_epochs: how many epochs there are room for.
+        side_by_side: how many lanes are computed at once, which divides their number.
         lanes: seeds and numbers, stacked on axis 0.
         states: of the lanes before the first of the epochs.
         first_epoch: how many epochs were done before.
@@ -86,10 +88,12 @@ def run_chunk(
 
     @jax.jit  # traced once, for its shapes and for the loop
     def epoch(index: jax.Array, states: SeedState):
-        one = jax.vmap(
-            lambda lane, state: _guarded(steps, lane, first_epoch + index, state)
-        )
-        return one(lanes, states)
+        def one(each: tuple[Lanes, SeedState]):
+            return _guarded(steps, each[0], first_epoch + index, each[1])
+
+        if side_by_side == len(lanes.seeds):
+            return jax.vmap(one)((lanes, states))
+        return jax.lax.map(one, (lanes, states), batch_size=side_by_side)
 
     def body(index: jax.Array, carry: tuple[SeedState, dict[str, jax.Array]]):
         states, written = carry

@@ -19,6 +19,9 @@ Metrics = dict[str, np.ndarray]
 
 
 _INITIALISING = threading.Lock()
+# More than so many lanes at once leave a core's cache: 64 lanes of CartPole on two
+# cores take 0.86 of the time and half of the memory in turns of 16.
+_ON_A_CPU = 16
 
 
 class Program:
@@ -26,9 +29,10 @@ class Program:
 
     A lane is a seed, in a sweep with numbers of its own. The lanes are one vmapped axis
     on each device. How many share a device is part of the program: XLA fuses another
-    width differently, so bits agree only between runs of equal width. Lanes that the
-    devices do not divide are padded with others whose results are dropped. Devices
-    that are left over may share the tasks of each lane.
+    width differently, so bits agree only between runs of equal width. On a CPU many
+    lanes take turns, some side by side in each. Lanes that devices and turns do not
+    divide are padded with others whose results are dropped. Devices that are left over
+    may share the tasks of each lane.
 
     A lane whose parameters, loss or meta-gradient stop being finite is frozen for
     good in the state before that epoch; the others go on.
@@ -103,7 +107,10 @@ class Program:
         self.chunk_epochs = chunk_epochs
         self.seed_devices = min(len(devices) // task_devices, self.num_seeds)
         self.task_devices = task_devices
-        self.width = -(-self.num_seeds // self.seed_devices)
+        width = -(-self.num_seeds // self.seed_devices)
+        turns = -(-width // _ON_A_CPU) if devices[0].platform == "cpu" else 1
+        side_by_side = -(-width // turns)
+        self.width = side_by_side * turns
         used = np.array(shared_out(devices, self.seed_devices, task_devices))
         mesh = Mesh(used.reshape(-1, task_devices), ("seed", TASK_AXIS))
         self._mesh = mesh
@@ -114,7 +121,7 @@ class Program:
         self._init = jax.jit(jax.vmap(lambda lane: first_state(steps, lane)))
         self._chunk = jax.jit(
             jax.shard_map(
-                lambda *args: run_chunk(steps, chunk_epochs, *args),
+                lambda *args: run_chunk(steps, chunk_epochs, side_by_side, *args),
                 mesh=mesh,
                 in_specs=(P("seed"), P("seed"), P(), P()),
                 out_specs=(P("seed"), P(None, "seed")),

@@ -17,6 +17,7 @@ from experiments.engine.results import Results
 
 SEEDS = range(1, 11)
 PLAIN = "MAML"
+QUICK = (PLAIN, "pre-step on the mean")
 EXACT: tuple[str, ...] = ()  # what the package takes: of a mixture a part's own mean
 
 
@@ -124,7 +125,10 @@ def draw(results: Results, folder: Path) -> None:
 STUDY = Study(
     name="distributions",
     title="other distributions of tasks: when does the mean mislead?",
-    blocks=tuple(Block(own.title, runs(name)) for name, own in DISTRIBUTIONS.items()),
+    blocks=tuple(
+        Block(own.title, runs(name), quick=QUICK if name == "two-sides" else ())
+        for name, own in DISTRIBUTIONS.items()
+    ),
     draw=draw,
     thresholds={
         name: own.threshold

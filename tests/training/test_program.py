@@ -145,6 +145,25 @@ def test_spreading_over_devices_changes_nothing(seeds: int, task_devices: int) -
         np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
+def test_lanes_that_take_turns_are_those_side_by_side(monkeypatch) -> None:
+    """Five lanes two at a time, with one of padding."""
+    found = []
+    for at_once in (5, 2):
+        monkeypatch.setattr("dmaml_jax.training.program._ON_A_CPU", at_once)
+        program = Program(
+            *make_train_step("cartpole", "directed-fomaml", **SMALL),
+            seeds=range(1, 6),
+            chunk_epochs=3,
+        )
+        program.compile()
+        metrics = program.run(0, 3)
+        assert metrics["return_after"].shape == (3, 5)
+        found.append((flat(program.params()), metrics["loss"], metrics["env_steps"]))
+    assert program.width == 6
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.slow
 def test_five_tasks_on_two_and_on_eight_devices_are_those_on_one(tmp_path) -> None:
     """Two do three tasks each, of eight five do one, and the others nothing."""
