@@ -167,13 +167,15 @@ def draw(found: list[tuple[Curve, list[Quartiles]]]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, _ = pyplot.subplots(1, len(found), figsize=(3.2 * len(found), 3))
+    size = (3.2 * len(found), 3)
+    figure, _ = pyplot.subplots(1, len(found), figsize=size, sharey=True)
     for axis, (curve, times) in zip(figure.axes, found, strict=True):
         medians = [each.median for each in times]
         spread = [[m - t.low, t.high - m] for m, t in zip(medians, times, strict=True)]
         axis.errorbar(curve.values, medians, list(zip(*spread, strict=True)), fmt="o-")
         slope = exponent(curve.values, medians)
-        axis.set(xscale="log", yscale="log", xlabel=curve.name, title=f"{slope:.2f}")
+        axis.set(xscale="log", yscale="log", xlabel=curve.name)
+        axis.set_title(f"exponent {slope:.2f}", fontsize=10)
         axis.set_xticks(curve.values, [str(value) for value in curve.values])
         axis.minorticks_off()
         axis.spines[["top", "right"]].set_visible(False)
