@@ -10,6 +10,7 @@ from experiments.adaptation.measuring import (
     PLACES,
     SEEDS,
     STARTS,
+    STEPS,
     STEPS_TABLE,
     TASKS,
     joint,
@@ -98,6 +99,14 @@ def _or_lowest(number: float) -> float:
 def texts(results: Results) -> dict[str, str]:
     """Tables, and single values such as `gain point 0.1 MAML`."""
     rows = read_rows(results.folder / STEPS_TABLE)
+    missing = {
+        f"{what} {name} {rate:g} {start} {step}": NOT_RUN
+        for what in ("return", "gain")
+        for name, place in PLACES.items()
+        for rate in place.rates
+        for start in STARTS
+        for step in range(STEPS + 1)
+    }
     single = {
         f"{what} {row['place']} {row['alpha']} {row['start']} {row['steps']}": interval(
             value(row, what)
@@ -106,6 +115,7 @@ def texts(results: Results) -> dict[str, str]:
         for what in ("return", "gain")
     }
     return {
+        **missing,
         **single,
         **{f"steps {place}": _table(rows, place) for place in PLACES},
         "about": when(rows) if rows else NOT_RUN,

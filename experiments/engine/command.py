@@ -136,11 +136,15 @@ def run(
 
 
 def show(study: Study, folder: Path) -> None:
-    """Draw a study's figures and write its page, from its tables."""
+    """Draw a study's figures and write its page, and the verdict, from its tables."""
     results = Results(folder / "results")
     folder.mkdir(parents=True, exist_ok=True)
     study.draw(results, folder)
     write_page(study, results, folder)
+    if study.name in STUDIES and folder == study.home:
+        from experiments.reproduction.writing import write  # which asks for studies
+
+        write()
 
 
 def _trained(

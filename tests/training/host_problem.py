@@ -14,15 +14,20 @@ from dmaml_jax.training.program import Program
 
 # Three seeds are divided by neither two nor four, and five tasks by neither.
 LAYOUTS: dict[str, dict[str, int]] = {
-    "seeds": {"seeds": 3, "task_devices": 1},
+    "seeds": {"seeds": 5, "task_devices": 1},
     "tasks": {"seeds": 1, "task_devices": 2},
     "both": {"seeds": 2, "task_devices": 2},
 }
 
 
 def layouts_of(processes: int) -> list[str]:
-    """Those that so many processes try: two leave out the dearest."""
-    return [name for name in LAYOUTS if processes > 2 or name != "both"]
+    """Those that occupy so many processes; two of them leave out the dearest."""
+    return [
+        name
+        for name, layout in LAYOUTS.items()
+        if layout["seeds"] * layout["task_devices"] >= processes
+        and (processes > 2 or name != "both")
+    ]
 
 
 def program_of(devices: Sequence[Any], *, seeds: int, task_devices: int) -> Program:
