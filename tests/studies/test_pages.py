@@ -13,8 +13,8 @@ from experiments.reproduction.writing import TARGET, TEMPLATE, verdict
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
-    r"Figure \d|Table I+|section IV|arXiv 2510\.00212|Directed-MAML|EMA\s+0\.9|"
-    r"95 %|seed 1\b|PLOT_ONLY=1|BILL=1|figure\d|table2"
+    r"[Ff]igure ?\d|Table I+|section IV|arXiv 2510\.00212|Directed-MAML|EMA\s+0\.9|"
+    r"95 %|seed 1\b|PLOT_ONLY=1|BILL=1|table2"
 )
 """What has digits and is no finding: names, and what the paper fixes."""
 
