@@ -26,6 +26,7 @@ MAIN = (PLAIN, DIRECTED, RANDOM, MORE, TUNED, TUNED_DIRECTED)
 BETAS = (3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2, 2e-2, 3e-2)
 PAIRS = tuple((b, d) for b in (1e-3, 3e-3, 1e-2) for d in (1e-3, 5e-3, 2e-2))
 DELTAS = (0.0, 1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+AS_LONG_AS_ALPHA = {"directed_lr": 0.1}  # the preset's is what these controls found
 ESTIMATORS = {
     "mean over steps": {"step_reduction": "mean"},
     "raw returns": {"normalize_advantages": False},
@@ -76,7 +77,7 @@ PLACES = {
         "intersection", 500, 30, {}, {}, 4, {"u 5": ("u=5",), "u 15": ("u=15",)}
     ),
     "point": Place(
-        "point navigation", 120, 20, {}, {}, 1,
+        "point navigation", 120, 20, {}, AS_LONG_AS_ALPHA, 1,
         {
             "one corner": ("goal_x=0.5", "goal_y=0.5"),
             "another corner": ("goal_x=-0.5", "goal_y=0.5"),

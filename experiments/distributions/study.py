@@ -44,6 +44,7 @@ class Distribution(NamedTuple):
     threshold: float | None = None
 
 
+AS_LONG_AS_ALPHA = {"directed_lr": 0.1}  # as in the controls of point navigation
 # Table I's α is too small to tell the sign of a force in one inner step.
 SIGN = {"inner_lr": 0.1}
 DISTRIBUTIONS = {
@@ -97,16 +98,19 @@ def runs(name: str) -> tuple[Run, ...]:
         given = {**table, **own.values, "vary": own.vary, **values}
         return Run(name, label, own.env, algo, own.epochs, SEEDS, given)
 
-    def directed(task: str, values: tuple[str, ...]) -> Run:
-        label = f"pre-step on the {task}"
+    def directed(label: str, **values: Any) -> Run:
+        delta = AS_LONG_AS_ALPHA if own.env == "point" else {}
+        return run(f"pre-step on {label}", "directed-maml", **delta, **values)
+
+    def on_task(label: str, values: tuple[str, ...]) -> Run:
         if values == EXACT:
-            return run(label, "directed-maml")
-        return run(label, "directed-maml", medium_task="given", medium_values=values)
+            return directed(label)
+        return directed(label, medium_task="given", medium_values=values)
 
     return (
         run(PLAIN, "maml"),
-        *(directed(task, values) for task, values in own.tasks.items()),
-        run("pre-step on a fresh task", "directed-maml", medium_task="fresh"),
+        *(on_task(f"the {task}", values) for task, values in own.tasks.items()),
+        directed("a fresh task", medium_task="fresh"),
     )
 
 

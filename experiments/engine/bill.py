@@ -98,7 +98,8 @@ def _line(
     done, epochs, episodes, hours = 0, 0, 0, 0.0
     for declared in block.runs:
         run = results.resolved(declared)
-        if run is not None and results.is_whole(run):
+        seeds = len(declared.first(first, block.chunk).seeds)
+        if run is not None and results.is_whole(run, seeds):
             done += 1
             continue
         parts: list[Run] = []

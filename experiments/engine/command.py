@@ -202,7 +202,8 @@ def _block(
     from experiments.engine.work import Work
 
     def done(run: Run) -> bool:
-        return not again and results.is_whole(run)
+        seeds = len(run.first(first, block.chunk).seeds)
+        return not again and results.is_whole(run, seeds)
 
     def gathered() -> None:
         gather(study, Work(raw), results, anew=again)

@@ -85,10 +85,11 @@ class Results:
         assert row is not None
         row |= {"asked": len(run.seeds), "id": run.id}
 
-    def is_whole(self, run: Run) -> bool:
-        """Whether all seeds of a run are in the tables."""
+    def is_whole(self, run: Run, seeds: int | None = None) -> bool:
+        """Whether all seeds of a run, or at least so many, are in the tables."""
         row = self.run(run)
-        return row is not None and int(row["seeds"]) >= len(run.seeds)
+        wanted = len(run.seeds) if seeds is None else seeds
+        return row is not None and int(row["seeds"]) >= wanted
 
     def has_choice(self, run: Run) -> bool:
         """Whether a run has nothing to choose any more."""
