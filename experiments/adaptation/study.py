@@ -18,7 +18,7 @@ from experiments.adaptation.measuring import (
     measure,
 )
 from experiments.engine.declared import Block, Study
-from experiments.engine.drawing import grid, legend, save
+from experiments.engine.drawing import costs_on_a_log_scale, grid, legend, save
 from experiments.engine.measured import read_rows, when
 from experiments.engine.numbers import NOT_RUN, interval, number, table
 from experiments.engine.results import Results
@@ -47,11 +47,21 @@ def draw(results: Results, folder: Path) -> None:
         for axes, rate in zip(line, place.rates, strict=True):
             _draw(axes, rows, name, f"{rate:g}")
             axes.set_title(f"{place.title}, α = {rate:g}", fontsize=10)
+            if place.env == "point":
+                costs_on_a_log_scale(axes)
+        _alike(line)
         line[0].set_ylabel("return")
     for axes in panels[-1]:
         axes.set_xlabel("inner steps on a fresh task")
     legend(figure, panels.ravel())
     save(figure, folder / "adaptation.png")
+
+
+def _alike(line: Any) -> None:
+    """One range for all panels of a row, so that noise does not look like news."""
+    ends = [axes.get_ylim() for axes in line]
+    for axes in line:
+        axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
 
 
 def _draw(axes: Any, rows: Rows, place: str, alpha: str) -> None:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.engine.declared import Block, Choice, Run, Study
-from experiments.engine.drawing import draw_panel, grid, legend, save
+from experiments.engine.drawing import (
+    costs_on_a_log_scale,
+    draw_panel,
+    grid,
+    legend,
+    save,
+)
 from experiments.engine.paper import table_i
 from experiments.engine.results import Results
 
@@ -26,6 +32,7 @@ MAIN = (PLAIN, DIRECTED, RANDOM, MORE, TUNED, TUNED_DIRECTED)
 BETAS = (3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2, 2e-2, 3e-2)
 PAIRS = tuple((b, d) for b in (1e-3, 3e-3, 1e-2) for d in (1e-3, 5e-3, 2e-2))
 DELTAS = (0.0, 1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+SHOWN = 150  # epochs of CartPole: nothing happens after them
 AS_LONG_AS_ALPHA = {"directed_lr": 0.1}  # the preset's is what these controls found
 ESTIMATORS = {
     "mean over steps": {"step_reduction": "mean"},
@@ -198,6 +205,12 @@ def draw(results: Results, folder: Path) -> None:
         ]
         draw_panel(panels[0][2], results, env, "epochs", labels=others)
         _draw_deltas(panels[0][3], results, env)
+        if env == "point":
+            for axes in panels[0][:3]:
+                costs_on_a_log_scale(axes)
+        if env == "cartpole":
+            for axes in (panels[0][0], panels[0][2]):
+                axes.set_xlim(0, SHOWN)
         seeds = max((int(row["seeds"]) for row in results.panel(env)), default=0)
         panels[0][0].set_title(f"{place.title}, {seeds} seeds: (a) to (e)", fontsize=10)
         panels[0][1].set_title("the same by environment steps", fontsize=10)

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.engine.declared import Block, Run, Study
-from experiments.engine.drawing import draw_panel, grid, legend, save
+from experiments.engine.drawing import (
+    costs_on_a_log_scale,
+    draw_panel,
+    grid,
+    legend,
+    save,
+)
 from experiments.engine.paper import table_i
 from experiments.engine.results import Results
 
@@ -117,8 +123,11 @@ def runs(name: str) -> tuple[Run, ...]:
 def draw(results: Results, folder: Path) -> None:
     """A panel of curves for each distribution."""
     figure, panels = grid(2, 3)
+    order = list(dict.fromkeys(run.label for run in STUDY.runs))
     for axes, (name, own) in zip(panels.ravel(), DISTRIBUTIONS.items(), strict=True):
-        draw_panel(axes, results, name, "epochs")
+        draw_panel(axes, results, name, "epochs", order=order)
+        if own.env == "point":
+            costs_on_a_log_scale(axes)
         axes.set_title(own.title, fontsize=10)
     for row in panels:
         row[0].set_ylabel("return after adaptation (EMA 0.9)")

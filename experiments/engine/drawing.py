@@ -1,6 +1,6 @@
 """How the curves of a study look; they come from its tables alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ def draw_panel(
     axis: str,
     *,
     labels: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
+    order: Sequence[str] = (),
     threshold: bool = True,
 ) -> None:
     """The curves of a panel's runs.
@@ -50,6 +52,9 @@ def draw_panel(
         axis: "epochs" or "steps", interquartile means with intervals; or "first", the
             curve of the first seed alone against epochs.
         labels: of the runs to draw; None draws all of them.
+        names: what the legend calls runs, by their labels, if it is something else.
+        order: labels that take the first colours, so that panels of different runs
+            have the same colour for the same label.
         threshold: whether the panel's threshold is drawn.
     """
     rows = results.panel(panel)
@@ -57,11 +62,13 @@ def draw_panel(
         if labels is not None and row["label"] not in labels:
             continue
         curve = results.curve(row["run"], "steps" if axis == "steps" else "epochs")
-        style = look(row["label"], index)
+        label = row["label"]
+        place = order.index(label) if label in order else index
+        style, name = look(label, place), (names or {}).get(label, label)
         if axis == "first":
-            axes.plot(curve["x"], curve["first"], lw=1.3, label=row["label"], **style)
+            axes.plot(curve["x"], curve["first"], lw=1.3, label=name, **style)
             continue
-        axes.plot(curve["x"], curve["mean"], lw=1.7, label=row["label"], **style)
+        axes.plot(curve["x"], curve["mean"], lw=1.7, label=name, **style)
         axes.fill_between(
             curve["x"],
             curve["low"],
@@ -86,6 +93,14 @@ def _end_of_learning(results: Results, rows: Sequence[Row]) -> float:
     steps = [results.column(row["run"], "steps_to_threshold") for row in rows]
     slowest = np.max(np.concatenate(steps)) if steps else np.nan
     return 2 * float(slowest) if np.isfinite(slowest) else 0.0
+
+
+def costs_on_a_log_scale(axes: Any) -> None:
+    """Returns below zero without a floor: the farther from zero, the denser."""
+    axes.set_yscale("symlog", linthresh=10)
+    axes.yaxis.set_major_formatter("{x:g}")  # mathematics is not drawn
+    axes.yaxis.set_minor_formatter("")
+    axes.set_ylim(top=0)
 
 
 def grid(rows: int, columns: int) -> tuple[Any, Any]:

@@ -16,7 +16,8 @@ from experiments.engine.drawing import grid, legend, save
 from experiments.engine.measured import read_rows, when
 from experiments.engine.numbers import NOT_RUN, interval, number, table
 from experiments.engine.results import Results
-from experiments.mechanism.measuring import ANGLES, KINDS, PLACES, SEEDS, measure
+from experiments.mechanism import distances, figure1, measuring
+from experiments.mechanism.measuring import ANGLES, KINDS, PLACES, SEEDS
 
 _SHOWN = {
     "medium": "medium task",
@@ -71,6 +72,7 @@ def texts(results: Results) -> Mapping[str, str]:
     )
     about_seeds = f"{seeds} of {len(SEEDS)}"
     return {
+        **figure1.texts(results),
         **single,
         **found,
         "about": about,
@@ -131,6 +133,13 @@ def draw(results: Results, folder: Path) -> None:
         axes_row[0].set_ylabel("cosine, free of noise")
     legend(figure, [axes for each in panels for axes in each])
     save(figure, folder / "mechanism.png")
+    figure1.draw(results, folder)
+
+
+def measure(folder: Path, quick: bool, raw: Path) -> None:
+    """Measure what the tables lack: angles between gradients, distances of optima."""
+    measuring.measure(folder, quick, raw)
+    distances.measure(folder, quick)
 
 
 STUDY = Study(

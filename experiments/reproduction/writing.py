@@ -10,6 +10,7 @@ from experiments.engine.command import study_of
 from experiments.engine.declared import HERE
 from experiments.engine.page import answers, with_holes_filled
 from experiments.engine.results import Results
+from experiments.reproduction.picture import draw
 
 TEMPLATE = HERE / "reproduction" / "page.md"
 TARGET = HERE.parent / "docs" / "reproduction.md"
@@ -38,5 +39,6 @@ def verdict() -> str:
 
 
 def write() -> None:
-    """Write docs/reproduction.md."""
+    """Write docs/reproduction.md and its picture."""
     write_text(TARGET, verdict())
+    draw()
