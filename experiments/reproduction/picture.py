@@ -42,7 +42,8 @@ def draw(path: Path = PICTURE) -> None:
             axes, results, panel, "epochs", labels=labels, names=names, order=labels
         )
         for line in axes.lines:
-            line.set_linestyle(_STYLES.get(line.get_label(), "-"))
+            if line.get_label() in names.values():
+                line.set_linestyle(_STYLES.get(line.get_label(), "-"))
         axes.set_title(title, fontsize=10)
         if panel == "cartpole":
             axes.set_xlim(0, 150)

@@ -7,7 +7,7 @@ import pytest
 import studies_of_tests  # noqa: F401 - puts the checkout on the path
 
 from experiments.engine.command import STUDIES, study_of
-from experiments.engine.page import filled
+from experiments.engine.page import answers, filled
 from experiments.engine.results import Results
 from experiments.reproduction.writing import TARGET, TEMPLATE, verdict
 
@@ -47,6 +47,34 @@ def test_the_verdict_is_what_all_tables_make_of_it() -> None:
     assert shown
     for picture in shown:
         assert (TARGET.parent / picture).exists(), picture
+
+
+OF_README = {
+    "needs {} of MAML's epochs": (
+        "controls: cartpole/(b) Directed-MAML|ratio of epochs|cartpole/(a) MAML"
+    ),
+    "and {} of its environment steps": (
+        "controls: cartpole/(b) Directed-MAML|ratio of steps|cartpole/(a) MAML"
+    ),
+    "On CartPole, {} seeds": "controls: cartpole/(b) Directed-MAML|seeds",
+    "MAML reaches −5 on {} seeds": "controls: point/(a) MAML|reached",
+    "and Directed-MAML on {};": "controls: point/(b) Directed-MAML|reached",
+    "alone earns {} of 200": ("adaptation: return cartpole 0.001 medium task alone 0"),
+    "greatest drop in 10 seeds is {} of 200": "figure3: exact/FOMAML|greatest drop",
+    "else {} (`make figure3`)": "figure3: rounding/FOMAML|greatest drop",
+}
+"""What the front page says of the studies, and the questions behind it."""
+
+
+@pytest.mark.parametrize("sentence", OF_README)
+def test_the_front_page_says_what_the_tables_say(sentence: str) -> None:
+    """Without the intervals, for which there is no room."""
+    name, _, question = OF_README[sentence].partition(": ")
+    results = Results(study_of(name).home / "results")
+    answer = answers(study_of(name), results)(question).partition(" [")[0]
+    page = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    short = answer.partition(" of ")[0] if ";" in sentence else answer
+    assert sentence.format(short) in page
 
 
 @pytest.mark.parametrize("name", STUDIES)
