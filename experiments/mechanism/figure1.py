@@ -22,6 +22,7 @@ from experiments.mechanism.distances import (
 
 WHAT = {"parameters": "distance in θ over that from the first θ", "kl": "KL"}
 SINGLE = (START, AGAIN, MEDIUM)
+_DIGITS = {"parameters": 2, "kl": 3}
 
 
 def distances(results: Results, place: str, what: str) -> dict[str, np.ndarray]:
@@ -56,7 +57,7 @@ def _spread(values: np.ndarray) -> Interval:
 
 def _table(results: Results, what: str) -> str:
     """A line for each place: to the first θ, to another MAML, to the optima."""
-    lines = []
+    lines, digits = [], _DIGITS[what]
     for place in PLACES:
         columns = distances(results, place, what)
         if not columns:
@@ -67,9 +68,9 @@ def _table(results: Results, what: str) -> str:
         lines.append(
             [
                 place,
-                *(interval(_spread(columns[name]), 2) for name in SINGLE),
-                f"{number(middle.mean(), 2)} ({number(middle.min(), 2)} to "
-                f"{number(middle.max(), 2)})",
+                *(interval(_spread(columns[name]), digits) for name in SINGLE),
+                f"{number(middle.mean(), digits)} ({number(middle.min(), digits)} to "
+                f"{number(middle.max(), digits)})",
                 interval(_spread(100 * nearer), 0),
             ]
         )
@@ -87,7 +88,9 @@ def texts(results: Results) -> dict[str, str]:
                 columns["tasks"] = _tasks(columns).mean(axis=0)
             for name in (*SINGLE, "tasks"):
                 found = columns.get(name)
-                text = NOT_RUN if found is None else interval(_spread(found), 2)
+                text = NOT_RUN
+                if found is not None:
+                    text = interval(_spread(found), _DIGITS[what])
                 single[f"far {what} {place}: {name}"] = text
     rows = read_rows(results.folder / DISTANCES)
     return {
@@ -123,6 +126,8 @@ def draw(results: Results, folder: Path) -> None:
             axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
         elif what == "kl":
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")  # mathematics is not drawn
+            axes.xaxis.set_minor_formatter("")
         axes.set_yticks(range(len(PLACES)), list(reversed(PLACES)))
         axes.set(
             ylim=(-0.6, len(PLACES) - 0.4), xlabel=f"{label}, from where MAML ends"
