@@ -13,6 +13,7 @@ from dmaml_jax.rl import policy_gradient
 from dmaml_jax.types import Trajectory
 from experiments.controls.study import BETAS, PAIRS, PLACES
 from experiments.engine.command import STUDIES, run, study_of
+from experiments.engine.declared import Run
 from experiments.engine.results import Results
 from experiments.engine.training import config_of
 from experiments.figure3.study import rounding
@@ -135,3 +136,15 @@ def test_quick_versions_draw_everything(tmp_path: Path, monkeypatch) -> None:
         assert pictures and all((out / picture).exists() for picture in pictures)
         assert "{" not in (out / "README.md").read_text()
         jax.clear_caches()
+
+
+def test_so_many_seeds_may_be_enough(tmp_path: Path) -> None:
+    """What `--first` asks for is not trained again where the tables have it."""
+    run = Run("toy", "MAML", "cartpole", "maml", 3, range(1, 31))
+    results = Results(tmp_path)
+    results.runs = [
+        {"run": run.name, "id": run.id, "first_seed": 1, "seeds": 10, "asked": 30}
+    ]
+    assert not results.is_whole(run)
+    assert results.is_whole(run, 10)
+    assert not results.is_whole(run, 11)
