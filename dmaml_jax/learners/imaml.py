@@ -12,6 +12,7 @@ n steps is kept.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 import jax
@@ -126,17 +127,10 @@ def imaml(
     """
     rule = outer_rule(meta_optimizer)
 
-    def solve(apply: Apply, b: jax.Array) -> Solution:
-        if implicit_solver == "minres":
-            return minimal_residuals(apply, b, iterations=implicit_iterations)
-        return conjugate_gradients(
-            apply, b, iterations=implicit_iterations, floor=curvature_floor
-        )
-
-    def walk_from(params: Params) -> Walk:
-        return towards(
-            problem, params, inner_lr=inner_lr, proximal_weight=proximal_weight
-        )
+    solve = _solver(implicit_solver, implicit_iterations, curvature_floor)
+    walk_from = partial(
+        towards, problem, inner_lr=inner_lr, proximal_weight=proximal_weight
+    )
 
     def init(key: jax.Array) -> LearnerState:
         params = problem.init(key)
@@ -145,17 +139,14 @@ def imaml(
     def step(
         key: jax.Array, state: LearnerState, tasks: Task
     ) -> tuple[LearnerState, Info]:
-        def of_task(keys: Source, task: Task) -> tuple[Params, Seen]:
-            return implicit_gradient(
-                problem,
-                state.params,
-                keys,
-                task,
-                walk=walk_from(state.params),
-                proximal_weight=proximal_weight,
-                solve=solve,
-            )
-
+        of_task = partial(
+            implicit_gradient,
+            problem,
+            state.params,
+            walk=walk_from(state.params),
+            proximal_weight=proximal_weight,
+            solve=solve,
+        )
         keys = collection_keys(key, tasks, num_inner_steps + 2)
         gradients, seen = over_tasks(of_task, keys, tasks)
         meta_gradient = mean_over_tasks(gradients)
@@ -168,8 +159,8 @@ def imaml(
     def adapt(
         key: jax.Array, state: LearnerState, task: Task, num_steps: int
     ) -> tuple[Params, jax.Array]:
-        start = state.params
-        return walked(problem, key, start, task, num_steps, walk_from(start))
+        walk = walk_from(state.params)
+        return walked(problem, key, state.params, task, num_steps, walk)
 
     return MetaLearner(init, step, adapt)
 
@@ -236,6 +227,14 @@ def hessian_of(
     slope = gradient(problem, problem.inner_loss)
     _, pullback = jax.vjp(lambda p: slope(p, filled), params)
     return lambda vector: pullback(vector)[0]
+
+
+def _solver(
+    name: Literal["cg", "minres"], iterations: int, curvature_floor: Any
+) -> Solve:
+    if name == "minres":
+        return partial(minimal_residuals, iterations=iterations)
+    return partial(conjugate_gradients, iterations=iterations, floor=curvature_floor)
 
 
 def _flat(params: Params) -> jax.Array:

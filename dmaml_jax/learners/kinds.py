@@ -1,13 +1,13 @@
-"""The states of a learner that learns θ and a θ_c of each category of tasks."""
+"""The θ_c of categories of tasks: how they begin, learn, and are chosen."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dmaml_jax.learners.bank import Leaves
-from dmaml_jax.learners.categories import Sorted
-from dmaml_jax.types import Params, PyTree
+from dmaml_jax.learners.bank import Bank, Leaves
+from dmaml_jax.learners.categories import Batches, Sorted, has_tasks, pointed_to
+from dmaml_jax.types import Info, MetaLearner, Params, PyTree
 
 
 class CategoriesState(NamedTuple):
@@ -40,12 +40,12 @@ class Trained(NamedTuple):
     """An epoch of the categories: their states, and what was seen of them.
 
     Attributes:
-        kinds: the base learner's states with the θ_c, stacked on axis 0.
+        states: the base learner's states with the θ_c, stacked on axis 0.
         num_steps: environment steps of all of them, int32.
         reached: mean return after adaptation, each category weighing alike.
     """
 
-    kinds: Any
+    states: Any
     num_steps: jax.Array
     reached: jax.Array
 
@@ -56,6 +56,60 @@ def begun(state: CategoriesState, now: jax.Array, num: int) -> CategoriesState:
         lambda new, old: jnp.where(now, new, old), copies(state.base, num), state.kinds
     )
     return state._replace(kinds=kinds)
+
+
+def trained_kinds(
+    key: jax.Array,
+    learner: MetaLearner,
+    store: Bank,
+    state: CategoriesState,
+    batch: Batches,
+) -> Trained:
+    """An epoch of the base learner for every category that has tasks.
+
+    Args:
+        key: of all categories.
+        learner: the base learner.
+        store: the bank.
+        state: with the θ_c before the epoch.
+        batch: which tasks each category takes.
+    """
+    keys = jax.random.split(key, batch.of_each.shape[0])
+    tasks = store.pick(state.bank, batch.of_each)
+    kinds, info = jax.vmap(learner.step)(keys, state.kinds, tasks)
+    filled = batch.filled.astype(info.return_after.dtype)
+    return Trained(
+        where_filled(batch.filled, kinds, state.kinds),
+        jnp.sum(jnp.where(batch.filled, info.num_steps, 0), dtype=jnp.int32),
+        jnp.sum(filled * info.return_after) / jnp.sum(filled),
+    )
+
+
+def untrained(state: CategoriesState, info: Info) -> Trained:
+    """An epoch in which the categories wait, shaped like one in which they learn."""
+    nothing = jnp.full_like(info.return_after, jnp.nan)
+    return Trained(state.kinds, jnp.int32(0), nothing)
+
+
+def kind_pointed_to(
+    state: CategoriesState, moved: Params, num: int, warm_up_epochs: int
+) -> tuple[Any, jax.Array]:
+    """The base learner's state with the θ_c that an update points to.
+
+    Args:
+        state: with θ and the θ_c.
+        moved: θ after its first update on a new task.
+        num: k.
+        warm_up_epochs: epochs of θ alone.
+
+    Returns:
+        The state, and whether there is such a θ_c.
+    """
+    filled = has_tasks(state.sorted.labels, num)
+    chosen, is_one = pointed_to(state.params, moved, state.kinds.params, filled)
+    # Before its first epoch a θ_c is what θ was once, and no category's.
+    is_one = is_one & (state.epoch > warm_up_epochs)
+    return jax.tree.map(lambda leaf: leaf[chosen], state.kinds), is_one
 
 
 def silhouettes(found: Sorted, started: jax.Array) -> dict[str, jax.Array]:

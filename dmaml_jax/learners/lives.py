@@ -16,7 +16,7 @@ def lived_through(
     Args:
         problem: what is adapted to; its policy has a memory.
         key: of all episodes.
-        params: θ, which stays as it is.
+        params: θ, which stays as it is; agents have what acts of it.
         task: 𝒯.
         num_steps: how many episodes are lived through.
 
@@ -30,12 +30,12 @@ def lived_through(
     born = problem.newborn(params)
 
     def episode(memory: Memory, key: jax.Array) -> tuple[Memory, Any]:
-        data, agent = live(key, Agent(params, memory), task)
+        data, agent = live(key, born._replace(memory=memory), task)
         return agent.memory, (memory, problem.performance(data))
 
     keys = jax.random.split(key, num_steps + 1)
     _, (memories, returns) = jax.lax.scan(episode, born.memory, keys)
     same = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (num_steps + 1, *leaf.shape)), params
+        lambda leaf: jnp.broadcast_to(leaf, (num_steps + 1, *leaf.shape)), born.params
     )
     return Agent(same, memories), returns

@@ -1,6 +1,6 @@
 """Episodes of PEARL in tasks of a bank: with the prior, and with what is believed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from dmaml_jax.learners.bank import Bank, Leaves
 from dmaml_jax.learners.beliefs import evidence
-from dmaml_jax.learners.replay import Replay, added, context_of
+from dmaml_jax.learners.branches import only_where
+from dmaml_jax.learners.replay import Replay, added, cleared, context_of
 from dmaml_jax.learners.task_axis import over_tasks
 from dmaml_jax.types import Agent, Memory, Params, Problem, PyTree, Task
 
@@ -53,6 +54,54 @@ class Living(NamedTuple):
     everywhere: Callable[[jax.Array, Place], Lived]
     by_prior: Callable[[jax.Array, Place, jax.Array], Lived]
     by_belief: Callable[[jax.Array, Place, jax.Array], Lived]
+
+
+class Epoch(NamedTuple):
+    """What all episodes of an epoch leave behind.
+
+    Attributes:
+        replay: with their transitions.
+        before: the mean undiscounted return of those that follow the prior.
+        after: that of those that follow a belief.
+        num_steps: the environment steps of all of them, int32.
+    """
+
+    replay: Replay
+    before: jax.Array
+    after: jax.Array
+    num_steps: jax.Array
+
+
+def an_epoch(
+    lives: Living,
+    keys: Sequence[jax.Array],
+    place: Place,
+    num_tasks: int,
+    is_first: jax.Array,
+) -> Epoch:
+    """Live in some tasks of the bank, first with the prior and then with a belief.
+
+    Args:
+        lives: the ways to live.
+        keys: of the first epoch, the choice of tasks, and the two ways, 4 of them.
+        place: who lives, where, and what was met there.
+        num_tasks: M, how many tasks are chosen; their contexts begin anew.
+        is_first: whether it is the first epoch, which lives in every task beforehand.
+    """
+    key_first, key_choice, key_prior, key_belief = keys
+    first = only_where(
+        is_first,
+        lambda: lives.everywhere(key_first, place),
+        Lived(place.replay, jnp.zeros(()), jnp.int32(0)),
+    )
+    num_all = place.replay.total.shape[0]
+    chosen = jax.random.permutation(key_choice, num_all)[:num_tasks]
+    place = place._replace(replay=cleared(first.replay, chosen))
+    before = lives.by_prior(key_prior, place, chosen)
+    place = place._replace(replay=before.replay)
+    after = lives.by_belief(key_belief, place, chosen)
+    num_steps = first.num_steps + before.num_steps + after.num_steps
+    return Epoch(after.replay, before.performance, after.performance, num_steps)
 
 
 def living(

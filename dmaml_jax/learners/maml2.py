@@ -9,24 +9,20 @@ A new task starts from θ. After its first update it starts anew, from the θ_c 
 update points to.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
 from dmaml_jax.learners.bank import bank_of
 from dmaml_jax.learners.branches import only_where
 from dmaml_jax.learners.categories import (
-    Batches,
     Sorted,
     batches,
     counting,
-    has_tasks,
-    pointed_to,
     sorted_at_random,
     sorted_by_adaptation,
     unsorted,
@@ -37,107 +33,16 @@ from dmaml_jax.learners.kinds import (
     Trained,
     begun,
     copies,
+    kind_pointed_to,
     silhouettes,
-    where_filled,
+    trained_kinds,
+    untrained,
 )
-from dmaml_jax.learners.options import GradientOptions
-from dmaml_jax.options import COUNT, FROM_0, flag, option
-from dmaml_jax.types import (
-    Info,
-    MetaLearner,
-    OuterRule,
-    Params,
-    Problem,
-    Task,
+from dmaml_jax.learners.maml2_options import Options as Options  # its owner's place
+from dmaml_jax.learners.maml2_options import (
+    second_order_learners as second_order_learners,
 )
-
-
-@dataclass(frozen=True)
-class Options(GradientOptions):
-    """The base learner's inner loop and outer step, the bank, and its categories."""
-
-    base: str = option(
-        "maml", "Second-order learner of theta and of every category's start."
-    )
-    categories: int = option(
-        3,
-        "categories of tasks (ours); 1 is the base learner",
-        symbol="k",
-        allowed=COUNT,
-    )
-    bank_tasks: int = option(
-        40, "Tasks of the bank, drawn once; an epoch takes some of it.", allowed=COUNT
-    )
-    warm_up_epochs: int = option(
-        50, "Epochs of theta alone, before tasks are sorted (ours).", allowed=FROM_0
-    )
-    sorting: Literal["adapted", "random"] = option(
-        "adapted", "Categories: by what adaptation changes, or at random, as a control."
-    )
-    sorting_steps: int = option(
-        10,
-        "Steps of adaptation to each task of the bank that sort it (ours).",
-        allowed=COUNT,
-        where=("sorting", "adapted"),
-    )
-    sort_every: int = option(
-        100,
-        "Epochs after which tasks are sorted anew; 0: never (ours).",
-        allowed=FROM_0,
-        where=("sorting", "adapted"),
-    )
-    readapt: bool = option(
-        True, "Whether a new task starts anew from a category's start."
-    )
-
-    def check(self) -> None:
-        """Refuse a base that is none, and what has no effect with one category.
-
-        Raises:
-            UsageError: the first contradiction.
-        """
-        bases = second_order_learners()
-        if self.base not in bases:
-            raise UsageError(
-                f"--base is {self.base}, but it must be a second-order learner: choose "
-                f"one of {', '.join(bases)}."
-            )
-        entry = registry.entry(self.base)
-        if self.surrogate not in entry.objectives:
-            raise UsageError(
-                f"--surrogate {self.surrogate} does not go with --base {self.base}: "
-                f"choose one of {', '.join(entry.objectives)}."
-            )
-        if self.num_inner_steps < entry.min_inner_steps:
-            raise UsageError(
-                f"--num-inner-steps is {self.num_inner_steps}, but --base {self.base} "
-                f"needs {entry.min_inner_steps} or more."
-            )
-        if self.categories > self.bank_tasks:
-            raise UsageError(
-                f"--categories is {self.categories}, but the bank has "
-                f"{self.bank_tasks} tasks: give fewer, or more --bank-tasks."
-            )
-        for name in _OF_CATEGORIES if self.categories == 1 else ():
-            if getattr(self, name) != getattr(Options, name):
-                raise UsageError(
-                    f"{flag(name)} has no effect with --categories 1, which is the "
-                    "base learner: leave it out, or give more categories."
-                )
-
-
-_OF_CATEGORIES = ("warm_up_epochs", "sorting", "sorting_steps", "sort_every", "readapt")
-
-
-def second_order_learners() -> list[str]:
-    """The names of the learners that may be a base."""
-    return [
-        name
-        for name, entry in registry.LEARNERS.items()
-        if entry.order == 2
-        and registry.takes_gradients(name)
-        and "maml2:" not in entry.path
-    ]
+from dmaml_jax.types import Info, MetaLearner, OuterRule, Params, Problem, Task
 
 
 def maml2(
@@ -201,31 +106,22 @@ def maml2(
         Fu et al.: MAML², Frontiers of Computer Science 17, 2023,
         doi 10.1007/s11704-022-2037-1.
     """
-
-    def learner_on(problem: Problem) -> MetaLearner:
-        own = registry.own_options(registry.options_class(base)())
-        return registry.find(base)(
-            problem,
-            inner_lr=inner_lr,
-            meta_optimizer=meta_optimizer,
-            num_inner_steps=num_inner_steps,
-            **{**registry.entry(base).fixed, **own},
-        )
-
+    learner_on = partial(
+        _base_learner,
+        base,
+        inner_lr=inner_lr,
+        meta_optimizer=meta_optimizer,
+        num_inner_steps=num_inner_steps,
+    )
     learner, of_cost = learner_on(problem), learner_on(counting(problem))
     store = bank_of(problem, bank_tasks, bank)
+    is_due = partial(_is_due, 0 if sorting == "random" else sort_every)
 
     def init(key: jax.Array) -> CategoriesState:
         state = learner.init(key)
         return CategoriesState(
             state, copies(state, categories), store.empty(), unsorted(store.size)
         )
-
-    def is_due(past: jax.Array) -> jax.Array:
-        """Whether tasks are sorted, so many epochs after the warm-up."""
-        if sorting == "random" or sort_every == 0:
-            return past == 0
-        return (past >= 0) & (past % sort_every == 0)
 
     def sort(key: jax.Array, state: CategoriesState) -> Sorted:
         if sorting == "random":
@@ -239,16 +135,25 @@ def maml2(
             categories,
         )
 
-    def train(key: jax.Array, state: CategoriesState, batch: Batches) -> Trained:
-        """An epoch of the base learner for every category that has tasks."""
-        keys = jax.random.split(key, categories)
-        tasks = store.pick(state.bank, batch.of_each)
-        kinds, info = jax.vmap(learner.step)(keys, state.kinds, tasks)
-        filled = batch.filled.astype(info.return_after.dtype)
-        return Trained(
-            where_filled(batch.filled, kinds, state.kinds),
-            jnp.sum(jnp.where(batch.filled, info.num_steps, 0), dtype=jnp.int32),
-            jnp.sum(filled * info.return_after) / jnp.sum(filled),
+    def with_categories(
+        key: jax.Array, state: CategoriesState, past: jax.Array
+    ) -> CategoriesState:
+        """Sorted anew where that is due, and with every θ_c begun after the warm-up."""
+        if categories == 1:
+            return state
+        found = only_where(is_due(past), lambda: sort(key, state), state.sorted)
+        return begun(state._replace(sorted=found), past == 0, categories)
+
+    def told(
+        info: Info, state: CategoriesState, past: jax.Array, kinds: Trained
+    ) -> Info:
+        """The info of θ's epoch, with the cost of the categories and their extras."""
+        cost = jnp.where(is_due(past), state.sorted.num_steps, 0) + kinds.num_steps
+        extras = {"return_categories": kinds.reached}
+        if sorting == "adapted":
+            extras |= silhouettes(state.sorted, past >= 0)
+        return info._replace(
+            num_steps=info.num_steps + cost, extras={**info.extras, **extras}
         )
 
     def step(
@@ -258,32 +163,21 @@ def maml2(
         key_bank, key_sort, key_batch, key_all, key_each = jax.random.split(key_own, 5)
         state = state._replace(bank=store.filled(key_bank, state.bank, state.epoch))
         past = state.epoch - warm_up_epochs
-        if categories > 1:
-            found = only_where(
-                is_due(past), lambda: sort(key_sort, state), state.sorted
-            )
-            state = begun(state._replace(sorted=found), past == 0, categories)
-
+        state = with_categories(key_sort, state, past)
         size = -(-jax.tree.leaves(tasks)[0].shape[0] // categories)
         batch = batches(key_batch, state.sorted.labels, categories, size)
-        base, info = learner.step(
-            key_all, state.base, store.pick(state.bank, batch.of_all)
-        )
+        of_all = store.pick(state.bank, batch.of_all)
+        base, info = learner.step(key_all, state.base, of_all)
         if categories == 1:
             return state._replace(base=base), info
 
-        waiting = Trained(
-            state.kinds, jnp.int32(0), jnp.full_like(info.return_after, jnp.nan)
+        kinds = only_where(
+            past >= 0,
+            lambda: trained_kinds(key_each, learner, store, state, batch),
+            untrained(state, info),
         )
-        trained = only_where(past >= 0, lambda: train(key_each, state, batch), waiting)
-        cost = jnp.where(is_due(past), state.sorted.num_steps, 0) + trained.num_steps
-        extras = {"return_categories": trained.reached}
-        if sorting == "adapted":
-            extras |= silhouettes(state.sorted, past >= 0)
-        info = info._replace(
-            num_steps=info.num_steps + cost, extras={**info.extras, **extras}
-        )
-        return state._replace(base=base, kinds=trained.kinds), info
+        info = told(info, state, past, kinds)
+        return state._replace(base=base, kinds=kinds.states), info
 
     def adapt(
         key: jax.Array, state: CategoriesState, task: Task, num_steps: int
@@ -291,24 +185,29 @@ def maml2(
         if categories == 1 or not readapt or num_steps == 0:
             return learner.adapt(key, state.base, task, num_steps)
         key_first, key_again = jax.random.split(key)
-        path, curve = learner.adapt(key_first, state.base, task, num_steps)
-        moved = jax.tree.map(lambda leaf: leaf[1], path)
-        chosen, is_one = pointed_to(
-            state.params,
-            moved,
-            state.kinds.params,
-            has_tasks(state.sorted.labels, categories),
-        )
-        # Before its first epoch a θ_c is what θ was once, and no category's.
-        is_one = is_one & (state.epoch > warm_up_epochs)
-        kind = jax.tree.map(lambda leaf: leaf[chosen], state.kinds)
+        found = learner.adapt(key_first, state.base, task, num_steps)
+        moved = jax.tree.map(lambda leaf: leaf[1], found[0])
+        kind, is_one = kind_pointed_to(state, moved, categories, warm_up_epochs)
         again = learner.adapt(key_again, kind, task, num_steps - 1)
-        return jax.tree.map(
-            lambda old, new: jnp.concatenate(
-                [old[:1], jnp.where(is_one, new, old[1:])]
-            ),
-            (path, curve),
-            again,
-        )
+        return jax.tree.map(partial(_from_the_first_on, is_one), found, again)
 
     return MetaLearner(init, step, adapt)
+
+
+def _base_learner(base: str, problem: Problem, **common: Any) -> MetaLearner:
+    """A learner by its name, with its own options at their defaults."""
+    own = registry.own_options(registry.options_class(base)())
+    fixed = registry.entry(base).fixed
+    return registry.find(base)(problem, **common, **{**fixed, **own})
+
+
+def _is_due(sort_every: int, past: jax.Array) -> jax.Array:
+    """Whether tasks are sorted, so many epochs after the warm-up."""
+    if sort_every == 0:
+        return past == 0
+    return (past >= 0) & (past % sort_every == 0)
+
+
+def _from_the_first_on(anew: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
+    """The old path, and from its first step on the new one where it begins anew."""
+    return jnp.concatenate([old[:1], jnp.where(anew, new, old[1:])])

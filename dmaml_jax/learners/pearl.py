@@ -21,11 +21,11 @@ import optax
 
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.bank import Leaves, bank_of
-from dmaml_jax.learners.branches import only_where
-from dmaml_jax.learners.living import Lived, Place, living
+from dmaml_jax.learners.lives import lived_through
+from dmaml_jax.learners.living import Place, an_epoch, living
 from dmaml_jax.learners.off_policy_steps import Learning, off_policy_steps
 from dmaml_jax.learners.pearl_options import Options as Options  # its owner's place
-from dmaml_jax.learners.replay import Replay, cleared, empty
+from dmaml_jax.learners.replay import Replay, empty
 from dmaml_jax.types import Agent, Info, MetaLearner, Params, Problem, PyTree, Task
 
 
@@ -93,8 +93,8 @@ def pearl(
         Rakelly et al.: Efficient Off-Policy Meta-Reinforcement Learning via
         Probabilistic Context Variables, 2019, arXiv 1903.08254.
     """
-    off, newborn, live = problem.off_policy, problem.newborn, problem.live
-    assert off is not None and newborn is not None and live is not None
+    off = problem.off_policy
+    assert off is not None
     store = bank_of(problem, bank_tasks, bank)
     lives = living(
         problem,
@@ -129,50 +129,28 @@ def pearl(
 
     def step(key: jax.Array, state: PearlState, tasks: Task) -> tuple[PearlState, Info]:
         key_own, _ = jax.random.split(key)
-        key_bank, key_first, key_choice, key_prior, key_belief, key_train = (
-            jax.random.split(key_own, 6)
-        )
+        key_bank, *keys_living, key_train = jax.random.split(key_own, 6)
         bank = store.filled(key_bank, state.bank, state.epoch)
-        place = Place(state.params, bank, state.replay)
-        first = only_where(
-            state.epoch == 0,
-            lambda: lives.everywhere(key_first, place),
-            Lived(state.replay, jnp.zeros(()), jnp.int32(0)),
-        )
         num_tasks = jax.tree.leaves(tasks)[0].shape[0]
-        chosen = jax.random.permutation(key_choice, store.size)[:num_tasks]
-        place = place._replace(replay=cleared(first.replay, chosen))
-        before = lives.by_prior(key_prior, place, chosen)
-        place = place._replace(replay=before.replay)
-        after = lives.by_belief(key_belief, place, chosen)
+        place = Place(state.params, bank, state.replay)
+        lived = an_epoch(lives, keys_living, place, num_tasks, state.epoch == 0)
 
         learning = Learning(state.params, state.target, state.optimizer)
-        learning, shown = train(key_train, learning, after.replay)
+        learning, shown = train(key_train, learning, lived.replay)
         info = Info(
             meta_gradient=shown.gradient,
             loss=shown.loss,
-            return_before=before.performance,
-            return_after=after.performance,
-            num_steps=first.num_steps + before.num_steps + after.num_steps,
+            return_before=lived.before,
+            return_after=lived.after,
+            num_steps=lived.num_steps,
             extras=shown.told,
         )
-        return PearlState(*learning, after.replay, bank, state.epoch + 1), info
+        return PearlState(*learning, lived.replay, bank, state.epoch + 1), info
 
     def adapt(
         key: jax.Array, state: PearlState, task: Task, num_steps: int
     ) -> tuple[Agent, jax.Array]:
-        params, memory = newborn(state.params)
-
-        def episode(memory: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
-            data, grown = live(key, Agent(params, memory), task)
-            return grown.memory, (memory, problem.performance(data))
-
-        keys = jax.random.split(key, num_steps + 1)
-        _, (memories, curve) = jax.lax.scan(episode, memory, keys)
-        every = jax.tree.map(
-            lambda leaf: jnp.broadcast_to(leaf, (num_steps + 1, *leaf.shape)), params
-        )
-        return Agent(every, memories), curve
+        return lived_through(problem, key, state.params, task, num_steps)
 
     return MetaLearner(init, step, adapt)
 

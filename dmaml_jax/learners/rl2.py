@@ -4,16 +4,16 @@
 lives through all episodes of a trial and is trained by PPO to make the return of the
 whole trial large. The paper has TRPO; PPO with these values is what an independent
 reproduction reached its numbers with.
+
+Reference:
+    Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel: RL²: Fast Reinforcement Learning
+    via Slow Reinforcement Learning, 2016.
 """
 
 from dataclasses import dataclass
-from typing import Any
-
-import optax
 
 from dmaml_jax.learners.trial_ppo import TrialOptions, trial_ppo
 from dmaml_jax.options import COUNT, option
-from dmaml_jax.types import MetaLearner, Problem
 
 
 @dataclass(frozen=True)
@@ -27,41 +27,5 @@ class Options(TrialOptions):
     )
 
 
-def rl2(
-    problem: Problem,
-    *,
-    meta_optimizer: optax.GradientTransformation,
-    updates_per_batch: int = 8,
-    num_minibatches: int = 8,
-    ratio_clip: Any = 0.1,
-    normalize_advantages: bool = False,
-) -> MetaLearner:
-    """PPO on trials, for a problem whose policy is a recurrent network.
-
-    Args:
-        problem: what is learned; its policy has a memory.
-        meta_optimizer: an Optax transformation, which takes the gradient of every
-            minibatch.
-        updates_per_batch: how often PPO goes through the trials of an epoch.
-        num_minibatches: into how many parts the trials are cut.
-        ratio_clip: ε, how far a ratio of probabilities pays beyond 1.
-        normalize_advantages: whether an epoch's advantages get mean 0 and deviation 1.
-
-    Returns:
-        The learner.
-
-    Raises:
-        UsageError: the problem's policy has no memory.
-
-    References:
-        Duan, Schulman, Chen, Bartlett, Sutskever, Abbeel: RL²: Fast Reinforcement
-        Learning via Slow Reinforcement Learning, 2016.
-    """
-    return trial_ppo(
-        problem,
-        meta_optimizer=meta_optimizer,
-        updates_per_batch=updates_per_batch,
-        num_minibatches=num_minibatches,
-        ratio_clip=ratio_clip,
-        normalize_advantages=normalize_advantages,
-    )
+rl2 = trial_ppo
+"""PPO on trials, for a problem whose policy is a recurrent network."""
