@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from dmaml_jax.rl.memory_policies import Network, affine, dense
 from dmaml_jax.types import Params
@@ -40,9 +41,8 @@ def gru(
         widths = [num_inputs, *hidden_sizes]
         keys = jax.random.split(key_layers, len(widths))
         dtype = jnp.result_type(float)
-        orthogonal = jax.nn.initializers.orthogonal()
         gates = [
-            orthogonal(own, (memory_size, memory_size), dtype)
+            orthogonal(own, memory_size, dtype)
             for own in jax.random.split(key_recurrent, 3)
         ]
         return {
@@ -101,3 +101,29 @@ def gru_step(
     reset, update = (jax.nn.sigmoid(given[i] + own[i]) for i in range(2))
     candidate = jnp.tanh(given[2] + reset * (own[2] + recurrent["bias"]))
     return (1 - update) * candidate + update * h
+
+
+def orthogonal(key: jax.Array, size: int, dtype: DTypeLike) -> jax.Array:
+    """A random orthogonal matrix, uniform over all of them, `[size, size]`.
+
+    Rows of normal numbers are made orthogonal one after the other (Gram and Schmidt,
+    twice each, after which rounding leaves nothing). It is what a QR decomposition with
+    a positive diagonal gives. LAPACK's is not asked for one: programs of two devices
+    that call it wait for ever on a CPU of two cores, as each call keeps a core and
+    waits for another one.
+
+    Args:
+        key: of the normal numbers.
+        size: the number of rows and of columns.
+        dtype: of the numbers.
+    """
+    product = partial(jnp.dot, precision="highest")
+    normal = jax.random.normal(key, (size, size), dtype)
+
+    def add(found: jax.Array, index: jax.Array) -> tuple[jax.Array, None]:
+        row = normal[index]
+        for _ in range(2):
+            row = row - product(product(found, row), found)
+        return found.at[index].set(row / jnp.linalg.norm(row)), None
+
+    return jax.lax.scan(add, jnp.zeros_like(normal), jnp.arange(size))[0]

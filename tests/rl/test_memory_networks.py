@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dmaml_jax.rl.memory_policies import Network
-from dmaml_jax.rl.recurrent import gru, gru_step
+from dmaml_jax.rl.recurrent import gru, gru_step, orthogonal
 from dmaml_jax.rl.temporal_convolution import snail
 
 LENGTH, INPUTS = 5, 3
@@ -147,3 +147,27 @@ def test_the_attention_is_the_formula_s() -> None:
     head = params["head"]
     expected = np.concatenate([rows[2], read]) @ head["kernel"] + head["bias"]
     np.testing.assert_allclose(out, expected, rtol=1e-10)
+
+
+def test_orthogonal_is_a_qr_decomposition_with_a_positive_diagonal() -> None:
+    key, size = jax.random.key(3), 24
+    found = orthogonal(key, size, jnp.float64)
+    np.testing.assert_allclose(found @ found.T, np.eye(size), atol=1e-14)
+    rows = jax.random.normal(key, (size, size), jnp.float64)
+    q, r = np.linalg.qr(np.asarray(rows).T)
+    np.testing.assert_allclose(found, (q * np.sign(np.diag(r))).T, atol=1e-12)
+
+
+@pytest.mark.float32
+def test_it_is_orthogonal_to_rounding_in_float32() -> None:
+    found = orthogonal(jax.random.key(0), 256, jnp.float32)
+    np.testing.assert_allclose(found @ found.T, np.eye(256), atol=2e-6)
+
+
+@pytest.mark.parametrize("network", [gru(2, 8), snail(2, 8)])
+def test_no_network_asks_lapack_for_its_first_parameters(network: Network) -> None:
+    """Two devices of two cores that do so wait for ever; see `orthogonal`."""
+    init = jax.jit(lambda key: network.init(key, INPUTS))
+    texts = [init.lower(jax.random.key(0)).as_text()]
+    texts.append(jax.jit(jnp.linalg.qr).lower(jnp.eye(3)).as_text())
+    assert ["lapack" in text for text in texts] == [False, True]
