@@ -62,11 +62,11 @@ PLACES = {
         episode="pull",
     ),
     "gridworld": Place(
-        "gridworld, a hidden goal", "gridworld", 2_400_000, 15, 4, 21, 4, 3, 210,
+        "gridworld, a hidden goal", "gridworld", 1_200_000, 15, 4, 21, 4, 3, 210,
         (0.1, 0.3, 1.0), of={"PEARL": _CHOICES},
     ),
     "mdp": Place(
-        "random MDPs", "mdp", 2_400_000, 10, 10, 20, 10, 3, 200, (0.1, 0.3, 1.0),
+        "random MDPs", "mdp", 1_600_000, 10, 10, 20, 10, 3, 200, (0.1, 0.3, 1.0),
         of={
             "RL²": {"num_tasks": 48}, "SNAIL": {"num_tasks": 48},
             "PEARL": {**_CHOICES, **_MANY, **_MOVES},

@@ -30,6 +30,7 @@ from experiments.engine.results import Results
 
 _COLORS = {name: f"C{index}" for index, name in enumerate(LEARNERS)}
 _DASHES = ("--", ":")
+DEAR = "SNAIL"
 QUICK_PLACE, QUICK = "bandit", ("RL²", "MAML")
 
 
@@ -118,18 +119,29 @@ def texts(results: Results) -> dict[str, str]:
     }
 
 
+def _blocks() -> list[Block]:
+    """A block for each place; SNAIL's come last, as they take longer than the rest."""
+    return [_block(name, False) for name in PLACES] + [
+        _block(name, True) for name in PLACES if DEAR in learners_of(name)
+    ]
+
+
+def _block(name: str, dear: bool) -> Block:
+    """The learners of a place, without the dear one or that one alone."""
+    title = PLACES[name].title
+    learners = [own for own in learners_of(name) if (own == DEAR) == dear]
+    return Block(
+        f"{DEAR}: {title}" if dear else title,
+        tuple(run_of(name, learner) for learner in learners),
+        chunk=len(SEEDS),
+        quick=QUICK if name == QUICK_PLACE and not dear else (),
+    )
+
+
 STUDY = Study(
     name="context",
     title="which family of meta-learners wins where, at equal environment steps?",
-    blocks=tuple(
-        Block(
-            place.title,
-            tuple(run_of(name, learner) for learner in learners_of(name)),
-            chunk=len(SEEDS),
-            quick=QUICK if name == QUICK_PLACE else (),
-        )
-        for name, place in PLACES.items()
-    ),
+    blocks=tuple(_blocks()),
     draw=draw,
     texts=texts,
     measure=measure,
