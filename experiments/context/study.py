@@ -114,9 +114,17 @@ def texts(results: Results) -> dict[str, str]:
         **texts_of(results, rows, oracles),
         "about": when(rows) if rows else NOT_RUN,
         "seeds": str(len(SEEDS)),
+        "not run": _not_run(rows),
         "episodes": str(EPISODES),
         "fine-tuning": ", ".join(f"{rate:g}" for rate in FINE_TUNING),
     }
+
+
+def _not_run(rows: list[dict[str, Any]]) -> str:
+    """How many of the pairs of a place and a learner the table lacks, in words."""
+    pairs = [(name, learner) for name in PLACES for learner in learners_of(name)]
+    missing = [pair for pair in pairs if not rows_of(rows, *pair)]
+    return f"{len(missing)} of {len(pairs)} cells have not been measured"
 
 
 def _blocks() -> list[Block]:
