@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism \
-  adaptation sgmrl distributions reproduce verdict \
+  adaptation sgmrl distributions context reproduce verdict \
   turbulence family family-point navigation maml2 crossing oracles pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
   conformance-closed-loop carry-over bench bench-inner bench-sweep bench-scaling bench-lander gpu-report gpu-python
@@ -171,7 +171,10 @@ sgmrl: $(READY)  ## SG-MRL against MAML where MAML's bias should matter; QUICK=1
 distributions: $(READY)  ## other tasks than uniform ones: when does the mean mislead? QUICK=1 ...
 	@$(BIN)/python -m experiments distributions $(STUDY_FLAGS)
 
-reproduce: $(READY)  ## all eight of these; QUICK=1 takes minutes, without it days
+context: $(READY)  ## memory, belief or gradient: who wins where, at equal steps? QUICK=1 ...
+	@$(BIN)/python -m experiments context $(STUDY_FLAGS)
+
+reproduce: $(READY)  ## all nine of these; QUICK=1 takes minutes, without it days
 	@$(BIN)/python -m experiments all $(STUDY_FLAGS)
 
 verdict: $(READY)  ## what holds of the paper, from the studies' tables into docs/reproduction.md

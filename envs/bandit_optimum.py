@@ -44,6 +44,48 @@ def bayes_optimum(num_arms: int, num_pulls: int, discount: float = 1.0) -> float
     return _value(num_arms, num_pulls, discount, lambda arms, number, worth: max(worth))
 
 
+def bayes_rewards(num_arms: int, num_pulls: int) -> tuple[float, ...]:
+    """What each of n pulls earns on average under a policy that is Bayes-optimal.
+
+    Early pulls earn less than they could, because the best policy explores with them.
+    Another policy of the same total may divide it otherwise.
+
+    Args:
+        num_arms: k, the number of arms.
+        num_pulls: n, the number of pulls.
+
+    Returns:
+        The expected reward of each pull; they add up to `bayes_optimum`.
+
+    Example:
+        >>> print([f"{12 * reward:.6f}" for reward in bayes_rewards(2, 2)])
+        ['6.000000', '7.000000']
+    """
+
+    @cache
+    def value(pulled: tuple[Arm, ...], left: int) -> tuple[float, tuple[float, ...]]:
+        if not left:
+            return 0.0, ()
+        arms = set(pulled)
+        if len(pulled) < num_arms:
+            arms.add((0, 0))
+        best: tuple[float, tuple[float, ...]] = (-1.0, ())
+        for arm in sorted(arms):
+            (chance, won), (rest, lost) = _outcomes(pulled, arm)
+            (if_won, after_won), (if_lost, after_lost) = (
+                value(won, left - 1),
+                value(lost, left - 1),
+            )
+            total = chance * (1 + if_won) + rest * if_lost
+            if total > best[0]:
+                later = zip(after_won, after_lost, strict=True)
+                mixed = (chance * one + rest * other for one, other in later)
+                best = total, (chance, *mixed)
+        return best
+
+    return value((), num_pulls)[1]
+
+
 def greedy_value(
     num_arms: int, num_pulls: int, discount: float = 1.0, *, ties: Ties = "uniform"
 ) -> float:

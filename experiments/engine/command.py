@@ -18,6 +18,7 @@ STUDIES = (
     "adaptation",
     "sgmrl",
     "distributions",
+    "context",
 )
 
 

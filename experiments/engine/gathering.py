@@ -181,15 +181,19 @@ def _add(study: Study, run: Run, trained: Trained, results: Results) -> None:
 
 
 def episodes_of(values: Mapping[str, Mapping[str, Any]]) -> int:
-    """The episodes of an epoch, from the values of a configuration by owner."""
-    sampling, learner = values["sampling"], values["learner"]
+    """The episodes of an epoch, from the values of a configuration by owner.
+
+    What a learner collects in its first epoch alone is left out.
+    """
+    sampling, algo = values["sampling"], values["run"]["algo"]
+    learner = registry.options_class(algo)(**values["learner"])
     return registry.episodes_per_epoch(
-        values["run"]["algo"],
+        algo,
         sampling["num_tasks"],
         sampling["num_trajectories"],
-        learner["num_inner_steps"],
+        learner.num_adaptations,
         (values.get("directed") or {}).get("directed_placement", "epoch"),
-        learner.get("outer_trajectories", 0),
+        learner.further_trajectories(sampling["num_trajectories"]),
     )
 
 

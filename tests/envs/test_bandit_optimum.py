@@ -8,6 +8,7 @@ import pytest
 
 from dmaml_jax.envs.bandit_optimum import (
     bayes_optimum,
+    bayes_rewards,
     best_after_uniform,
     greedy_value,
     stay_or_shift_value,
@@ -117,6 +118,17 @@ def test_the_best_pull_after_pulls_at_random() -> None:
     found = means.max(axis=1)
     error = 4 * found.std() / np.sqrt(num)
     assert best_after_uniform(5, 6) == pytest.approx(found.mean(), abs=error)
+
+
+def test_what_each_pull_of_the_optimum_earns() -> None:
+    """By hand, and in sum; the last pull explores nothing and so earns most."""
+    assert bayes_rewards(2, 2) == pytest.approx((1 / 2, 7 / 12))
+    for arms, pulls in ((2, 9), (4, 7)):
+        rewards = bayes_rewards(arms, pulls)
+        assert len(rewards) == pulls
+        assert sum(rewards) == pytest.approx(bayes_optimum(arms, pulls), rel=1e-12)
+        assert rewards[0] == 0.5
+        assert rewards[-1] == max(rewards)
 
 
 def test_no_rule_is_better_than_the_optimum() -> None:

@@ -175,6 +175,9 @@ def test_runs_of_one_program_go_together() -> None:
         ("directed-maml", {}, 5 * 10 * 2 + 10),
         ("directed-maml", {"directed_placement": "inner-and-outer"}, 5 * 10 * 2 + 20),
         ("reptile", {}, 5 * 10 * 2),
+        ("rl2", {"episodes_per_trial": 3}, 100 * 4 * 3),
+        ("snail", {"episodes_per_trial": 3, "num_tasks": 20}, 20 * 4 * 3),
+        ("pearl", {"posterior_trajectories": 1, "extra_trajectories": 2}, 8 * (2 + 3)),
     ],
 )
 def test_episodes_of_an_epoch(algo, values, expected) -> None:

@@ -1,0 +1,1 @@
+"""Which family of meta-learners wins where, at equal environment steps?"""
