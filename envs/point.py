@@ -50,7 +50,7 @@ _PRESET = {
     "policy": {"bounds": "clip", "initial_std": 0.15, "min_std": 0.05},
     "method": {"step_reduction": "mean"},
     "learner": {"inner_lr": 0.1},
-    "directed": {"directed_lr": 0.1},
+    "directed": {"directed_lr": 0.02},
 }
 
 

@@ -14,7 +14,10 @@ from experiments.engine.results import Results
 
 PICTURE = HERE.parent / "docs" / "reproduction.png"
 _NAMES = ("MAML", "pre-step on the medium task", "pre-step on a random task")
-_TUNED = "MAML with another β"
+_FURTHER = {
+    "(d) MAML, best β": "MAML with another β",
+    "(g) δ = 0.02": "pre-step on the medium task, a fifth as long",
+}
 _STYLES = {_NAMES[-1]: (0, (3, 2))}  # else it would hide the medium task's
 _PANELS = (
     (
@@ -26,8 +29,8 @@ _PANELS = (
         ("MAML", "pre-step on the mean", "pre-step on a fresh task"),
     ),
     (
-        "controls", "point", "point navigation: the goal is hidden",
-        ("(a) MAML", "(b) Directed-MAML", "(c) random task of ρ"),
+        "controls", "point", "point navigation: the goal is hidden (δ = α)",
+        ("(a) MAML", "(b) Directed-MAML", "(c) random task of ρ", "(g) δ = 0.02"),
     ),
 )  # fmt: skip
 
@@ -36,10 +39,17 @@ def draw(path: Path = PICTURE) -> None:
     """Draw it from the tables of the studies."""
     figure, panels = grid(1, len(_PANELS))
     for axes, (study, panel, title, labels) in zip(panels[0], _PANELS, strict=True):
-        names = dict(zip(labels, (*_NAMES, _TUNED), strict=False))
+        names = dict(zip(labels, _NAMES, strict=False))
+        names |= {label: _FURTHER[label] for label in labels if label in _FURTHER}
         results = Results(HERE / study / "results")
         draw_panel(
-            axes, results, panel, "epochs", labels=labels, names=names, order=labels
+            axes,
+            results,
+            panel,
+            "epochs",
+            labels=labels,
+            names=names,
+            order=(*labels[:3], *_FURTHER),
         )
         for line in axes.lines:
             if line.get_label() in names.values():

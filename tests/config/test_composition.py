@@ -71,7 +71,7 @@ def test_a_choice_brings_its_values_with_the_presets() -> None:
     assert "directed_lr" not in plain.flat() and "baseline" in plain.flat()
     directed = plain.replace(algo="directed-maml")
     assert isinstance(directed.directed, Directed)
-    assert directed.directed.directed_lr == 0.1  # of point, not of Table I
+    assert directed.directed.directed_lr == 0.02  # of point, not of Table I
     assert directed.learner.inner_lr == 0.3
     critic = directed.replace(method="ac", gae_lambda=0.5)
     assert "baseline" not in critic.flat() and critic.flat()["gae_lambda"] == 0.5

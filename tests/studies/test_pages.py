@@ -58,8 +58,11 @@ OF_README = {
     ),
     "On CartPole, {} seeds": "controls: cartpole/(b) Directed-MAML|seeds",
     "MAML reaches −5 on {} seeds": "controls: point/(a) MAML|reached",
-    "and Directed-MAML on {};": "controls: point/(b) Directed-MAML|reached",
-    "alone earns {} of 200": ("adaptation: return cartpole 0.001 medium task alone 0"),
+    "and Directed-MAML with δ = α on {};": "controls: point/(b) Directed-MAML|reached",
+    "of that δ it needs {} of MAML's epochs": (
+        "controls: point/(g) δ = 0.02|ratio of epochs|point/(a) MAML"
+    ),
+    "policy earns {} of 200": ("adaptation: return cartpole 0.001 medium task alone 0"),
     "greatest drop in 10 seeds is {} of 200": "figure3: exact/FOMAML|greatest drop",
     "else {} (`make figure3`)": "figure3: rounding/FOMAML|greatest drop",
 }
