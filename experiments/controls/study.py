@@ -32,6 +32,7 @@ MAIN = (PLAIN, DIRECTED, RANDOM, MORE, TUNED, TUNED_DIRECTED)
 BETAS = (3e-4, 6e-4, 1e-3, 2e-3, 3e-3, 6e-3, 1e-2, 2e-2, 3e-2)
 PAIRS = tuple((b, d) for b in (1e-3, 3e-3, 1e-2) for d in (1e-3, 5e-3, 2e-2))
 DELTAS = (0.0, 1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
+SHORTER = 0.02  # of point navigation, where δ = α is too long
 SHOWN = 150  # epochs of CartPole: nothing happens after them
 AS_LONG_AS_ALPHA = {"directed_lr": 0.1}  # the preset's is what these controls found
 ESTIMATORS = {
@@ -146,6 +147,12 @@ def deltas(env: str) -> tuple[Run, ...]:
     )
 
 
+def shorter(env: str) -> tuple[Run, ...]:
+    """(c) with the δ that (g) found."""
+    label = f"{RANDOM}, δ = {SHORTER:g}"
+    return (run(env, label, "directed-maml", medium_task="fresh", directed_lr=SHORTER),)
+
+
 def estimators(env: str) -> tuple[Run, ...]:
     """(h)."""
     return tuple(
@@ -189,6 +196,10 @@ def blocks(env: str) -> tuple[Block, ...]:
         ),
         Block(f"{place.title}: (g) delta", deltas(env), place.chunk, ()),
         Block(f"{place.title}: (h) estimators", estimators(env), place.chunk, ()),
+        *(
+            [Block(f"{place.title}: (c) shorter", shorter(env), 10, ())]
+            * (env == "point")
+        ),
     )
 
 
