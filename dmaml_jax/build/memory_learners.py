@@ -9,8 +9,9 @@ from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.learners import rl2, snail
 from dmaml_jax.learners.trial_ppo import TrialOptions
 from dmaml_jax.rl import recurrent, temporal_convolution
+from dmaml_jax.rl.heads import Head
 from dmaml_jax.rl.memory_policies import Network, remembering
-from dmaml_jax.rl.policies import Head, as_vector
+from dmaml_jax.rl.policies import as_vector
 from dmaml_jax.rl.trial_objective import trial_objective
 from dmaml_jax.rl.trial_problem import make_trial_problem
 from dmaml_jax.tasks.distributions import TaskDistribution

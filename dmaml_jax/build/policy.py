@@ -17,14 +17,8 @@ from dmaml_jax.rl.action_distributions import (
     clipped_normal,
     squashed_normal,
 )
-from dmaml_jax.rl.policies import (
-    Critic,
-    Head,
-    categorical_head,
-    mlp,
-    normal_head,
-    on_arrays,
-)
+from dmaml_jax.rl.heads import Head, categorical_head, normal_head
+from dmaml_jax.rl.policies import Critic, mlp, on_arrays
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Distribution, Policy
 

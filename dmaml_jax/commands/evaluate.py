@@ -15,6 +15,7 @@ from dmaml_jax.learners import registry
 from dmaml_jax.options import flag
 from dmaml_jax.pictures.plots import draw_evaluation
 from dmaml_jax.results.evaluation import (
+    Returns,
     measure,
     summarise,
     task_sets,
@@ -119,39 +120,13 @@ def evaluate(options: Evaluate) -> int:
         draw=options.task_seed,
         out_of_range=options.out_of_range,
     )
-    states = {"meta": run.states}
-    by_gradients = registry.takes_gradients(run.config.run.algo)
-    if options.scratch_lr and not by_gradients:
-        raise UsageError(
-            f"--scratch-lr is of gradient steps, and {run.config.run.algo} adapts by "
-            "its memory: leave it out."
-        )
-    if options.baselines:
-        states["random"] = initial_states(run)
-    if options.baselines and by_gradients:
-        states["medium"] = states_of_medium_task(run)
-    elif options.baselines:
-        print(
-            f"note: {run.config.run.algo} adapts by its memory, so of the baselines a "
-            "random start is measured alone: the others take gradient steps."
-        )
+    states = _starts(options, run)
     print(
         f"adapting {run.config.run.algo} on {run.config.run.env} to "
         f"{len(sets) * options.tasks} tasks; compiling ...",
         flush=True,
     )
-    sizes: dict[str, Any] = {
-        "num_steps": options.steps,
-        "num_trajectories": _shots(options, run),
-        "num_episodes": options.episodes,
-    }
-    returns = measure(run, states, sets, **sizes)
-    scratch: dict[str, Any] = {}
-    if options.baselines and by_gradients:
-        rates = options.scratch_lr or rates_of(run)
-        alone, best = from_scratch(run, sets, rates, **sizes)
-        returns |= alone
-        scratch = {"scratch_lr": best, "scratch_lr_tried": list(rates)}
+    returns, scratch = _measured(options, run, states, sets)
     lost = frozen(run)
     run, returns = without_frozen(run, returns)
     parameters = varied(run)
@@ -181,6 +156,48 @@ def evaluate(options: Evaluate) -> int:
         print(f"\nleft out, as they were frozen in training: seeds {told}")
     print(f"in {shown(out)}: evaluation.csv, evaluation.json, evaluation.png")
     return 0
+
+
+def _starts(options: Evaluate, run: Loaded) -> dict[str, Any]:
+    """The states that adaptation starts from, by name: the run's, and baselines.
+
+    Raises:
+        UsageError: step sizes for a learner that takes no gradient steps.
+    """
+    by_gradients = registry.takes_gradients(run.config.run.algo)
+    if options.scratch_lr and not by_gradients:
+        raise UsageError(
+            f"--scratch-lr is of gradient steps, and {run.config.run.algo} adapts by "
+            "its memory: leave it out."
+        )
+    states = {"meta": run.states}
+    if options.baselines:
+        states["random"] = initial_states(run)
+    if options.baselines and by_gradients:
+        states["medium"] = states_of_medium_task(run)
+    elif options.baselines:
+        print(
+            f"note: {run.config.run.algo} adapts by its memory, so of the baselines a "
+            "random start is measured alone: the others take gradient steps."
+        )
+    return states
+
+
+def _measured(
+    options: Evaluate, run: Loaded, states: dict[str, Any], sets: dict[str, Any]
+) -> tuple[Returns, dict[str, Any]]:
+    """The returns of all starts, and the step sizes of learning from scratch."""
+    sizes: dict[str, Any] = {
+        "num_steps": options.steps,
+        "num_trajectories": _shots(options, run),
+        "num_episodes": options.episodes,
+    }
+    returns = measure(run, states, sets, **sizes)
+    if not (options.baselines and registry.takes_gradients(run.config.run.algo)):
+        return returns, {}
+    rates = options.scratch_lr or rates_of(run)
+    alone, best = from_scratch(run, sets, rates, **sizes)
+    return returns | alone, {"scratch_lr": best, "scratch_lr_tried": list(rates)}
 
 
 def _solver(options: Evaluate) -> str | None:

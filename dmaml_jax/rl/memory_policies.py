@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dmaml_jax.rl.policies import Head
+from dmaml_jax.rl.heads import Head
 from dmaml_jax.types import Memory, Params, Percept, Policy
 
 
@@ -54,7 +54,7 @@ def remembering(
 
     Example:
         >>> import jax
-        >>> from dmaml_jax.rl.policies import categorical_head
+        >>> from dmaml_jax.rl.heads import categorical_head
         >>> from dmaml_jax.rl.recurrent import gru
         >>> policy = remembering(categorical_head(3), gru(3, 8), gru(1, 8))
         >>> zero = jax.numpy.zeros(())

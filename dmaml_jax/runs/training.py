@@ -1,7 +1,5 @@
 """A run from its configuration: it begins in a new folder, or goes on in its own."""
 
-import shutil
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -12,29 +10,21 @@ from dmaml_jax.build.environment import solver_of
 from dmaml_jax.build.program import layout, program_of
 from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.rules import objective
-from dmaml_jax.errors import UsageError
-from dmaml_jax.files import write_json, writing
-from dmaml_jax.runs.checkpoint import Checkpoints
 from dmaml_jax.runs.course import DONE, Course, follow
 from dmaml_jax.runs.folder import (
-    FILES,
     STOPPED,
-    circumstances,
     create_run_folder,
     describe_run,
     json_values,
-    rerun_command,
     resume_command,
     shown,
 )
-from dmaml_jax.runs.locks import locked
 from dmaml_jax.runs.loop import Run, saying_how_to_go_on
-from dmaml_jax.runs.metrics import whole_epochs
 from dmaml_jax.runs.profile import require_epochs
 from dmaml_jax.runs.progress import Progress
+from dmaml_jax.runs.resuming import going_on_from, hold, note_resuming, opened
 from dmaml_jax.runs.sinks import open_sink, require_sink
 from dmaml_jax.runs.stopping import Stop, stopping_gently
-from dmaml_jax.runs.stored import read_record
 from dmaml_jax.training.hosts import from_first, is_first
 from dmaml_jax.training.joining import leave_word
 from dmaml_jax.training.program import Program
@@ -86,7 +76,7 @@ def train(
         )
     )
     with ExitStack() as held:
-        from_first(lambda: _hold(folder, held))
+        from_first(lambda: hold(folder, held))
         return _run(config, program, folder, log, verbosity, profile=profile)
 
 
@@ -119,7 +109,7 @@ def resume(
     """
     require_sink(log)
     with ExitStack() as held:
-        folder = from_first(lambda: _opened(run, out, held))
+        folder = from_first(lambda: opened(run, out, held))
         program = program_of(config)
         found = from_first(lambda: going_on_from(folder, config, program.shapes()))
         if found and found[0] >= config.run.epochs:
@@ -132,72 +122,10 @@ def resume(
         found = found or (0, None)
         if profile:
             require_epochs(config.run.epochs - found[0])
-        from_first(lambda: _note_resuming(config, program, folder))
+        from_first(lambda: note_resuming(config, program, folder))
         return _run(
             config, program, folder, log, verbosity, found=found, profile=profile
         )
-
-
-def _hold(folder: Path, held: ExitStack) -> None:
-    held.enter_context(locked(folder))
-
-
-def _opened(run: str, out: str | None, held: ExitStack) -> Path:
-    """The folder to go on in, a copy where there is another to go on in; it is held."""
-    folder = Path(run).expanduser().resolve()
-    if out is not None:
-        with locked(folder):
-            folder = _copied(folder, Path(out).expanduser().resolve())
-    _hold(folder, held)
-    return folder
-
-
-def _note_resuming(config: TrainConfig, program: Program, folder: Path) -> None:
-    """Say what may change the last bits, and write down who goes on."""
-    record = read_record(folder)
-    for note in _differences(record, layout(config, program)):
-        print(note, file=sys.stderr)
-    again = [*record.get("resumed", []), circumstances()]
-    changed = {"values": json_values(config.nested()), "resumed": again}
-    write_json(folder / "config.json", {**record, **changed})
-
-
-def going_on_from(
-    folder: Path, config: TrainConfig, like: Any
-) -> tuple[int, Any] | None:
-    """The checkpoint from which a run goes on; nothing is changed.
-
-    Args:
-        folder: of the run.
-        config: its values.
-        like: shapes and types of the program's state.
-
-    Returns:
-        Its epoch and its state; None where a run was stopped before its first one.
-
-    Raises:
-        UsageError: there are checkpoints, and none of them can be used: a run does not
-            begin anew over an old one.
-    """
-    checkpoints, causes = Checkpoints(folder), list[str]()
-    rows = whole_epochs(folder, config.seed_numbers)
-    found = checkpoints.latest(like, at_most=rows, say=causes.append)
-    written = checkpoints.epochs()
-    if found is None and written:
-        names = ", ".join(map(str, written))
-        if rows < written[0]:
-            causes.append(
-                f"metrics.csv holds whole rows up to epoch {rows} only (it is missing, "
-                "cut short or edited): put a copy of it back."
-            )
-        raise UsageError(
-            f"{shown(folder)} holds checkpoints of epoch {names}, and none can be gone "
-            f"on from. {' '.join(causes)} To train the same anew: "
-            f"{rerun_command(folder)}"
-        )
-    for cause in causes:
-        print(cause, file=sys.stderr)
-    return found
 
 
 def _run(
@@ -277,36 +205,3 @@ def _how_to_go_on(folder: Path) -> str:
         "To go on where the last checkpoint left it, with any number of processes: "
         f"{resume_command(folder)}, and --distributed beside it if there are several."
     )
-
-
-def _differences(record: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Notes on what may change the last bits of a run that is resumed here."""
-    notes = []
-    versions = [record, *record.get("resumed", [])][-1].get("versions", {})
-    for package in ("jax", "jaxlib"):
-        before, here = versions.get(package), circumstances()["versions"][package]
-        if before != here:
-            notes.append(
-                f"note: this run was last continued with {package} {before}, and here "
-                f"is {here}: its numbers may differ in their last bits."
-            )
-    before = record.get("program", {})
-    changed = [name for name, value in now.items() if before.get(name) != value]
-    if changed:
-        told = ", ".join(f"{n} {before.get(n)} -> {now[n]}" for n in changed)
-        notes.append(
-            f"note: the program is laid out differently here ({told}): its numbers "
-            "may differ in their last bits."
-        )
-    return notes
-
-
-def _copied(folder: Path, out: Path) -> Path:
-    """A copy of a run, in a folder that must not hold one; it appears whole."""
-    taken = [name for name in FILES if (out / name).exists()]
-    if taken or (out.exists() and any(out.iterdir())):
-        raise UsageError(f"--out {out} is not empty: give a new folder.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with writing(out) as aside:
-        shutil.copytree(folder, aside, ignore=shutil.ignore_patterns(".*"))
-    return out

@@ -1,9 +1,7 @@
-"""Tasks of an environment, with every check of their parameters in this one place.
+"""Tasks of an environment, from what people write, with every check of `tasks.checks`.
 
 A flag's items `NAME=…` become a task (`task_of`: --task, --medium-values, --set) or a
-distribution (`tasks_of`: --vary, --out-of-range). What an environment of the house says
-of its parameters is in `dmaml_jax.envs.base`; of any other nothing is known, and what
-its parameters do is tried out.
+distribution (`tasks_of`: --vary, --out-of-range).
 """
 
 from collections.abc import Mapping
@@ -14,14 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from dmaml_jax.errors import UsageError
-from dmaml_jax.tasks import laws, probe
+from dmaml_jax.tasks import laws
+from dmaml_jax.tasks.checks import (
+    Ends,
+    require_felt,
+    require_limits,
+    require_order,
+    said,
+    try_out,
+)
 from dmaml_jax.tasks.distributions import TaskDistribution, independent, on_circle
 from dmaml_jax.tasks.parameters import typed
 from dmaml_jax.tasks.written import Varied, parse_values, parse_vary
 from dmaml_jax.types import Task
-
-Ends = Mapping[str, tuple[float, float]]
-"""Least and greatest value of parameters."""
 
 
 def common_params(env: Any, items: tuple[str, ...], horizon: int) -> Task:
@@ -60,13 +63,13 @@ def task_of(env: Any, task: Task, items: tuple[str, ...], flag: str) -> Task:
         try:
             values[name] = typed(task, name, value)
         except ValueError as error:
-            raise _said(f"{flag} {name}", error) from None
+            raise said(f"{flag} {name}", error) from None
     changed = task.replace(**values)
     ends = {name: (float(value), float(value)) for name, value in values.items()}
-    _require_limits(env, ends, flag)
-    _require_order(env, changed, ends, flag)
+    require_limits(env, ends, flag)
+    require_order(env, changed, ends, flag)
     for name in values:
-        _require_felt(env, changed, name, flag)
+        require_felt(env, changed, name, flag)
     return changed
 
 
@@ -100,18 +103,18 @@ def tasks_of(
             "out (of a range, evaluation draws fresh values)."
         )
     tasks, ends = _distribution(params, varied, held_out, flag)
-    _require_limits(env, ends, flag)
-    _require_order(env, params, ends, flag)
+    require_limits(env, ends, flag)
+    require_order(env, params, ends, flag)
     if all(low == high for low, high in ends.values()):
         raise UsageError(
             f"{flag} leaves every parameter at one value, so that all tasks are alike: "
             "give a range with LOW < HIGH."
         )
     for name in ends:
-        _require_felt(env, params, name, flag)
+        require_felt(env, params, name, flag)
     new = [item for item in vary if item not in known]
     for name in (name for item in new for name in item.partition("=")[0].split(",")):
-        _try(env, params, name, ends[name], flag)
+        try_out(env, params, name, ends[name], flag)
     return tasks
 
 
@@ -203,13 +206,13 @@ def _distribution(
                 single[names[0]] = _law(how, held_out)
                 independent(params, {names[0]: single[names[0]]})
         except ValueError as error:
-            raise _said(f"{flag} {names[0]}", error) from None
+            raise said(f"{flag} {names[0]}", error) from None
     try:
         tasks = independent(params, single)
         for (first, second), radius in circles.items():
             tasks = on_circle(tasks, first, second, radius)
     except ValueError as error:
-        raise _said(flag, error) from None
+        raise said(flag, error) from None
     ends = {name: (law.low, law.high) for name, law in single.items()}
     for names, radius in circles.items():
         ends |= dict.fromkeys(names, (-radius, radius))
@@ -240,104 +243,3 @@ def _law(how: Varied, held_out: float) -> laws.Law:
 def _lists(how: Varied) -> bool:
     listed = how.kind == "list" and len(how.numbers) > 1
     return listed or any(_lists(part) for part in how.parts)
-
-
-def _require_limits(env: Any, ends: Ends, flag: str) -> None:
-    """Refuse values outside of a parameter's limits."""
-    for name, (low, high) in ends.items():
-        least, most = getattr(env, "within", {}).get(name, (-np.inf, np.inf))
-        if low < least or high > most:
-            wrong = low if low < least else high
-            raise UsageError(
-                f"{flag} {name} is {wrong:g}, but {env.name} allows only values from "
-                f"{least:g} to {most:g} for {name}."
-            )
-        if low > 0 or name not in getattr(env, "positive", ()):
-            continue
-        if low == high:
-            raise UsageError(f"{flag} {name}={low:g}: {name} must be above 0.")
-        raise UsageError(
-            f"{flag} {name}: its values go from {low:g} to {high:g}, but {env.name} "
-            f"allows only those above 0 for {name}."
-        )
-
-
-def _require_order(env: Any, params: Task, ends: Ends, flag: str) -> None:
-    """Refuse pairs of parameters that may cross."""
-    for smaller, larger in getattr(env, "ordered", ()):
-        if smaller not in ends and larger not in ends:
-            continue
-        highest = _number(ends[smaller][1] if smaller in ends else params, smaller)
-        lowest = _number(ends[larger][0] if larger in ends else params, larger)
-        if highest > lowest:
-            raise UsageError(
-                f"{flag} lets {smaller} reach {highest:g} and {larger} {lowest:g}, but "
-                f"{smaller} must stay below {larger}: give values that do not cross."
-            )
-
-
-def _number(source: Any, name: str) -> float:
-    """The source itself if it is a number, else that parameter of a task."""
-    return source if isinstance(source, float) else float(getattr(source, name))
-
-
-def _require_felt(env: Any, params: Task, name: str, flag: str) -> None:
-    """Refuse a parameter on which nothing depends that an agent sees or earns."""
-    start = f"{flag} {name}: nothing that an agent sees or earns"
-    if not _is_described(env):
-        if not probe.reaches(env, params, name):
-            raise UsageError(
-                f"{start} depends on it in {env.name}: choose another parameter."
-            )
-    elif name in env.unfelt:
-        raise UsageError(
-            f"{start} depends on it here: leave it out, or choose --env "
-            f"{env.unfelt[name]}."
-        )
-    elif name in env.needs and not bool(getattr(params, env.needs[name])):
-        raise UsageError(
-            f"{start} depends on it without {env.needs[name]}: add --set "
-            f"{env.needs[name]}=true, or leave it out."
-        )
-
-
-def _is_described(env: Any) -> bool:
-    """Whether an environment says itself what its parameters do."""
-    return hasattr(env, "unfelt")
-
-
-def _try(
-    env: Any, params: Task, name: str, ends: tuple[float, float], flag: str
-) -> None:
-    """Refuse numbers that do not stay finite; tell if the ends make no difference."""
-    low, high = ends
-    greatest = getattr(env, "greatest", None)
-    if greatest is not None:
-        if max(abs(low), abs(high)) > greatest:
-            raise UsageError(
-                f"{flag} {name}: its values go from {low:g} to {high:g}, but "
-                f"{env.name} takes none beyond {greatest:g}: give a narrower range."
-            )
-        return
-    with jax.ensure_compile_time_eval():
-        params = jax.tree.map(jnp.asarray, params)
-        try:
-            values = [typed(params, name, end) for end in ends]
-        except ValueError as error:
-            raise _said(f"{flag} {name}", error) from None
-        tasks = [params.replace(**{name: value}) for value in values]
-    probed = probe.compare(env, *tasks)
-    if not probed.finite:
-        raise UsageError(
-            f"{flag} {name}: at {low:g} or {high:g}, {env.name} gives numbers that are "
-            "not finite: give a narrower range."
-        )
-    if not probed.differ and low < high:
-        print(
-            f"note: in 1,600 random steps {env.name} was the same with {name} at "
-            f"{low:g} and at {high:g}; tasks may hardly differ."
-        )
-
-
-def _said(start: str, error: ValueError) -> UsageError:
-    return UsageError(f"{start}: {str(error).rstrip('.')}.")
