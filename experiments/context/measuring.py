@@ -130,7 +130,7 @@ def _rate(run: Run, loaded: Any, sizes: Sizes) -> float:
     return max(scores, key=lambda rate: scores[rate])
 
 
-FINE_TUNING = (0.01, 0.1, 1.0)
+FINE_TUNING = (0.01, 0.1, 1.0, 10.0)
 """The α that `joint` is fine-tuned with, of which the best one is shown."""
 
 

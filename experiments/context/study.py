@@ -31,7 +31,7 @@ from experiments.engine.results import Results
 _COLORS = {name: f"C{index}" for index, name in enumerate(LEARNERS)}
 _DASHES = ("--", ":")
 DEAR = "SNAIL"
-QUICK_PLACE, QUICK = "bandit", ("MAML", "joint")
+QUICK_PLACE, QUICK = "bandit", ("RL²", "MAML", "joint")
 
 
 def draw(results: Results, folder: Path) -> None:
