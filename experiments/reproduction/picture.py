@@ -17,8 +17,10 @@ _NAMES = ("MAML", "pre-step on the medium task", "pre-step on a random task")
 _FURTHER = {
     "(d) MAML, best β": "MAML with another β",
     "(g) δ = 0.02": "pre-step on the medium task, a fifth as long",
+    "(c) random task of ρ, δ = 0.02": "pre-step on a random task, a fifth as long",
 }
 _STYLES = {_NAMES[-1]: (0, (3, 2))}  # else it would hide the medium task's
+_SHORTER = ("(g) δ = 0.02", "(c) random task of ρ, δ = 0.02")
 _PANELS = (
     (
         "controls", "cartpole", "CartPole, gravity: one policy is good for all tasks",
@@ -30,7 +32,7 @@ _PANELS = (
     ),
     (
         "controls", "point", "point navigation: the goal is hidden (δ = α)",
-        ("(a) MAML", "(b) Directed-MAML", "(c) random task of ρ", "(g) δ = 0.02"),
+        ("(a) MAML", "(b) Directed-MAML", "(c) random task of ρ", *_SHORTER),
     ),
 )  # fmt: skip
 

@@ -62,6 +62,9 @@ OF_README = {
     "of that δ it needs {} of MAML's epochs": (
         "controls: point/(g) δ = 0.02|ratio of epochs|point/(a) MAML"
     ),
+    "MAML's epochs, on a random task {} (": (
+        "controls: point/(c) random task of ρ, δ = 0.02|ratio of epochs|point/(a) MAML"
+    ),
     "policy earns {} of 200": ("adaptation: return cartpole 0.001 medium task alone 0"),
     "greatest drop in 10 seeds is {} of 200": "figure3: exact/FOMAML|greatest drop",
     "else {} (`make figure3`)": "figure3: rounding/FOMAML|greatest drop",
