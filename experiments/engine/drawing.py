@@ -97,6 +97,8 @@ def _end_of_learning(results: Results, rows: Sequence[Row]) -> float:
 
 def costs_on_a_log_scale(axes: Any) -> None:
     """Returns below zero without a floor: the farther from zero, the denser."""
+    if not axes.lines:  # nothing was run, and there is no range to show
+        return
     axes.set_yscale("symlog", linthresh=10)
     axes.yaxis.set_major_formatter("{x:g}")  # mathematics is not drawn
     axes.yaxis.set_minor_formatter("")

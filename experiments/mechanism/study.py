@@ -55,11 +55,11 @@ def texts(results: Results) -> Mapping[str, str]:
     rows = read_rows(results.folder / ANGLES)
     single = {
         f"{name} {place} {epoch} {kind}": interval(
-            _spread(column(rows, place, kind, epoch, name)), 2
+            _spread(column(rows, place, kind, str(epoch), name)), 2
         )
         for name in ("length", "cos_meta", "cos_second_order")
-        for place in PLACES
-        for epoch in _epochs(rows, place)
+        for place, own in PLACES.items()
+        for epoch in own.epochs
         for kind in KINDS
     }
     found = {f"angles {place}": _table(rows, place) for place in PLACES}

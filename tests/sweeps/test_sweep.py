@@ -195,8 +195,8 @@ def test_every_number_that_may_be_traced_is_traced() -> None:
         ("cartpole", "sharp-maml", {"sharpness": "both"}),
         ("cartpole", "imaml", {}),
         ("cartpole", "maml2", {}),
-        ("bandit", "rl2", {}),
-        ("point", "snail", {"episodes_per_trial": 2}),
+        ("bandit", "rl2", {"num_minibatches": 2}),
+        ("point", "snail", {"episodes_per_trial": 2, "num_minibatches": 2}),
         ("point", "pearl", {}),
     ):
         small = {"horizon": 4, "num_tasks": 2, "num_trajectories": 2}
