@@ -108,9 +108,8 @@ def orthogonal(key: jax.Array, size: int, dtype: DTypeLike) -> jax.Array:
 
     Rows of normal numbers are made orthogonal one after the other (Gram and Schmidt,
     twice each, after which rounding leaves nothing). It is what a QR decomposition with
-    a positive diagonal gives. LAPACK's is not asked for one: programs of two devices
-    that call it wait for ever on a CPU of two cores, as each call keeps a core and
-    waits for another one.
+    a positive diagonal gives. LAPACK is not asked for one, because programs of two
+    devices that did so were seen to hang on a CPU of two cores (jaxlib 0.10.2).
 
     Args:
         key: of the normal numbers.

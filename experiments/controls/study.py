@@ -185,7 +185,7 @@ def blocks(env: str) -> tuple[Block, ...]:
     if env == "lunarlander":
         kept = tuple(run for run in first if run.label != MORE)
         return (Block(f"{place.title}: (a) to (c)", kept, place.chunk, quick), best)
-    return (
+    found = (
         Block(f"{place.title}: (a), (b), (c), (e)", first, place.chunk, quick),
         best,
         Block(
@@ -196,11 +196,11 @@ def blocks(env: str) -> tuple[Block, ...]:
         ),
         Block(f"{place.title}: (g) delta", deltas(env), place.chunk, ()),
         Block(f"{place.title}: (h) estimators", estimators(env), place.chunk, ()),
-        *(
-            [Block(f"{place.title}: (c) shorter", shorter(env), 10, ())]
-            * (env == "point")
-        ),
     )
+    if env == "point":
+        title = f"{place.title}: (c) shorter"
+        found = (*found, Block(title, shorter(env), place.chunk, ()))
+    return found
 
 
 def draw(results: Results, folder: Path) -> None:

@@ -166,7 +166,7 @@ def test_it_is_orthogonal_to_rounding_in_float32() -> None:
 
 @pytest.mark.parametrize("network", [gru(2, 8), snail(2, 8)])
 def test_no_network_asks_lapack_for_its_first_parameters(network: Network) -> None:
-    """Two devices of two cores that do so wait for ever; see `orthogonal`."""
+    """Programs of two devices that did so were seen to hang; see `orthogonal`."""
     init = jax.jit(lambda key: network.init(key, INPUTS))
     texts = [init.lower(jax.random.key(0)).as_text()]
     texts.append(jax.jit(jnp.linalg.qr).lower(jnp.eye(3)).as_text())
