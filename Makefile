@@ -236,6 +236,9 @@ bench-scaling: $(READY)  ## how an epoch grows with its sizes, write docs/scalin
 bench-lander: $(BENCH_READY)  ## time LunarLander's steps and epochs, write into docs/benchmarks.md
 	@$(BENCH_VENV)/bin/python tests/benchmarks/lander.py
 
+bench-memory: $(BENCH_READY)  ## RL²'s epoch beside PyTorch's, write docs/memory-speed.md
+	@$(BENCH_VENV)/bin/python tests/benchmarks/memory.py
+
 $(BENCH_READY): pyproject.toml requirements.lock
 	@echo 'creating $(BENCH_VENV), an environment of its own: PyTorch'"'"'s Linux wheel from the'
 	@echo 'registry brings gigabytes of CUDA libraries, although it runs on the CPU here'

@@ -82,6 +82,27 @@ def mean_over_tasks(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), tree)
 
 
+def share_of(indices: jax.Array) -> tuple[jax.Array, bool]:
+    """What this device has to do of something that is summed over indices.
+
+    Args:
+        indices: of the things that are summed.
+
+    Returns:
+        Its part of them, and whether there are others; all of them and False where
+        one device has the seed to itself, or where its devices do not divide them.
+    """
+    num_shares = _num_shares()
+    if num_shares == 1 or indices.shape[0] % num_shares:
+        return indices, False
+    return indices.reshape(num_shares, -1)[jax.lax.axis_index(TASK_AXIS)], True
+
+
+def sum_of_shares(tree: PyTree) -> PyTree:
+    """The sum over the devices of what each one has for its share."""
+    return jax.lax.psum(tree, TASK_AXIS)
+
+
 def _num_shares() -> int:
     """Over how many devices a program spreads the tasks of one seed."""
     try:

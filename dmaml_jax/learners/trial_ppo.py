@@ -27,6 +27,8 @@ from dmaml_jax.learners.task_axis import (
     mean_over_tasks,
     modifier_key,
     over_tasks,
+    share_of,
+    sum_of_shares,
 )
 from dmaml_jax.options import ABOVE_0, COUNT, SHARE, STEP_SIZE, option
 from dmaml_jax.types import Data, Info, MetaLearner, Params, Problem, Task
@@ -203,6 +205,8 @@ def ppo_steps(
 ) -> tuple[Params, Any, Params, jax.Array]:
     """An optimiser's steps on stored trials, in minibatches cut anew in every turn.
 
+    Devices that share a seed's tasks share each minibatch where they divide it.
+
     Args:
         problem: whose clipped loss is descended.
         key: of how the trials are cut.
@@ -224,12 +228,15 @@ def ppo_steps(
 
     def one(carry: Any, chosen: jax.Array) -> tuple[Any, jax.Array]:
         params, memory, total = carry
-        batch = jax.tree.map(lambda leaf: leaf[chosen], trials)
+        own, shared = share_of(chosen)
+        batch = jax.tree.map(lambda leaf: leaf[own], trials)
 
         def loss(params: Params) -> jax.Array:
             return clipped_loss(params, batch, ratio_clip) / chosen.shape[0]
 
         value, gradient = jax.value_and_grad(loss)(params)
+        if shared:
+            value, gradient = sum_of_shares((value, gradient))
         moved = optimizer_step(meta_optimizer, gradient, memory, params)
         return (*moved, jax.tree.map(jnp.add, total, gradient)), value
 

@@ -15,6 +15,8 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.learners import registry
 from dmaml_jax.learners.trial_ppo import ppo_steps, trial_ppo
 from dmaml_jax.training.adaptation import adaptation
+from dmaml_jax.training.chunk import train_step
+from dmaml_jax.training.program import Program
 
 SMALL: dict[str, Any] = {
     "num_tasks": 3,
@@ -97,6 +99,30 @@ def test_every_turn_goes_through_each_trial_once() -> None:
     )
     np.testing.assert_allclose(params, np.full(6, -5 / 2), rtol=1e-12)
     np.testing.assert_allclose(mean, np.full(6, 1 / 6), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "num_minibatches", [3, pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_devices_that_share_minibatches_do_what_one_does(num_minibatches: int) -> None:
+    """Minibatches of two trials are shared by two devices, those of three are not."""
+    found = []
+    for count in (1, 2):
+        config, problem, learner = built(num_minibatches=num_minibatches)
+        program = Program(
+            *train_step(problem, learner, config.sampling.num_tasks),
+            seeds=[1],
+            chunk_epochs=2,
+            devices=jax.devices()[:count],
+            task_devices=count,
+        )
+        program.compile()
+        metrics = program.run(0, 2)
+        params = jax.flatten_util.ravel_pytree(program.params())[0]
+        found.append((params, metrics["loss"], metrics["meta_grad_norm"]))
+    for one, two in zip(*found, strict=True):
+        assert np.ptp(one) > 0
+        np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)
 
 
 def test_adaptation_is_to_live_through_episodes(epoch: Any) -> None:
