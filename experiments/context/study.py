@@ -73,20 +73,16 @@ def _draw_learner(axes: Any, learner: str, rows: list[dict[str, Any]]) -> None:
 
 def _draw_oracles(axes: Any, curves: dict[str, list[tuple[int | None, float]]]) -> None:
     """Grey curves, and lines for what is the same after any number of episodes."""
+    lines = []
     for dashes, (oracle, points) in zip(_DASHES, curves.items(), strict=False):
         style = {"color": "0.3", "lw": 1.2, "ls": dashes, "zorder": 1}
-        first = points[0][0]
-        if first is None:
-            axes.axhline(points[0][1], **style)
+        if points[0][0] is None:
+            line = axes.axhline(points[0][1], **style)
         else:
-            axes.plot(*zip(*points, strict=True), **style)
-        x, y = points[-1]
-        at = (0.99, y) if first is None else (x, y)
-        frame = axes.get_yaxis_transform() if first is None else axes.transData
-        axes.annotate(
-            oracle, at, xycoords=frame, xytext=(0, 3), textcoords="offset points",
-            ha="right", va="bottom", fontsize=7, color="0.3",
-        )  # fmt: skip
+            (line,) = axes.plot(*zip(*points, strict=True), **style)
+        lines.append((line, oracle))
+    # Beside the lines their names would meet each other and the learners' curves.
+    axes.legend(*zip(*lines, strict=True), loc="lower right", fontsize=7, frameon=False)
 
 
 def _dress(axes: Any, place: Place) -> None:
