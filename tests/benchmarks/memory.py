@@ -29,16 +29,16 @@ RL² on bandits of five arms, trials of {PULLS} pulls, the preset, float32, on a
 epoch is {TRIALS} trials, {TRIALS * PULLS:,} pulls, and {UPDATES * MINIBATCHES} steps of
 Adam on minibatches of {TRIALS // MINIBATCHES} whole trials, so that every pull is gone
 through {UPDATES} times by two GRUs of 64 units. A sample is one epoch of every seed,
-compile apart; the candidates take turns. A ratio is the median [quartiles] of the ratios
-of neighbouring samples. PyTorch does the same with arrays of its own in the place of
-environments and a call of `torch.nn.GRU` for a whole minibatch
-(`tests/benchmarks/torch_rl2.py`), one seed on one thread or two, whichever is faster, two
-seeds in two processes of one thread. `make bench-memory` writes this page."""
+compile apart; the candidates take turns. A ratio is the median [quartiles] of the
+ratios of neighbouring samples. PyTorch does the same with arrays of its own in the
+place of environments and a call of `torch.nn.GRU` for a whole minibatch
+(`tests/benchmarks/torch_rl2.py`): one seed on one thread or two, whichever is faster,
+two seeds in two processes of one thread. `make bench-memory` writes this page."""
 ROOFLINE = """The matrix products of an epoch are counted in its program, loops as often
-as they turn. Bytes are the least that has to be kept for a gradient: of each unit, step
-and pass four numbers, written once and read once. Both are divided by what a large matrix
-product and a large copy reach on as many threads as the candidate uses. On one seed both
-of our devices take all of PPO's steps, and are counted once."""
+as they turn. Bytes are the least that has to be kept for a gradient: of each unit,
+step and pass four numbers, written once and read once. Both are divided by what a
+large matrix product and a large copy reach on as many threads as the candidate
+uses."""
 
 
 class Ours:
@@ -115,7 +115,7 @@ def measured(repetitions: int, cores: int) -> dict[str, Any]:
         "machine": machine,
         "load": load,
         "seeds": {each.name: each.seeds for each in (*ours.values(), *workers, pair)},
-        "threads": {ours[1].name: 1, ours[2].name: 2, pair.name: 2}
+        "threads": {ours[1].name: 2, ours[2].name: 2, pair.name: 2}
         | {worker.name: index for index, worker in enumerate(workers, 1)},
     }
 
