@@ -21,6 +21,7 @@ from dmaml_jax.tasks.written import beyond, is_listed, parse_vary
 from dmaml_jax.training.adaptation import adaptation
 from dmaml_jax.training.devices import bytes_of, free_memory
 from dmaml_jax.training.keys import seed_keys
+from dmaml_jax.types import MetaLearner, Problem
 
 Returns = dict[tuple[str, str], np.ndarray]
 """By policy and kind of tasks, `[seeds, tasks, steps + 1]`."""
@@ -120,10 +121,10 @@ def measure(
         adapt: `(problem, key, state, task, num_steps) -> (path, curve)`, in place of
             what the run's learner does with a new task.
     """
-    collecting, learner = _built(run, num_trajectories)
+    collecting, learner = built_for(run, num_trajectories)
     if adapt is not None:
         learner = learner._replace(adapt=partial(adapt, collecting))
-    problem, _ = _built(run, num_episodes)
+    problem, _ = built_for(run, num_episodes)
     tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sets.values())
     keys = jax.vmap(seed_keys)(jnp.asarray(run.seeds, jnp.uint32)).evaluation
 
@@ -223,7 +224,13 @@ def _beyond(run: Loaded, items: tuple[str, ...]) -> tuple[str, ...]:
     return () if items == ("none",) else items
 
 
-def _built(run: Loaded, num_trajectories: int) -> Any:
+def built_for(run: Loaded, num_trajectories: int) -> tuple[Problem, MetaLearner]:
+    """The problem and the learner of a run, with other sizes of a collection.
+
+    Args:
+        run: the trained run, whose environment, tasks and policy stay.
+        num_trajectories: K, the number of trajectories in a collection.
+    """
     values: dict[str, Any] = {"num_trajectories": num_trajectories}
     if isinstance(run.config.learner, TrialOptions):
         # Nothing is trained here, so nothing has to be cut into as many parts.

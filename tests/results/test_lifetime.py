@@ -13,7 +13,7 @@ from dmaml_jax.build.environment import named_environment, named_tasks
 from dmaml_jax.build.learner import build
 from dmaml_jax.build.policy import default_policy
 from dmaml_jax.errors import UsageError
-from dmaml_jax.results.lifetime import lifetime, of_returns
+from dmaml_jax.results.lifetime import lifetime, of_returns, trials
 from dmaml_jax.runs.loading import Loaded
 from dmaml_jax.training.keys import seed_keys
 
@@ -22,7 +22,11 @@ pytestmark = pytest.mark.float32
 
 def untrained(inner_lr: float) -> Loaded:
     """A run on a bandit of two arms that has not learned anything yet."""
-    config = configuration("bandit:2", algo="maml", inner_lr=inner_lr, hidden_sizes=())
+    return new("maml", inner_lr=inner_lr, hidden_sizes=())
+
+
+def new(algo: str, **values: Any) -> Loaded:
+    config = configuration("bandit:2", algo, **values)
     env = named_environment("bandit:2")
     tasks = named_tasks(env, config)
     policy = default_policy(env, tasks, config)
@@ -63,3 +67,27 @@ def test_adaptation_shows_in_every_part_but_the_first() -> None:
 def test_parts_are_whole(episodes: int, each: int) -> None:
     with pytest.raises(UsageError, match="is not two or more whole parts"):
         lifetime(untrained(0.1), num_episodes=episodes, episodes_per_step=each)
+
+
+def test_a_trial_s_pulls_are_all_of_one_bandit() -> None:
+    """A policy that pulls at random, whose total varies by pull and by bandit.
+
+    The mean of two arms has the variance 1/24, which every pair of a trial's pulls
+    shares; n pulls of as many bandits would have n/4 alone.
+    """
+    run, n, many = new("rl2", episodes_per_trial=10, memory_size=4), 10, 4000
+    found = trials(run, num_trials=many, at_once=300)
+    assert found.total.shape == found.last.shape == (1, many)
+    assert found.parts.shape == (n,) and set(np.unique(found.last)) == {0, 1}
+    np.testing.assert_allclose(found.parts.sum(), found.total.mean(), rtol=1e-5)
+    variance = n / 4 + n * (n - 1) / 24
+    assert abs(found.total.mean() - n / 2) < 4 * np.sqrt(variance / many)
+    assert abs(found.total.var() / variance - 1) < 4 * np.sqrt(2 / many)
+    again = trials(run, num_trials=many, at_once=1000)
+    np.testing.assert_array_equal(again.total, found.total)
+    assert (trials(run, num_trials=many, draw=1).total != found.total).any()
+
+
+def test_only_a_memory_lives_in_trials() -> None:
+    with pytest.raises(UsageError, match="maml does not learn from whole trials"):
+        trials(untrained(0.1))
