@@ -32,7 +32,7 @@ FLAGS = $(call flags,$(GIVEN))
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls mechanism \
+.PHONY: help setup train sweep resume estimators figure2 figure3 table2 controls lifetimes mechanism \
   adaptation sgmrl distributions context reproduce verdict \
   turbulence family family-point navigation maml2 crossing oracles pictures \
   test test-slow test-gpu test-browser test-wandb test-optuna test-parquet test-box2d lint conformance \
@@ -174,7 +174,10 @@ distributions: $(READY)  ## other tasks than uniform ones: when does the mean mi
 context: $(READY)  ## memory, belief or gradient: who wins where, at equal steps? QUICK=1 ...
 	@$(BIN)/python -m experiments context $(STUDY_FLAGS)
 
-reproduce: $(READY)  ## all nine of these; QUICK=1 takes minutes, without it days
+lifetimes: $(READY)  ## whole lives in bandits and MDPs beside the optimum; QUICK=1 ... as above
+	@$(BIN)/python -m experiments lifetimes $(STUDY_FLAGS)
+
+reproduce: $(READY)  ## all ten of these; QUICK=1 takes minutes, without it days
 	@$(BIN)/python -m experiments all $(STUDY_FLAGS)
 
 verdict: $(READY)  ## what holds of the paper, from the studies' tables into docs/reproduction.md

@@ -19,6 +19,7 @@ STUDIES = (
     "sgmrl",
     "distributions",
     "context",
+    "lifetimes",
 )
 
 

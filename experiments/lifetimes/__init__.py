@@ -1,0 +1,1 @@
+"""What is earned in a whole life in a task, exploration included."""
