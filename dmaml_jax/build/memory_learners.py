@@ -50,7 +50,6 @@ def _trials(
         policy,
         discount=sampling.discount,
         gae_lambda=own.gae_lambda,
-        critic_lambda=own.critic_lambda,
         value_coefficient=own.value_coefficient,
         entropy_coefficient=own.entropy_coefficient,
         value_loss=own.value_loss,

@@ -39,8 +39,8 @@ class TrialOptions(MemoryOptions):
     """The trials, and PPO's steps on them."""
 
     of_problem: ClassVar[frozenset[str]] = frozenset(
-        "episodes_per_trial gae_lambda critic_lambda value_coefficient "
-        "entropy_coefficient value_loss".split()
+        "episodes_per_trial gae_lambda value_coefficient entropy_coefficient "
+        "value_loss".split()
     )
 
     episodes_per_trial: int = option(
@@ -63,13 +63,6 @@ class TrialOptions(MemoryOptions):
         0.3,
         "of the advantages; .3 is RL2's for bandits and MDPs, .95 suits control",
         symbol="lambda",
-        allowed=SHARE,
-        traced=True,
-    )
-    critic_lambda: float = option(
-        1.0,
-        "of the critic's targets; 1: the discounted returns, as in RL2's code",
-        symbol="lambda_V",
         allowed=SHARE,
         traced=True,
     )

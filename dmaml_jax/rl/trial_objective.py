@@ -59,7 +59,6 @@ def trial_objective(
     *,
     discount: float | jax.Array,
     gae_lambda: float | jax.Array = 0.3,
-    critic_lambda: float | jax.Array = 1.0,
     value_coefficient: float | jax.Array = 0.5,
     entropy_coefficient: float | jax.Array = 0.01,
     value_loss: ValueLoss = "huber",
@@ -76,8 +75,7 @@ def trial_objective(
     Args:
         policy: π_θ with `unroll`, which gives its values too.
         discount: γ, per step of the trial.
-        gae_lambda: λ of the advantages.
-        critic_lambda: λ of the targets V̂; with 1 they are the discounted returns.
+        gae_lambda: λ.
         value_coefficient: c_v, the weight of the critic's loss.
         entropy_coefficient: c_e, the weight of the entropy.
         value_loss: "squared" takes ℓ(x) = x²/2; "huber" goes on linearly where |x| > 1.
@@ -98,15 +96,12 @@ def trial_objective(
 
     def advantages(params: Params, data: Trajectory) -> Trajectory:
         _, values = unrolled(policy, params, data)
-        told = data.rewards, values, data.alive
-        estimates, errors = (
-            jax.vmap(partial(trial_gae, discount=discount, gae_lambda=own))(*told)
-            for own in (gae_lambda, critic_lambda)
-        )
+        estimate = partial(trial_gae, discount=discount, gae_lambda=gae_lambda)
+        estimates = jax.vmap(estimate)(data.rewards, values, data.alive)
         return data._replace(
             advantages=estimates,
             weights=data.alive.astype(estimates.dtype) / data.alive.size,
-            value_targets=jnp.where(data.alive, errors + values, 0),
+            value_targets=jnp.where(data.alive, estimates + values, 0),
         )
 
     def with_critic(term: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

@@ -313,24 +313,6 @@ def test_continuous_actions_are_shown_as_the_environment_gets_them() -> None:
     np.testing.assert_array_equal(policy.shown(sample), sample)
 
 
-@pytest.mark.parametrize("own", [1.0, 0.6])
-def test_the_critic_has_a_lambda_of_its_own(own: float) -> None:
-    """With 1 its targets are the discounted returns, with λ the advantages' sums."""
-    policy, data = policy_of_bandit(), histories()
-    objective = trial_objective(policy, discount=0.9, gae_lambda=0.6, critic_lambda=own)
-    zero = jnp.zeros(())
-    percept = Percept(jnp.zeros(1), policy.shown(None), zero, zero)
-    params = moved(jax.jit(policy.init)(jax.random.key(0), percept))
-    filled = objective.advantages(params, data)
-    _, values = unrolled(policy, params, data)
-    first, second = np.asarray(data.rewards).T
-    returns = np.stack([first + 0.9 * second, second], axis=1)
-    expected = returns if own == 1 else filled.advantages + values
-    assert np.abs(values).min() > 1e-3
-    assert np.abs(returns - filled.advantages - values).max() > 1e-3
-    np.testing.assert_allclose(filled.value_targets, expected, rtol=1e-12)
-
-
 def test_the_policy_gradient_of_a_trial_is_the_enumerated_one() -> None:
     """Two pulls of a bandit of two arms: a sum over all 16 histories.
 
