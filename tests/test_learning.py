@@ -273,9 +273,9 @@ def test_directed_maml_learns_cartpole(seeds: range) -> None:
 def test_every_learner_learns_cartpole(algo: str, method: str) -> None:
     """With its preset: 190 on 4 of 5 seeds; at α = 0.01 adaptation gains meanwhile.
 
-    SG-MRL's score terms at K = 10 make it slower than all others, and so does what
-    iMAML keeps its adapted θ near to. ProMP's losses are means over the 200 steps of an
-    episode, not sums, so that its α is 200 times as great.
+    SG-MRL's score terms at K = 10 make it slower than all others; iMAML is given as
+    long. ProMP's losses are means over the 200 steps of an episode, not sums, so that
+    its α is 200 times as great.
     """
     slow = algo in ("sg-mrl", "imaml")
     epochs, gaining = (300, 120) if slow else (110, 80)

@@ -14,6 +14,7 @@ from experiments.lifetimes.cells import CELLS, Cell, is_memory, run_of
 from experiments.lifetimes.measuring import (
     MEASURED_ON,
     ORACLES,
+    SCALE,
     SIMULATED,
     TABLE,
     measure,
@@ -23,6 +24,12 @@ Rows = list[dict[str, Any]]
 _DEAR = "SNAIL"
 _LINES = ((0, (5, 2)), (0, (1, 1)), (0, (3, 1, 1, 1)), "-.")
 _DIGITS = 2
+_AGENTS = ("greedy", "one choice after uniform pulls", "Bayes optimum")
+"""Those that the page may ask for by name."""
+_DRAWN = (*_AGENTS, "knows the task", "posterior sampling", f"UCB1, c = {SCALE:g}")
+"""Those that have lines, as far as a cell has them."""
+PUBLISHED = {"bandit-5-100": "67.1 ± 1.1", "bandit-5-10": "6.5 ± 0.1"}
+"""What SNAIL's paper has of MAML, in its Table 3."""
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -43,20 +50,20 @@ def _draw_cell(axes: Any, rows: Rows, agents: Rows) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if not rows:
         axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
-        axes.set_yticks([])
+        axes.set(xticks=[], yticks=[])
         return
     names = list(dict.fromkeys(map(_label, rows)))
     for place, name in enumerate(reversed(names)):
         x = [float(row["return"]) for row in rows if _label(row) == name]
         axes.plot(x, [place] * len(x), "o", ms=5, alpha=0.6, color="C0")
     axes.set_yticks(range(len(names)), names[::-1], fontsize=8)
-    axes.margins(y=0.35)
-    shown = [row for row in agents if not row["agent"].startswith("any")]
-    for row, dashes in zip(reversed(shown), _LINES, strict=False):
+    axes.set_ylim(-0.7, 1.35 * len(names))  # the names of the lines stand above
+    shown = [row for row in agents if row["agent"] in _DRAWN]
+    for row, dashes in zip(shown, _LINES, strict=False):
         axes.axvline(
             float(row["return"]), color="0.35", lw=1.1, ls=dashes, label=row["agent"]
         )
-    axes.legend(loc="lower left", fontsize=7, framealpha=0.8)
+    axes.legend(loc="upper center", ncols=2, fontsize=7, framealpha=1)
     axes.grid(alpha=0.25)
 
 
@@ -86,6 +93,11 @@ def texts(results: Results) -> dict[str, str]:
         found[f"agents {name}"] = _agents(others)
         found[f"asked {name}"] = "–" if cell.ask is None else number(cell.ask, _DIGITS)
         found[f"lives of a seed {name}"] = number(cell.lives)
+        found[f"published {name}"] = PUBLISHED.get(name, "–")
+        for agent in _AGENTS:
+            rest = [float(row["return"]) for row in _of(others, agent=agent)]
+            told = number(rest[0], _DIGITS) if rest else NOT_RUN
+            found[f"agent {name} {agent}"] = told
         for learner in cell.runs:
             found[f"return {name} {learner}"] = _best(_of(own, learner=learner))
     return found
