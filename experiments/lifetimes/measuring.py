@@ -42,9 +42,10 @@ def measure(folder: Path, quick: bool, raw: Path) -> None:
             declared = run_of(name, learner)
             run = results.resolved(declared.quick() if quick else declared)
             part = work.part(run) if run is not None else None
-            if run is None or part is None or any(row["id"] == run.id for row in rows):
+            own = [r for r in rows if (r["cell"], r["learner"]) == (name, learner)]
+            if run is None or part is None or any(r["id"] == run.id for r in own):
                 continue
-            kept = [r for r in rows if (r["cell"], r["learner"]) != (name, learner)]
+            kept = [row for row in rows if row not in own]
             rows = [*kept, *_lives(run, part, 20 if quick else cell.lives)]
             write_rows(folder / TABLE, rows)
             _add_oracles(folder, name, 50 if quick else SIMULATED)
@@ -108,11 +109,13 @@ Agents = Mapping[str, tuple[float, float | None]]
 
 def _of_bandits(name: str, simulated: int) -> Agents:
     """Exact values where they can be had, and simulated rules."""
+    from dmaml_jax import envs
     from dmaml_jax.envs import bandit_optimum as exact
     from dmaml_jax.envs import bandit_rules as rules
 
     cell = CELLS[name]
-    arms, pulls = int((cell.env + ":5").split(":")[1]), cell.episodes
+    env, _ = envs.make(cell.env)
+    arms, pulls = env.num_actions, cell.episodes
     played: dict[str, Any] = {
         "Thompson sampling": rules.thompson,
         f"UCB1, c = {SCALE:g}": rules.ucb1(SCALE),
