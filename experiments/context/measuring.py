@@ -5,7 +5,6 @@ the same policy until it has K episodes to learn from, so it is measured after 0
 2 K, ... of them. All learners of a place are measured on the same tasks.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +12,8 @@ from experiments.context import oracles
 from experiments.context.learners import adapts_by_gradients, learners_of, run_of
 from experiments.context.places import PLACES
 from experiments.engine.declared import Run
-from experiments.engine.measured import read_rows, write_rows
-from experiments.engine.results import Results
-from experiments.engine.work import Part, Work
+from experiments.engine.measured import RunTable, read_rows, write_rows
+from experiments.engine.work import Part
 
 TABLE, ORACLES = "episodes.csv", "oracles.csv"
 EPISODES = 20
@@ -45,32 +43,12 @@ def measure(folder: Path, quick: bool, raw: Path) -> None:
         quick: whether the runs are toys, of which few tasks are measured.
         raw: the folder of raw runs.
     """
-    rows = read_rows(folder / TABLE)
-    results, work = Results(folder), Work(raw)
-    for name in PLACES:
-        for learner in learners_of(name):
-            declared = run_of(name, learner)
-            run = results.resolved(declared.quick() if quick else declared)
-            part = work.part(run) if run is not None else None
-            if run is None or part is None or _is_known(rows, run):
-                continue
-            kept = [row for row in rows if (row["place"], row["learner"]) != _key(run)]
-            rows = [*kept, *_measured(run, part, _sizes(name, learner, quick))]
-            write_rows(folder / TABLE, rows)
-            _add_oracles(folder, name, part, _sizes(name, learner, quick))
-
-
-def _key(run: Run) -> tuple[str, str]:
-    return run.panel, run.label
-
-
-def _is_known(rows: Rows, run: Run) -> bool:
-    """Whether the table has a run as it is declared now."""
-    return any(row["id"] == run.id for row in rows if _key(run) == _of(row))
-
-
-def _of(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["place"], row["learner"]
+    table = RunTable(folder / TABLE, "place", "learner")
+    declared = [run_of(name, own) for name in PLACES for own in learners_of(name)]
+    for run, part in table.lacking(declared, quick, raw):
+        sizes = _sizes(run.panel, run.label, quick)
+        table.put(run, _measured(run, part, sizes))
+        _add_oracles(folder, run.panel, part, sizes)
 
 
 def _sizes(name: str, learner: str, quick: bool) -> Sizes:
@@ -96,8 +74,7 @@ def _measured(run: Run, part: Part, sizes: Sizes) -> Rows:
     returns = _returns(loaded, sizes, lives)
     loaded, returns = evaluation.without_frozen(loaded, returns)
     (row,) = evaluation.summarise(returns)
-    told = {"place": run.panel, "learner": run.label, "id": run.id, "alpha": rate}
-    told |= {"seeds": row["num_seeds"], "tasks": row["num_tasks"]}
+    told = {"alpha": rate, "seeds": row["num_seeds"], "tasks": row["num_tasks"]}
     return [
         {
             **told,

@@ -1,11 +1,14 @@
 """Tables of what a study measures apart from training, in small steps."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dmaml_jax.files import write_csv
+from experiments.engine.declared import Run
+from experiments.engine.results import Results
+from experiments.engine.work import Part, Work, machine
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -24,7 +27,6 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: all rows, those that were read before too; all have the same columns.
     """
     from dmaml_jax.runs.folder import circumstances
-    from experiments.engine.work import machine
 
     about = circumstances()
     told = {
@@ -38,6 +40,48 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     head = list(full[-1])
     cells = [[_cell(row[name]) for name in head] for row in full]
     write_csv(path, [head, *cells])
+
+
+class RunTable:
+    """A table of what is measured of each run once it was trained.
+
+    The rows of a run have its panel, its label and its `id`.
+    """
+
+    def __init__(self, path: Path, panel: str, label: str) -> None:
+        """Read the table; the columns of panel and label are named by the study."""
+        self._path, self._names = path, (panel, label)
+        self._rows = read_rows(path)
+
+    def lacking(
+        self, declared: Iterable[Run], quick: bool, raw: Path
+    ) -> Iterator[tuple[Run, Part]]:
+        """Runs that were trained, but are not here as they are declared now.
+
+        Args:
+            declared: the runs of the study.
+            quick: whether their toy versions are meant.
+            raw: the folder of raw runs.
+        """
+        results, work = Results(self._path.parent), Work(raw)
+        for own in declared:
+            run = results.resolved(own.quick() if quick else own)
+            part = work.part(run) if run is not None else None
+            if run is None or part is None:
+                continue
+            if not any(row["id"] == run.id for row in self._rows if self._is(row, run)):
+                yield run, part
+
+    def put(self, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the table with these rows of a run, in place of those it had."""
+        panel, label = self._names
+        about = {panel: run.panel, label: run.label, "id": run.id}
+        kept = [row for row in self._rows if not self._is(row, run)]
+        self._rows = [*kept, *({**about, **row} for row in rows)]
+        write_rows(self._path, self._rows)
+
+    def _is(self, row: Mapping[str, Any], run: Run) -> bool:
+        return tuple(row[name] for name in self._names) == (run.panel, run.label)
 
 
 def when(rows: Sequence[Mapping[str, Any]]) -> str:

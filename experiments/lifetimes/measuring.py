@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from experiments.engine.declared import Run
-from experiments.engine.measured import read_rows, write_rows
-from experiments.engine.results import Results
-from experiments.engine.work import Part, Work
+from experiments.engine.measured import RunTable, read_rows, write_rows
+from experiments.engine.work import Part
 from experiments.lifetimes.cells import CELLS, is_memory, run_of
 
 TABLE, ORACLES = "lives.csv", "oracles.csv"
@@ -36,19 +35,11 @@ def measure(folder: Path, quick: bool, raw: Path) -> None:
         quick: whether the runs are toys, of which few lives are measured.
         raw: the folder of raw runs.
     """
-    rows, results, work = read_rows(folder / TABLE), Results(folder), Work(raw)
-    for name, cell in CELLS.items():
-        for learner in cell.runs:
-            declared = run_of(name, learner)
-            run = results.resolved(declared.quick() if quick else declared)
-            part = work.part(run) if run is not None else None
-            own = [r for r in rows if (r["cell"], r["learner"]) == (name, learner)]
-            if run is None or part is None or any(r["id"] == run.id for r in own):
-                continue
-            kept = [row for row in rows if row not in own]
-            rows = [*kept, *_lives(run, part, 20 if quick else cell.lives)]
-            write_rows(folder / TABLE, rows)
-            _add_oracles(folder, name, 50 if quick else SIMULATED)
+    table = RunTable(folder / TABLE, "cell", "learner")
+    declared = [run_of(name, own) for name, cell in CELLS.items() for own in cell.runs]
+    for run, part in table.lacking(declared, quick, raw):
+        table.put(run, _lives(run, part, 20 if quick else CELLS[run.panel].lives))
+        _add_oracles(folder, run.panel, 50 if quick else SIMULATED)
 
 
 def _lives(run: Run, part: Part, num_lives: int) -> Rows:
@@ -73,9 +64,6 @@ def _lives(run: Run, part: Part, num_lives: int) -> Rows:
     rate = "" if is_memory(run.label) else loaded.config.learner.inner_lr
     return [
         {
-            "cell": run.panel,
-            "learner": run.label,
-            "id": run.id,
             "seed": seed,
             "alpha": rate,
             "steps_after": each,

@@ -15,7 +15,7 @@ from experiments.engine.paper import LEARNERS, table_i
 
 SECONDS = "seconds.csv"
 COMPARED = ("MAML", "FOMAML", "Meta-SGD", "Directed-MAML")
-SEEDS, CHUNK, CHUNKS = range(1, 6), 10, 10
+SEEDS, CHUNK, CHUNKS = range(1, 6), 10, 5
 _BUSY = 0.5  # cores of other work
 _QUICK = {"horizon": 10, "num_tasks": 2, "num_trajectories": 3, "hidden_sizes": (4,)}
 

@@ -1,7 +1,7 @@
 """Table II of Directed-MAML: LunarLander, seconds per epoch and hours to convergence.
 
-The learning curves are Figure 2's. Seconds are measured by themselves, all learners in
-turn, on a machine that does nothing else.
+The learning curves are Figure 2's, and are read from its tables. Seconds are measured
+by themselves, all learners in turn, on a machine that does nothing else.
 """
 
 import csv
@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from dmaml_jax.statistics import stratified_bootstrap
-from experiments.engine.declared import Block, Run, Study
+from experiments.engine.declared import Study
 from experiments.engine.drawing import grid, save
-from experiments.engine.numbers import NOT_RUN, interval, number, table
-from experiments.engine.paper import LEARNERS, table_i
+from experiments.engine.numbers import NOT_RUN, interval, number, said, table
 from experiments.engine.results import Results
 from experiments.table2.measuring import SECONDS, measure
 
-EPOCHS, SEEDS = 1000, range(1, 6)
+EPOCHS, PANEL = 1000, "lunarlander-pg"
 PAPER = {
     "MAML": (2.34, 600),
     "FOMAML": (1.56, 992),
@@ -48,13 +47,13 @@ def samples(results: Results) -> dict[str, dict[str, np.ndarray]]:
 
 def texts(results: Results) -> Mapping[str, str]:
     """The table of seconds, the paper's beside it, and the load while measuring."""
-    measured = samples(results)
+    measured, curves = samples(results), _curves(results)
     lines = []
     for label in (*PAPER, PYTORCH):
         own = measured.get(label)
         paper = PAPER.get(label)
         theirs = [f"{paper[0]:.2f}", str(paper[1])] if paper else ["–"] * 2
-        lines.append([label, *_ours(results, label, own), *theirs])
+        lines.append([label, *_ours(curves, label, own), *theirs])
     head = ["", "s per epoch", "interquartile mean", "h for 1000 epochs"]
     head += ["epochs to convergence", "h till then", "memory, MiB", "GFLOP"]
     head += ["environment", "paper: s per epoch", "epochs to convergence"]
@@ -67,13 +66,30 @@ def texts(results: Results) -> Mapping[str, str]:
             f"{row['commit'][:7]}; other work kept {number(float(row['others']), 2)} "
             "cores busy"
         )
-    return {"seconds": table(head, lines), "about": about}
+    return {"seconds": table(head, lines), "about": about, "ends": _ends(curves)}
+
+
+def _curves(results: Results) -> Results:
+    """Figure 2's tables, in the folder beside this study's."""
+    return Results(results.folder.parents[1] / "figure2" / results.folder.name)
+
+
+def _ends(curves: Results) -> str:
+    """Where the learners end, and what they were on the way."""
+    asks = ("seeds", "final", "best", "average")
+    known = [row["run"] for row in curves.panel(PANEL) if row["label"] in PAPER]
+    lines = [
+        [run.partition("/")[2], *(said(curves, f"{run}|{ask}") for ask in asks)]
+        for run in known
+    ]
+    head = ["", "seeds", "return at the end", "greatest", "mean over the epochs"]
+    return table(head, lines) if lines else NOT_RUN
 
 
 def _ours(
-    results: Results, label: str, own: Mapping[str, np.ndarray] | None
+    curves: Results, label: str, own: Mapping[str, np.ndarray] | None
 ) -> list[str]:
-    epochs = results.column(f"lunarlander-pg/{label}", "converged")
+    epochs = curves.column(f"{PANEL}/{label}", "converged")
     known = len(epochs) > 0
     until = number(np.median(epochs)) if known else NOT_RUN
     if own is None:
@@ -116,21 +132,8 @@ def draw(results: Results, folder: Path) -> None:
 STUDY = Study(
     name="table2",
     title="seconds per epoch and hours to convergence on LunarLander",
-    blocks=(
-        Block(
-            "LunarLander, policy gradient: Table II's learners",
-            tuple(
-                Run(
-                    "lunarlander-pg", label, "lunarlander", LEARNERS[label], EPOCHS,
-                    SEEDS, table_i(LEARNERS[label]),
-                )
-                for label in PAPER
-            ),
-            chunk=5,
-            quick=("FOMAML",),
-        ),
-    ),
+    blocks=(),
     draw=draw,
     texts=texts,
     measure=measure,
-)  # fmt: skip
+)
