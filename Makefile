@@ -137,9 +137,9 @@ lint: $(READY)  ## ruff and basedpyright
 	$(BIN)/basedpyright
 
 # The studies: QUICK=1 is a toy version, BILL=1 says what there is to train and stops,
-# PLOT_ONLY=1 draws figures and pages from the tables, ONLY=words trains the blocks with
-# these words, FIRST=10 ten seeds of each run. They may be stopped at any time, and go on
-# when they are called again.
+# PLOT_ONLY=1 draws figures and pages from the tables, ONLY=words trains the blocks, or
+# the runs PANEL/LABEL, with these words, FIRST=10 ten seeds of each run. They may be
+# stopped at any time, and go on when they are called again.
 STUDY_FLAGS = $(if $(QUICK),--quick) $(if $(BILL),--bill) $(if $(PLOT_ONLY),--plot-only) \
   $(if $(GATHER),--gather) $(if $(AGAIN),--again) $(if $(ONLY),--only $(call quote,$(ONLY))) \
   $(if $(FIRST),--first $(FIRST))

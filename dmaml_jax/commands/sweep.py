@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from dmaml_jax.commands import processes
+from dmaml_jax.commands.fixed_flags import (
+    Fixed,
+    bases_of,
+    last,
+    left_out,
+    named,
+    values_of,
+)
 from dmaml_jax.commands.forms import read
 from dmaml_jax.commands.words import flags_of
-from dmaml_jax.config.composition import (
-    CHOICES,
-    TrainConfig,
-    assembled,
-    compose,
-    is_known,
-    refusal,
-)
+from dmaml_jax.config.composition import TrainConfig
 from dmaml_jax.config.grid import MOST_LANES, parse_grid, points, read_table
 from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.config.settings import Setting, settings_of
 from dmaml_jax.config.values import Run
-from dmaml_jax.errors import UsageError, did_you_mean
-from dmaml_jax.options import flag, options_of
+from dmaml_jax.errors import UsageError
+from dmaml_jax.options import flag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +87,9 @@ def _main(flags: Mapping[str, list[str]]) -> int:
     from dmaml_jax.training.hosts import from_first, is_first
 
     _set_up(fixed)
-    bases = _bases(options, fixed)
+    bases = bases_of(options.env, options.algo, fixed, OWN)
     settings, notes = _settings(options, bases, fixed)
-    notes += _left_out(fixed, settings, bases)
+    notes += left_out(fixed, settings, bases)
     _check_rungs(options, settings)
     count = len(settings) * bases[0].run.seeds
     used = min(from_first(devices.usable_cores), count)
@@ -156,16 +157,12 @@ def _waves(options: Sweep) -> int:
     return int(numbered)
 
 
-def _apart(flags: Mapping[str, list[str]]) -> tuple[list[str], dict[str, list[str]]]:
+def _apart(flags: Mapping[str, list[str]]) -> tuple[list[str], Fixed]:
     """The words of the sweep's own flags, and those of a run by flag."""
-    own = {f: words for f, words in flags.items() if f and _named(f) in (*OWN, "help")}
+    own = {f: words for f, words in flags.items() if f and named(f) in (*OWN, "help")}
     fixed = {f: words for f, words in flags.items() if f and f not in own}
     words = [part for f, values in own.items() for part in (f, *values)]
     return [*flags[""], *words], fixed
-
-
-def _named(word: str) -> str:
-    return word[2:].replace("-", "_")
 
 
 def _check(options: Sweep) -> None:
@@ -212,124 +209,24 @@ def _check_rungs(options: Sweep, settings: Sequence[Setting]) -> None:
         )
 
 
-def _set_up(fixed: Mapping[str, list[str]]) -> None:
+def _set_up(fixed: Fixed) -> None:
     """Choose devices as the flags say, before JAX starts."""
     from dmaml_jax.training import devices
 
-    device, number = (_last(fixed, name) for name in ("--device", "--cpu-devices"))
+    device, number = (last(fixed, name) for name in ("--device", "--cpu-devices"))
     devices.configure(
         "cpu" if device == "cpu" else "gpu" if device == "gpu" else "auto",
         int(number) if number.isdecimal() and int(number) else devices.usable_cores(),
     )
 
 
-def _last(flags: Mapping[str, list[str]], name: str) -> str:
-    return (flags.get(name) or [""])[-1]
-
-
-def _bases(options: Sweep, fixed: Mapping[str, list[str]]) -> list[TrainConfig]:
-    """A configuration for each environment and learner.
-
-    Raises:
-        UsageError: a flag that does not exist, or a value that is not allowed.
-    """
-    from dmaml_jax.build.environment import world_of
-
-    bases = []
-    for env in dict.fromkeys(options.env):
-        for algo in dict.fromkeys(options.algo):
-            base = assembled(world_of(env), {"algo": algo})
-            for name in CHOICES[2:]:
-                choice = _last(fixed, flag(name))
-                if choice and name in base.flat():
-                    base = assembled(base.world, {name: choice}, kept=base.flat())
-            given = _values(base, fixed)
-            bases.append(compose(base.world, given, kept=base.flat()))
-    for name in fixed:
-        if not is_known(_named(name)):
-            raise _unknown(_named(name), bases[0])
-    return bases
-
-
-def _values(config: TrainConfig, fixed: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The values of those flags that a configuration has.
-
-    Raises:
-        UsageError: one cannot be read.
-    """
-    offered = config.flat()
-    own = {name: words for name, words in fixed.items() if _named(name) in offered}
-    owners = {name: getattr(config, name) for name in config.nested()}
-    words = [part for name, values in own.items() for part in (name, *values)]
-    found = read(_Fixed, owners, words)
-    return {
-        name: getattr(getattr(found, owner), name)
-        for owner, names in config.nested().items()
-        for name in names
-        if flag(name) in own
-    }
-
-
-def _nearest(name: str, bases: Sequence[TrainConfig]) -> TrainConfig:
-    """A configuration that lacks no more than a choice for a value, if there is one."""
-    for base in bases:
-        owners = [type(getattr(base, owner)) for owner in base.nested()]
-        if any(name in options_of(owner) for owner in owners):
-            return base
-    return bases[0]
-
-
-def _left_out(
-    fixed: Mapping[str, list[str]],
-    settings: Sequence[Setting],
-    bases: Sequence[TrainConfig],
-) -> list[str]:
-    """Notes on flags that some settings do not have.
-
-    Raises:
-        UsageError: none of them has it.
-    """
-    notes = []
-    for name in fixed:
-        has: dict[str, list[bool]] = {}
-        for config, _ in settings:
-            here = _named(name) in config.flat()
-            has.setdefault(config.run.algo, []).append(here)
-        if not any(map(any, has.values())):
-            raise _unknown(_named(name), _nearest(_named(name), bases))
-        never = [algo for algo, own in has.items() if not any(own)]
-        partly = [algo for algo, own in has.items() if any(own) and not all(own)]
-        without = [f"with {', '.join(never)}"] if never else []
-        without += [f"in some settings of {', '.join(partly)}"] if partly else []
-        notes += [
-            f"note: {name} has no effect {where}, and is left out there."
-            for where in without
-        ]
-    return notes
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fixed:
-    """Values that are the same in all settings."""
-
-
-def _unknown(name: str, base: TrainConfig) -> UsageError:
-    if is_known(name):
-        return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
-    hint = did_you_mean(name, [*base.flat(), *OWN], flag)
-    return UsageError(
-        f"There is no flag {flag(name)}: dmaml-jax sweep --help and dmaml-jax train "
-        f"--help list those that there are.{hint}"
-    )
-
-
 def _settings(
-    options: Sweep, bases: Sequence[TrainConfig], fixed: Mapping[str, list[str]]
+    options: Sweep, bases: Sequence[TrainConfig], fixed: Fixed
 ) -> tuple[list[Setting], list[str]]:
     axes = parse_grid(options.grid, drawn=bool(options.samples))
     rows = read_table(options.table) if options.table else [{}]
     varied = {axis.name for axis in axes}.union(*rows)
-    for name in varied & {_named(word) for word in fixed}:
+    for name in varied & {named(word) for word in fixed}:
         raise UsageError(
             f"{flag(name)} is given, and --grid or --table varies it: give one of the "
             "two."
@@ -342,14 +239,14 @@ def _settings(
     late = {
         name: words
         for name, words in fixed.items()
-        if any(_named(name) not in base.flat() for base in bases)
+        if any(named(name) not in base.flat() for base in bases)
     }
     known: dict[Any, dict[str, Any]] = {}
 
     def held(config: TrainConfig) -> dict[str, Any]:
         kind = tuple(config.flat())
         if kind not in known:
-            known[kind] = _values(config, late)
+            known[kind] = values_of(config, late)
         return known[kind]
 
     return settings_of(bases, found, held if late else lambda config: {})

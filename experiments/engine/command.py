@@ -75,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         help="train what the tables have and the raw runs lack",
     )
     parser.add_argument(
-        "--only", default="", metavar="WORDS", help="blocks with these words alone"
-    )
+        "--only", default="", metavar="WORDS",
+        help="blocks, or runs PANEL/LABEL, with these words alone",
+    )  # fmt: skip
     parser.add_argument(
         "--first", type=int, default=0, metavar="N", help="N seeds of each run for now"
     )
@@ -108,7 +109,7 @@ def run(
     Args:
         study: the whole study.
         quick: whether its runs have toy sizes; then it writes elsewhere.
-        only: words that the titles of the blocks to train have.
+        only: words that the titles of the blocks to train have, or names of runs.
         first: how many seeds of each run are trained at most; 0 trains all of them. The
             others are asked for all the same, and the tables say so.
         plot_only: whether figures and page are made of the tables that there are.

@@ -224,7 +224,19 @@ class Study:
         return dataclasses.replace(self, blocks=kept, settled=min(self.settled, 2))
 
     def only(self, words: str) -> "Study":
-        """The same with those blocks alone whose title has these words."""
+        """The same with less to train: the blocks or runs whose name has these words.
+
+        A run is called PANEL/LABEL; a block keeps all of its runs if its title matches.
+        """
         words = words.lower()
-        kept = tuple(block for block in self.blocks if words in block.title.lower())
+        blocks = tuple(
+            block
+            if words in block.title.lower()
+            else dataclasses.replace(
+                block,
+                runs=tuple(run for run in block.runs if words in run.name.lower()),
+            )
+            for block in self.blocks
+        )
+        kept = tuple(block for block in blocks if block.runs)
         return dataclasses.replace(self, blocks=kept)

@@ -66,7 +66,12 @@ def texts(results: Results) -> Mapping[str, str]:
             f"{row['commit'][:7]}; other work kept {number(float(row['others']), 2)} "
             "cores busy"
         )
-    return {"seconds": table(head, lines), "about": about, "ends": _ends(curves)}
+    return {
+        "seconds": table(head, lines),
+        "about": about,
+        "ends": _ends(curves),
+        "against MAML": _against_maml(measured, curves),
+    }
 
 
 def _curves(results: Results) -> Results:
@@ -83,6 +88,33 @@ def _ends(curves: Results) -> str:
         for run in known
     ]
     head = ["", "seeds", "return at the end", "greatest", "mean over the epochs"]
+    return table(head, lines) if lines else NOT_RUN
+
+
+def _against_maml(
+    measured: Mapping[str, Mapping[str, np.ndarray]], curves: Results
+) -> str:
+    """Seconds, epochs and their product as ratios, the paper's in brackets."""
+    if "MAML" not in measured:
+        return NOT_RUN
+    lines = []
+    for label, (seconds, epochs) in PAPER.items():
+        pairs = curves.paired(f"{PANEL}/{label}", f"{PANEL}/MAML", "converged")
+        if label == "MAML" or not len(pairs[0]):
+            continue
+        own = measured[label]["seconds"].mean() / measured["MAML"]["seconds"].mean()
+        ratios = np.sort(pairs[0] / pairs[1])
+        theirs = seconds / PAPER["MAML"][0], epochs / PAPER["MAML"][1]
+        lines.append(
+            [
+                label,
+                f"{own:.2f} ({theirs[0]:.2f})",
+                f"{np.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} "
+                f"({theirs[1]:.2f})",
+                f"{own * np.median(ratios):.2f} ({theirs[0] * theirs[1]:.2f})",
+            ]
+        )
+    head = ["", "seconds per epoch", "epochs to convergence", "time to convergence"]
     return table(head, lines) if lines else NOT_RUN
 
 

@@ -224,9 +224,14 @@ def test_a_folder_killed_before_it_began_is_no_batch(tmp_path: Path) -> None:
     assert part is not None and part.folder == place / "settings" / "001"
 
 
-def test_only_keeps_the_blocks_with_these_words() -> None:
+def test_only_keeps_the_blocks_or_runs_with_these_words() -> None:
     study = toy_study()
     assert [block.title for block in study.only("TUN").blocks] == ["tuned"]
+    runs = tuple(Run("p", x, "cartpole", "maml", 9, range(9)) for x in ("one", "two"))
+    named = toy_study(blocks=(Block("both", runs), Block("twice", runs)))
+    assert [block.runs for block in named.only("P/Two").blocks] == [runs[1:]] * 2
+    assert [block.runs for block in named.only("twi").blocks] == [runs]
+    assert named.only("three").blocks == ()
     block = Block("b", (Run("p", "l", "cartpole", "maml", 9, range(9)),), quick=())
     assert toy_study(blocks=(block,)).quick().blocks == ()
 
