@@ -71,6 +71,7 @@ def texts(results: Results) -> Mapping[str, str]:
         "about": about,
         "ends": _ends(curves),
         "against MAML": _against_maml(measured, curves),
+        **_ratio_texts(measured, curves),
     }
 
 
@@ -91,31 +92,45 @@ def _ends(curves: Results) -> str:
     return table(head, lines) if lines else NOT_RUN
 
 
-def _against_maml(
-    measured: Mapping[str, Mapping[str, np.ndarray]], curves: Results
-) -> str:
+Measured = Mapping[str, Mapping[str, np.ndarray]]
+_RATIOS = ("seconds per epoch", "epochs to convergence", "time to convergence")
+
+
+def _against_maml(measured: Measured, curves: Results) -> str:
     """Seconds, epochs and their product as ratios, the paper's in brackets."""
-    if "MAML" not in measured:
-        return NOT_RUN
     lines = []
-    for label, (seconds, epochs) in PAPER.items():
-        pairs = curves.paired(f"{PANEL}/{label}", f"{PANEL}/MAML", "converged")
-        if label == "MAML" or not len(pairs[0]):
+    for label, ours in _ratios(measured, curves).items():
+        seconds, epochs = np.divide(PAPER[label], PAPER["MAML"])
+        theirs = (seconds, epochs, seconds * epochs)
+        cells = [f"{x} ({y:.2f})" for x, y in zip(ours, theirs, strict=True)]
+        lines.append([label, *cells])
+    return table(["", *_RATIOS], lines) if lines else NOT_RUN
+
+
+def _ratios(measured: Measured, curves: Results) -> dict[str, tuple[str, str, str]]:
+    """Ratios to MAML by learner, of what was measured and trained."""
+    found = {}
+    for label in PAPER:
+        runs = (f"{PANEL}/{own}" for own in (label, "MAML"))
+        epochs, mamls = curves.paired(*runs, "converged")
+        if label == "MAML" or not len(epochs) or "MAML" not in measured:
             continue
         own = measured[label]["seconds"].mean() / measured["MAML"]["seconds"].mean()
-        ratios = np.sort(pairs[0] / pairs[1])
-        theirs = seconds / PAPER["MAML"][0], epochs / PAPER["MAML"][1]
-        lines.append(
-            [
-                label,
-                f"{own:.2f} ({theirs[0]:.2f})",
-                f"{np.median(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} "
-                f"({theirs[1]:.2f})",
-                f"{own * np.median(ratios):.2f} ({theirs[0] * theirs[1]:.2f})",
-            ]
-        )
-    head = ["", "seconds per epoch", "epochs to convergence", "time to convergence"]
-    return table(head, lines) if lines else NOT_RUN
+        ratios = np.sort(epochs / mamls)
+        middle = np.median(ratios)
+        spread = f"{middle:.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}"
+        found[label] = (f"{own:.2f}", spread, f"{own * middle:.2f}")
+    return found
+
+
+def _ratio_texts(measured: Measured, curves: Results) -> dict[str, str]:
+    """Each of the ratios by `WHAT LEARNER`."""
+    known = _ratios(measured, curves)
+    return {
+        f"{what} {label}": known[label][index] if label in known else NOT_RUN
+        for label in PAPER
+        for index, what in enumerate(_RATIOS)
+    }
 
 
 def _ours(
@@ -129,6 +144,7 @@ def _ours(
     seconds = own["seconds"]
     mean, deviation = seconds.mean(), seconds.std(ddof=1) if len(seconds) > 1 else 0.0
     hours = number(mean * np.median(epochs) / 3600, 4) if known else NOT_RUN
+    share = own["environment_share"].mean()
     return [
         f"{mean:.4f} ± {deviation:.4f}",
         interval(stratified_bootstrap(seconds), 4),
@@ -137,7 +153,7 @@ def _ours(
         hours,
         number(own["memory_mib"][0], 0),
         number(own["gflop"][0], 2),
-        f"{100 * own['environment_share'].mean():.0f} %",
+        "–" if np.isnan(share) else f"{100 * share:.0f} %",
     ]
 
 
@@ -150,9 +166,7 @@ def draw(results: Results, folder: Path) -> None:
         axes.scatter(own["seconds"], np.full(len(own["seconds"]), index), s=18)
     if measured:
         axes.set_yticks(range(len(measured)), list(measured))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")  # mathematics is not drawn
-        axes.xaxis.set_minor_formatter("")
+        axes.set_xlim(left=0)
     else:
         axes.text(0.5, 0.5, "not run", ha="center", transform=axes.transAxes)
     axes.set(xlabel="seconds per epoch of one seed", title="LunarLander, Table I")
