@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ STUDIES = (
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; returns the exit code."""
     given = _parser().parse_args(words)
+    if given.quick:
+        _compile_fast()
     names = STUDIES if given.studies == ["all"] else given.studies
     for name in names:
         code = run(
@@ -43,6 +46,16 @@ def main(words: Sequence[str] | None = None) -> int:
         if code:
             return code
     return 0
+
+
+def _compile_fast() -> None:
+    """Let XLA optimise little: toys run for seconds, and would compile for minutes."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    if jax.__version_info__ < (0, 11):  # newer ones know the flag no more
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] = flags.strip()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -125,6 +125,7 @@ def test_figure_2_has_table_i_whatever_the_preset_says(env: str) -> None:
 def test_quick_versions_draw_everything(tmp_path: Path, monkeypatch) -> None:
     """`make reproduce QUICK=1`, in this process."""
     monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
+    jax.config.update("jax_disable_most_optimizations", True)  # as the command does
     for name in STUDIES:
         study, out = study_of(name), tmp_path / name
         assert run(study, quick=True, work=tmp_path / "work", out=out) == 0
