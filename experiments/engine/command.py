@@ -3,6 +3,9 @@
 import argparse
 import importlib
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,10 +29,13 @@ STUDIES = (
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what the words say; returns the exit code."""
-    given = _parser().parse_args(words)
+    parser = _parser()
+    given = parser.parse_args(words)
+    names = STUDIES if given.studies == ["all"] else given.studies
+    if len(names) > 1 and given == parser.parse_args([*given.studies, "--quick"]):
+        return _side_by_side(names)
     if given.quick:
         _compile_fast()
-    names = STUDIES if given.studies == ["all"] else given.studies
     for name in names:
         code = run(
             study_of(name),
@@ -46,6 +52,32 @@ def main(words: Sequence[str] | None = None) -> int:
         if code:
             return code
     return 0
+
+
+def _side_by_side(names: Sequence[str]) -> int:
+    """Toy studies, each in a process of its own: they compile most of the time.
+
+    Ctrl-C reaches these processes too. What has not begun when one stops is left out.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from dmaml_jax.training.devices import usable_cores
+
+    codes: list[int] = []
+
+    def one(name: str) -> None:
+        if not any(codes):
+            command = [sys.executable, "-m", "experiments", name, "--quick"]
+            codes.append(subprocess.run(command, check=False).returncode)
+
+    # A handler, as children would ignore what their parent ignores.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            list(pool.map(one, names))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return next((code for code in codes if code), 0)
 
 
 def _compile_fast() -> None:
@@ -137,8 +169,10 @@ def run(
         The exit code: 0 done, 128 + signal if one stopped it.
     """
     study = study.quick() if quick else study
-    raw = HERE.parent / "runs" / ("studies-quick" if quick else "studies")
-    folder = out or (raw / "pages" / study.name if quick else study.home)
+    runs = HERE.parent / "runs"
+    toys = runs / "studies-quick"  # a folder each, as they may be trained side by side
+    raw = toys / study.name if quick else runs / "studies"
+    folder = out or (toys / "pages" / study.name if quick else study.home)
     code = 0
     if not plot_only:
         code = _trained(

@@ -183,11 +183,12 @@ def _blocks() -> list[Block]:
 def _block(name: str, cell: Cell, kind: str, learners: list[str]) -> Block | None:
     if not learners:
         return None
-    quick = {"bandit-5-20": ("RL²",), "bandit-5-10": ("MAML",)}.get(name, ())
+    quick = {"bandit-2-10": ("RL²",), "bandit-5-10": ("MAML",)}.get(name, ())
     return Block(
         f"{cell.title}: {kind}",
         tuple(run_of(name, learner) for learner in learners),
-        chunk=5,
+        # A memory's seeds take a core each, and long: few at a time, kept as they end.
+        chunk=5 if kind == "gradient learners" else 2,
         quick=tuple(own for own in quick if own in learners),
     )
 

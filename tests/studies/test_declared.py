@@ -1,6 +1,7 @@
 """What the studies declare, and that their quick versions draw everything."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from dmaml_jax.build import problem
 from dmaml_jax.rl import policy_gradient
 from dmaml_jax.types import Trajectory
 from experiments.controls.study import BETAS, PAIRS, PLACES
-from experiments.engine.command import STUDIES, run, study_of
+from experiments.engine.command import STUDIES, main, run, study_of
 from experiments.engine.declared import Run
 from experiments.engine.results import Results
 from experiments.engine.training import config_of
@@ -137,6 +138,24 @@ def test_quick_versions_draw_everything(tmp_path: Path, monkeypatch) -> None:
         assert pictures and all((out / picture).exists() for picture in pictures)
         assert "{" not in (out / "README.md").read_text()
         jax.clear_caches()
+
+
+def test_toy_studies_have_a_process_each(monkeypatch) -> None:
+    """What has not begun when one fails is left out, and its code is the command's."""
+    begun: list[str] = []
+
+    def fake(command: list[str], check: bool) -> SimpleNamespace:
+        begun.append(command[3])
+        assert command[1:3] == ["-m", "experiments"] and command[4:] == ["--quick"]
+        return SimpleNamespace(returncode=130 if command[3] == "controls" else 0)
+
+    monkeypatch.setattr("experiments.engine.command.subprocess.run", fake)
+    monkeypatch.setattr("dmaml_jax.training.devices.usable_cores", lambda: 1)
+    assert main(["figure2", "figure3", "--quick"]) == 0
+    assert begun == ["figure2", "figure3"]
+    begun.clear()
+    assert main(["all", "--quick"]) == 130
+    assert begun == list(STUDIES[: STUDIES.index("controls") + 1])
 
 
 def test_so_many_seeds_may_be_enough(tmp_path: Path) -> None:
