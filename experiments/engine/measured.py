@@ -1,7 +1,7 @@
 """Tables of what a study measures apart from training, in small steps."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,11 @@ class RunTable:
         self._rows = read_rows(path)
 
     def lacking(
-        self, declared: Iterable[Run], quick: bool, raw: Path
+        self,
+        declared: Iterable[Run],
+        quick: bool,
+        raw: Path,
+        chunk: Callable[[Run], int] = lambda run: len(run.seeds),
     ) -> Iterator[tuple[Run, Part]]:
         """Runs that were trained, but are not here as they are declared now.
 
@@ -62,23 +66,31 @@ class RunTable:
             declared: the runs of the study.
             quick: whether their toy versions are meant.
             raw: the folder of raw runs.
+            chunk: how many seeds of a run were trained together, and are measured so.
         """
         results, work = Results(self._path.parent), Work(raw)
         for own in declared:
             run = results.resolved(own.quick() if quick else own)
-            part = work.part(run) if run is not None else None
-            if run is None or part is None:
+            if run is None:
                 continue
-            if not any(row["id"] == run.id for row in self._rows if self._is(row, run)):
-                yield run, part
+            self._drop_others([each.id for each in run.chunks(chunk(run))], run)
+            known = {row["id"] for row in self._rows if self._is(row, run)}
+            for each, part in work.parts(run, chunk(run)):
+                if each.id not in known:
+                    yield each, part
 
     def put(self, run: Run, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write the table with these rows of a run, in place of those it had."""
+        """Write the table with rows of a run, or of some of its seeds, besides."""
         panel, label = self._names
         about = {panel: run.panel, label: run.label, "id": run.id}
-        kept = [row for row in self._rows if not self._is(row, run)]
-        self._rows = [*kept, *({**about, **row} for row in rows)]
+        self._rows = [*self._rows, *({**about, **row} for row in rows)]
         write_rows(self._path, self._rows)
+
+    def _drop_others(self, ids: Sequence[str], run: Run) -> None:
+        """Forget, at the next writing, a run as it was declared before."""
+        self._rows = [
+            row for row in self._rows if not self._is(row, run) or row["id"] in ids
+        ]
 
     def _is(self, row: Mapping[str, Any], run: Run) -> bool:
         return tuple(row[name] for name in self._names) == (run.panel, run.label)

@@ -96,6 +96,15 @@ def is_memory(learner: str) -> bool:
     return not registry.takes_gradients(LEARNERS[learner].algo)
 
 
+def seeds_together(run: Run) -> int:
+    """How many seeds of a run are trained side by side.
+
+    A memory's take a core each, and long: few at a time, so that they are kept as they
+    end.
+    """
+    return 2 if is_memory(run.label) else 5
+
+
 def run_of(name: str, learner: str) -> Run:
     """The run of a learner in a cell."""
     cell, own = CELLS[name], LEARNERS[learner]

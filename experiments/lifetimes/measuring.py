@@ -13,7 +13,7 @@ import numpy as np
 from experiments.engine.declared import Run
 from experiments.engine.measured import RunTable, read_rows, write_rows
 from experiments.engine.work import Part
-from experiments.lifetimes.cells import CELLS, is_memory, run_of
+from experiments.lifetimes.cells import CELLS, is_memory, run_of, seeds_together
 
 TABLE, ORACLES = "lives.csv", "oracles.csv"
 MEASURED_ON = 5
@@ -37,7 +37,7 @@ def measure(folder: Path, quick: bool, raw: Path) -> None:
     """
     table = RunTable(folder / TABLE, "cell", "learner")
     declared = [run_of(name, own) for name, cell in CELLS.items() for own in cell.runs]
-    for run, part in table.lacking(declared, quick, raw):
+    for run, part in table.lacking(declared, quick, raw, seeds_together):
         table.put(run, _lives(run, part, 20 if quick else CELLS[run.panel].lives))
         _add_oracles(folder, run.panel, 50 if quick else SIMULATED)
 

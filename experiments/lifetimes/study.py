@@ -10,7 +10,7 @@ from experiments.engine.drawing import grid, save
 from experiments.engine.measured import read_rows, when
 from experiments.engine.numbers import NOT_RUN, number, table
 from experiments.engine.results import Results
-from experiments.lifetimes.cells import CELLS, Cell, is_memory, run_of
+from experiments.lifetimes.cells import CELLS, Cell, is_memory, run_of, seeds_together
 from experiments.lifetimes.measuring import (
     MEASURED_ON,
     ORACLES,
@@ -184,11 +184,11 @@ def _block(name: str, cell: Cell, kind: str, learners: list[str]) -> Block | Non
     if not learners:
         return None
     quick = {"bandit-2-10": ("RL²",), "bandit-5-10": ("MAML",)}.get(name, ())
+    runs = tuple(run_of(name, learner) for learner in learners)
     return Block(
         f"{cell.title}: {kind}",
-        tuple(run_of(name, learner) for learner in learners),
-        # A memory's seeds take a core each, and long: few at a time, kept as they end.
-        chunk=5 if kind == "gradient learners" else 2,
+        runs,
+        chunk=seeds_together(runs[0]),
         quick=tuple(own for own in quick if own in learners),
     )
 
