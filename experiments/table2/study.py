@@ -138,12 +138,13 @@ def _ours(
 ) -> list[str]:
     epochs = curves.column(f"{PANEL}/{label}", "converged")
     known = len(epochs) > 0
-    until = number(np.median(epochs)) if known else NOT_RUN
+    missing = NOT_RUN if label in PAPER else "–"  # only its seconds are measured
+    until = number(np.median(epochs)) if known else missing
     if own is None:
         return [NOT_RUN] * 3 + [until] + [NOT_RUN] * 4
     seconds = own["seconds"]
     mean, deviation = seconds.mean(), seconds.std(ddof=1) if len(seconds) > 1 else 0.0
-    hours = number(mean * np.median(epochs) / 3600, 4) if known else NOT_RUN
+    hours = number(mean * np.median(epochs) / 3600, 4) if known else missing
     share = own["environment_share"].mean()
     return [
         f"{mean:.4f} ± {deviation:.4f}",

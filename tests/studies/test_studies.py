@@ -1,5 +1,6 @@
 """Studies: what is missing is trained, nothing twice, and a kill changes no table."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from dmaml_jax.statistics import Interval
 from experiments.engine.command import run
 from experiments.engine.declared import Block, Choice, Run
 from experiments.engine.gathering import converged, episodes_of, steadiness
+from experiments.engine.measured import RunTable, read_rows
 from experiments.engine.numbers import interval, number, quartiles, said
 from experiments.engine.results import Results
 from experiments.engine.training import batches, config_of
@@ -222,6 +224,37 @@ def test_a_folder_killed_before_it_began_is_no_batch(tmp_path: Path) -> None:
     (place / "leaderboard.csv").write_text("")
     part = Work(tmp_path).part(one)
     assert part is not None and part.folder == place / "settings" / "001"
+
+
+def test_what_is_measured_of_runs_is_measured_once(tmp_path: Path) -> None:
+    """Of the seeds that have ended, and anew where a run is declared anew."""
+    run = Run("p", "a", "cartpole", "maml", 3, range(1, 5))
+    raw, path = tmp_path / "raw", tmp_path / "results" / "t.csv"
+
+    def ends(own: Run) -> None:
+        place = Work(raw).place_for([own])
+        for name in ("config.json", "leaderboard.csv"):
+            (place / name).write_text("{}")
+
+    def lacking(own: Run) -> list[Run]:
+        table = RunTable(path, "panel", "label")
+        found = list(table.lacking([own], False, raw, lambda run: 2))
+        for each, part in found:
+            assert part.folder.name == "001"
+            table.put(each, [{"seed": seed, "x": 1.0} for seed in each.seeds])
+        return [each for each, _ in found]
+
+    first, second = run.chunks(2)
+    assert lacking(run) == [] and not path.exists()
+    ends(first)
+    assert lacking(run) == [first] and lacking(run) == []
+    ends(second)
+    assert lacking(run) == [second] and lacking(run) == []
+    assert [row["seed"] for row in read_rows(path)] == ["1", "2", "3", "4"]
+    changed = next(dataclasses.replace(run, epochs=4).chunks(2))
+    ends(changed)
+    assert lacking(dataclasses.replace(run, epochs=4)) == [changed]
+    assert {row["id"] for row in read_rows(path)} == {changed.id}
 
 
 def test_only_keeps_the_blocks_or_runs_with_these_words() -> None:
