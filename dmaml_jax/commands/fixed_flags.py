@@ -89,7 +89,7 @@ def values_of(config: TrainConfig, fixed: Fixed) -> dict[str, Any]:
     own = {name: words for name, words in fixed.items() if named(name) in offered}
     owners = {name: getattr(config, name) for name in config.nested()}
     words = [part for name, values in own.items() for part in (name, *values)]
-    found = read(_Fixed, owners, words)
+    found = read(_Fixed, owners, words, name="sweep")
     return {
         name: getattr(getattr(found, owner), name)
         for owner, names in config.nested().items()

@@ -12,17 +12,22 @@ from dmaml_jax.options import applies, options_of
 
 
 def read(
-    command: type, owners: Mapping[str, Any], words: Sequence[str], *, about: str = ""
+    command: type,
+    owners: Mapping[str, Any],
+    words: Sequence[str],
+    *,
+    about: str = "",
+    name: str = "",
 ) -> Any:
     """A command's own flags and the values of owners, read from words.
 
     Args:
-        command: a dataclass of the flags that no owner has. Its module's name is
-            the command's.
+        command: a dataclass of the flags that no owner has.
         owners: the owners with their defaults, by the attribute that each becomes;
             `--help` shows each as a group.
         words: the words of the command line after the command's name.
         about: a text that `--help` shows below the command's own.
+        name: the command's name; that of the dataclass's module if empty.
 
     Returns:
         A `command` that has an attribute for each owner, with those of its values that
@@ -40,9 +45,10 @@ def read(
         for name, form in forms.items()
     ]
     # A class within a command's file has an underscore, and is of that command.
-    name = command.__module__.rpartition(".")[2].capitalize()
-    kind = dataclasses.make_dataclass(name, fields, bases=(command,), frozen=True)
-    prog, args = f"dmaml-jax {name.lower()}", settled(words)
+    name = name or command.__module__.rpartition(".")[2]
+    shown = name.capitalize()
+    kind = dataclasses.make_dataclass(shown, fields, bases=(command,), frozen=True)
+    prog, args = f"dmaml-jax {name}", settled(words)
     return in_a_sentence(
         lambda: tyro.cli(
             kind,
