@@ -229,7 +229,7 @@ def _trained(
     if gather_only:
         return 0
     for block in wanted.blocks:
-        code = _block(study, block, raw, folder, results, again, first)
+        code = _block(study, block, raw, folder, results, again, first, quick)
         if code:
             return code
     if study.measure is not None and not only:
@@ -245,6 +245,7 @@ def _block(
     results: Results,
     again: bool,
     first: int,
+    quick: bool,
 ) -> int:
     """Train a block: first what its choices are made of, then its runs."""
     from experiments.engine.gathering import candidates_of, gather
@@ -257,7 +258,10 @@ def _block(
 
     def gathered() -> None:
         gather(study, Work(raw), results, anew=again)
-        show(study, folder)  # so that a kill leaves a page that goes with its tables
+        # So that a kill leaves a page that goes with its tables. Of toys the page is
+        # made once, at the end: drawing takes as long as training one.
+        if not quick:
+            show(study, folder)
 
     candidates = candidates_of(block, results)
     if candidates is not None:

@@ -217,6 +217,7 @@ class Study:
                     for run in block.runs
                     if block.quick is None or run.label in block.quick
                 ),
+                chunk=_QUICK_SEEDS,  # all of them: compiling is most of a toy
             )
             for block in self.blocks
         )

@@ -66,16 +66,18 @@ class RunTable:
             declared: the runs of the study.
             quick: whether their toy versions are meant.
             raw: the folder of raw runs.
-            chunk: how many seeds of a run were trained together, and are measured so.
+            chunk: how many seeds of a run were trained together, and are measured so;
+                of a toy all of them.
         """
         results, work = Results(self._path.parent), Work(raw)
         for own in declared:
             run = results.resolved(own.quick() if quick else own)
             if run is None:
                 continue
-            self._drop_others([each.id for each in run.chunks(chunk(run))], run)
+            together = len(run.seeds) if quick else chunk(run)
+            self._drop_others([each.id for each in run.chunks(together)], run)
             known = {row["id"] for row in self._rows if self._is(row, run)}
-            for each, part in work.parts(run, chunk(run)):
+            for each, part in work.parts(run, together):
                 if each.id not in known:
                     yield each, part
 
