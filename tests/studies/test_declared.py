@@ -123,21 +123,21 @@ def test_figure_2_has_table_i_whatever_the_preset_says(env: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.float32
-def test_quick_versions_draw_everything(tmp_path: Path, monkeypatch) -> None:
-    """`make reproduce QUICK=1`, in this process."""
+@pytest.mark.parametrize("name", STUDIES)
+def test_quick_versions_draw_everything(name: str, tmp_path: Path, monkeypatch) -> None:
+    """`make reproduce QUICK=1`, a study at a time in this process."""
     monkeypatch.setattr("dmaml_jax.training.devices.configure", lambda *_: None)
     jax.config.update("jax_disable_most_optimizations", True)  # as the command does
-    for name in STUDIES:
-        study, out = study_of(name), tmp_path / name
-        assert run(study, quick=True, work=tmp_path / "work", out=out) == 0
-        results = Results(out / "results")
-        for own in study.quick().runs:
-            resolved = results.resolved(own)
-            assert resolved is not None and results.is_whole(resolved), own.name
-        pictures = [path.name for path in study.home.glob("*.png")]
-        assert pictures and all((out / picture).exists() for picture in pictures)
-        assert "{" not in (out / "README.md").read_text()
-        jax.clear_caches()
+    study, out = study_of(name), tmp_path / name
+    assert run(study, quick=True, work=tmp_path / "work", out=out) == 0
+    results = Results(out / "results")
+    for own in study.quick().runs:
+        resolved = results.resolved(own)
+        assert resolved is not None and results.is_whole(resolved), own.name
+    pictures = [path.name for path in study.home.glob("*.png")]
+    assert pictures and all((out / picture).exists() for picture in pictures)
+    assert "{" not in (out / "README.md").read_text()
+    jax.clear_caches()
 
 
 def test_toy_studies_have_a_process_each(monkeypatch) -> None:
