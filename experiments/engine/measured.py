@@ -26,20 +26,25 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: the file, whose folder need not exist.
         rows: all rows, those that were read before too; all have the same columns.
     """
-    from dmaml_jax.runs.folder import circumstances
-
-    about = circumstances()
-    told = {
-        "date": about["started"][:10],
-        "device": machine(),
-        "jax": about["versions"]["jax"],
-        "commit": (about["commit"] or "")[:12],
-    }
+    told = circumstances_now()
     path.parent.mkdir(parents=True, exist_ok=True)
     full = [{**told, **row} for row in rows]
     head = list(full[-1])
     cells = [[_cell(row[name]) for name in head] for row in full]
     write_csv(path, [head, *cells])
+
+
+def circumstances_now() -> dict[str, str]:
+    """Date, device, version of JAX and commit."""
+    from dmaml_jax.runs.folder import circumstances
+
+    about = circumstances()
+    return {
+        "date": about["started"][:10],
+        "device": machine(),
+        "jax": about["versions"]["jax"],
+        "commit": (about["commit"] or "")[:12],
+    }
 
 
 class RunTable:

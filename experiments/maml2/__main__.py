@@ -2,11 +2,10 @@
 
 Two families of 40 tasks, fixed here before any result was seen: goals of a point in the
 plane, and reward tables of an MDP. Both learn on the same 40; MAML gets as many
-environment steps. Finished parts are kept in runs/maml2, so that a run that was stopped
-goes on. Writes docs/maml2.md.
+environment steps. Finished parts are kept in results/, so that a run that was stopped
+goes on. Writes docs/maml2.md after each family.
 """
 
-import datetime
 import json
 import sys
 from collections.abc import Callable
@@ -16,15 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dmaml_jax.training import devices
+from experiments.engine.measured import circumstances_now, when
 
 SEEDS, EPOCHS, WARM_UP, SORT_EVERY = 10, 200, 50, 75
 NUM_TASKS, STEPS, SORTING_STEPS = 12, 5, 10
 SIZES, TESTS = (19, 19, 2), 12  # of the bank's categories; test tasks of each
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)  # from scratch
 ROOT = Path(__file__).parents[2]
-KEPT, TARGET = ROOT / "runs" / "maml2", ROOT / "docs" / "maml2.md"
+KEPT, TARGET = Path(__file__).parent / "results", ROOT / "docs" / "maml2.md"
 LABELS = np.repeat(np.arange(3), SIZES)
 NAMES = ("first of the large ones", "second of the large ones", "isolated")
+PARTS = ("maml2", "random", "maml", "scratch")
 POLICIES = {
     "maml2": "MAML²",
     "no-readaptation": "MAML², without re-adaptation",
@@ -115,7 +116,7 @@ def tabular() -> Family:
     )
 
 
-FAMILIES: dict[str, Callable[[], Family]] = {"point": point, "tabular": tabular}
+FAMILIES: dict[str, Callable[[], Family]] = {"tabular": tabular, "point": point}
 
 
 def learner_of(family: Family, **options: Any) -> Any:
@@ -234,6 +235,7 @@ def kept(name: str, family: Family, part: str) -> dict[str, np.ndarray]:
             if str(found["settings"]) == settings:
                 return {key: found[key] for key in found if key != "settings"}
     made = part_of(family, part)
+    made["about"] = np.array(json.dumps(circumstances_now()))
     KEPT.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}")
     np.savez(aside, settings=settings, **made)
@@ -260,10 +262,13 @@ def purity(labels: np.ndarray) -> np.ndarray:
 
 def section(name: str, parts: dict[str, dict[str, np.ndarray]]) -> list[str]:
     """The lines of one family."""
+    about = json.loads(str(parts[PARTS[-1]]["about"]))
     parts = {**parts, "no-readaptation": {"returns": parts["maml2"]["plain"]}}
     steps = range(STEPS + 1)
     lines = [
         f"## {name}",
+        "",
+        f"Last run {when([about])}.",
         "",
         "| tasks | policy | " + " | ".join(f"{s}" for s in steps) + " | worse |",
         "|---|---|" + "---|" * (STEPS + 2),
@@ -301,15 +306,15 @@ def section(name: str, parts: dict[str, dict[str, np.ndarray]]) -> list[str]:
     return lines
 
 
-def main() -> int:
-    """Make every part that is not kept, and write the page when all are."""
-    devices.configure("cpu", 1)
-    trained_parts = ("maml2", "random", "maml", "scratch")
+def page(sections: dict[str, list[str]]) -> str:
+    """The page, with the families that have ended."""
+    missing = [name for name in FAMILIES if name not in sections]
+    state = f" Not run yet: {', '.join(missing)}." if missing else ""
     lines = [
         "# Categories of tasks: MAML² against MAML",
         "",
-        f"Seeds 1 to {SEEDS}, {EPOCHS} epochs of {NUM_TASKS} tasks, CPU, "
-        f"{datetime.date.today()}; made by `make maml2`.",
+        f"Seeds 1 to {SEEDS}, {EPOCHS} epochs of {NUM_TASKS} tasks; made by "
+        f"`make maml2`.{state}",
         f"A bank of {sum(SIZES)} tasks: two categories of {SIZES[0]}, and an isolated",
         f"one of {SIZES[2]}.",
         f"Returns after 0 … {STEPS} steps of adaptation on {TESTS} fresh tasks of each",
@@ -319,14 +324,22 @@ def main() -> int:
         "steps, at the step size that did best on these very tasks.",
         "",
     ]
+    lines += [line for own in sections.values() for line in own]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> int:
+    """Make every part that is not kept, and write the page after each family."""
+    devices.configure("cpu", 1)
+    sections = {}
     for name, make in FAMILIES.items():
         family = make()
         parts = {}
-        for part in trained_parts:
+        for part in PARTS:
             parts[part] = kept(name, family, part)
             print(f"{name}, {part}: done", flush=True)
-        lines += section(name, parts)
-    TARGET.write_text("\n".join(lines).rstrip() + "\n")
+        sections[name] = section(name, parts)
+        TARGET.write_text(page(sections))
     return 0
 
 
