@@ -4,7 +4,8 @@
 the best rates of grids of equal size, chosen on seeds that are not reported; (e) plain
 MAML with the K trajectories that the pre-step costs in its outer step; (f) a corner of
 ρ in place of the mean; (g) δ; (h) sum or mean over steps, advantages normalised or not;
-(i) a pre-step in both places of section IV; (j) Adam for the pre-step.
+(i) a pre-step in both places of section IV; (j) Adam for the pre-step; (k) a δ that
+falls to nothing.
 """
 
 from collections.abc import Mapping
@@ -176,6 +177,11 @@ def variants(env: str) -> tuple[Run, ...]:
     )  # fmt: skip
 
 
+def falling(env: str) -> tuple[Run, ...]:
+    """(k)."""
+    return (run(env, "(k) δ falls", "directed-maml", directed_schedule="cosine"),)
+
+
 def blocks(env: str) -> tuple[Block, ...]:
     """All blocks of an environment."""
     place = PLACES[env]
@@ -184,7 +190,11 @@ def blocks(env: str) -> tuple[Block, ...]:
     best = Block(f"{place.title}: (d) best rates", tuned(env), place.chunk, quick)
     if env == "lunarlander":
         kept = tuple(run for run in first if run.label != MORE)
-        return (Block(f"{place.title}: (a) to (c)", kept, place.chunk, quick), best)
+        return (
+            Block(f"{place.title}: (a) to (c)", kept, place.chunk, quick),
+            Block(f"{place.title}: (k) falling δ", falling(env), place.chunk, quick),
+            best,
+        )
     found = (
         Block(f"{place.title}: (a), (b), (c), (e)", first, place.chunk, quick),
         best,
@@ -212,7 +222,7 @@ def draw(results: Results, folder: Path) -> None:
         others = [
             row["label"]
             for row in results.panel(env)
-            if row["label"] in (PLAIN, DIRECTED) or row["label"][1] in "fhij"
+            if row["label"] in (PLAIN, DIRECTED) or row["label"][1] in "fhijk"
         ]
         draw_panel(panels[0][2], results, env, "epochs", labels=others)
         _draw_deltas(panels[0][3], results, env)
@@ -225,7 +235,7 @@ def draw(results: Results, folder: Path) -> None:
         seeds = max((int(row["seeds"]) for row in results.panel(env)), default=0)
         panels[0][0].set_title(f"{place.title}, {seeds} seeds: (a) to (e)", fontsize=10)
         panels[0][1].set_title("the same by environment steps", fontsize=10)
-        panels[0][2].set_title("(f), (h), (i), (j)", fontsize=10)
+        panels[0][2].set_title("(f), (h) to (k)", fontsize=10)
         panels[0][0].set_ylabel("return after adaptation (EMA 0.9)")
         legend(figure, panels.ravel())
         save(figure, folder / f"controls-{env}.png")
