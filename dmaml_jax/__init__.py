@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     )
     from dmaml_jax.learners.medium_task import medium_task_exact as medium_task_exact
     from dmaml_jax.learners.meta_sgd import meta_sgd as meta_sgd
+    from dmaml_jax.learners.promp import promp as promp
     from dmaml_jax.learners.reptile import reptile as reptile
     from dmaml_jax.learners.sg_mrl import sg_mrl as sg_mrl
+    from dmaml_jax.learners.sharp_maml import sharp_maml as sharp_maml
+    from dmaml_jax.learners.trust_region import trust_region as trust_region
     from dmaml_jax.rl.action_distributions import categorical as categorical
     from dmaml_jax.rl.action_distributions import clipped_normal as clipped_normal
     from dmaml_jax.rl.action_distributions import diagonal_normal as diagonal_normal
@@ -72,8 +75,11 @@ _MODULES = {
     "learners.maml_plus_plus": "maml_plus_plus",
     "learners.medium_task": "medium_task_empirical medium_task_exact",
     "learners.meta_sgd": "meta_sgd",
+    "learners.promp": "promp",
     "learners.reptile": "reptile",
     "learners.sg_mrl": "sg_mrl",
+    "learners.sharp_maml": "sharp_maml",
+    "learners.trust_region": "trust_region",
     "rl.action_distributions": (
         "categorical clipped_normal diagonal_normal squashed_normal"
     ),

@@ -314,6 +314,9 @@ WRONG = {
     "--env lunarlander --set turbulence_power=1": ["add --set enable_wind=true"],
     "--env lunarlander --set enable_wind=2": ["'enable_wind' takes true or false"],
     "--env lunarlander --vary gravity=1e30:3e30": ["none beyond 1e+06"],
+    "--env lunarlander --set main_engine_power=1e30": ["none beyond 1e+06"],
+    "--env lunarlander --algo directed --medium-task given "
+    "--medium-values gravity=1e30": ["gravity is 1e+30", "none beyond 1e+06"],
     "--env point --vary sparse_radius=0.1:0.3": ["choose --env point-sparse"],
     "--env point-sparse --vary goal_radius=0.1:0.3": ["choose --env point or"],
     # In the float64 of these tests; in float32 the same happens at 1e38.

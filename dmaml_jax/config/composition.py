@@ -142,8 +142,8 @@ def assembled(
 ) -> TrainConfig:
     """The configuration of an environment with given values, each of them allowed.
 
-    A value is the given one, else the kept one, else the learner's preset, else the
-    environment's, else the owner's default.
+    A value is the given one, else the kept one, else the learner's preset, else that of
+    the learner which it is built on, else the environment's, else the owner's default.
 
     Args:
         world: the environment's name, its kind of actions and its preset.
@@ -161,12 +161,19 @@ def assembled(
     for name in given:
         if name not in offered:
             raise refusal(name, owners.values())
-    presets = {**_flattened(world.preset), **_flattened(registry.entry(algo).preset)}
-    values = {**presets, **values, "algo": algo}
+    base = values.get("base") if "base" in offered else None
+    values = {**_presets(world, algo, base), **values, "algo": algo}
     made = {name: _made(owner, values) for name, owner in owners.items()}
     every = _values(made)
     made = {name: _narrowed(own, every, given) for name, own in made.items()}
     return TrainConfig(**{"method": None, "directed": None, **made}, world=world)
+
+
+def _presets(world: World, algo: str, base: str | None) -> dict[str, Any]:
+    """Presets by name; `base` is the learner that the learner is built on, if any."""
+    entries = [registry.LEARNERS[base]] if base in registry.LEARNERS else []
+    nested = [world.preset, *(own.preset for own in (*entries, registry.entry(algo)))]
+    return {name: own for each in nested for name, own in _flattened(each).items()}
 
 
 def owners_of(world: World, algo: str, method: str) -> dict[str, type]:

@@ -77,7 +77,8 @@ def maml2(
     - θ_c starts as θ, with all of the base learner's state, and takes an epoch of the
       base learner on tasks of its category whenever θ does. One without tasks waits.
     - θ takes the base learner's step on as many tasks of each category: the mean of the
-      categories' meta-gradients at θ.
+      categories' meta-gradients at θ. The places of a category without tasks go to the
+      others in turn, so that those weigh alike over the epochs, and not in each.
     - The tendency is argmax_c cos(θ'_1 − θ, θ_c − θ). A θ_c that is θ cannot be chosen,
       and where none can, adaptation is the base learner's.
 

@@ -47,6 +47,11 @@ class Options(GradientOptions):
         True, "Whether a new task starts anew from a category's start."
     )
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the meta-optimiser in an epoch, which are the base learner's."""
+        return registry.options_class(self.base)().steps_per_epoch
+
     def check(self) -> None:
         """Refuse a base that is none, and what has no effect with one category.
 

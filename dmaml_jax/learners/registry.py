@@ -40,9 +40,9 @@ class Entry(NamedTuple):
         path: `module:function`; called with `problem`, `meta_optimizer`, the options
             of its own that the module declares in a class `Options`, and if it adapts
             by gradient steps with `inner_lr` and `num_inner_steps`.
-        summary: one line for people.
-        paper: who described it.
-        order: of the meta-gradient, 1 or 2.
+        summary: one line that tells people what the learner does.
+        paper: who described it, and when.
+        order: the order of the meta-gradient, 1 or 2.
         objectives: by the surrogates that the learner may take, what its meta-gradient
             then estimates; under "" for a learner that takes none.
         fixed: further keyword arguments, which no flag changes.
@@ -232,6 +232,7 @@ LEARNERS: dict[str, Entry] = {
         # For theta, and for every category; sorting takes more.
         collections=lambda num_inner_steps: 2 * (num_inner_steps + 1),
         no_trust_region="steps from several parameters at once",
+        episodes="2 M K (N + 1), and sorting",
     ),
     "pearl": Entry(
         "dmaml_jax.learners.pearl:pearl",

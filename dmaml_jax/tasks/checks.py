@@ -22,8 +22,9 @@ Ends = Mapping[str, tuple[float, float]]
 
 
 def require_limits(env: Any, ends: Ends, flag: str) -> None:
-    """Refuse values outside of a parameter's limits."""
+    """Refuse values outside of a parameter's limits, or beyond what stays finite."""
     for name, (low, high) in ends.items():
+        _require_not_beyond(env, name, low, high, flag)
         least, most = getattr(env, "within", {}).get(name, (-np.inf, np.inf))
         if low < least or high > most:
             wrong = low if low < least else high
@@ -39,6 +40,24 @@ def require_limits(env: Any, ends: Ends, flag: str) -> None:
             f"{flag} {name}: its values go from {low:g} to {high:g}, but {env.name} "
             f"allows only those above 0 for {name}."
         )
+
+
+def _require_not_beyond(
+    env: Any, name: str, low: float, high: float, flag: str
+) -> None:
+    """Refuse numbers for which an environment says that it does not stay finite."""
+    greatest = getattr(env, "greatest", None)
+    if greatest is None or max(abs(low), abs(high)) <= greatest:
+        return
+    if low == high:
+        raise UsageError(
+            f"{flag} {name} is {low:g}, but {env.name} takes none beyond "
+            f"{greatest:g}: give a smaller one."
+        )
+    raise UsageError(
+        f"{flag} {name}: its values go from {low:g} to {high:g}, but {env.name} takes "
+        f"none beyond {greatest:g}: give a narrower range."
+    )
 
 
 def require_order(env: Any, params: Task, ends: Ends, flag: str) -> None:
@@ -89,15 +108,9 @@ def try_out(
     env: Any, params: Task, name: str, ends: tuple[float, float], flag: str
 ) -> None:
     """Refuse numbers that do not stay finite; tell if the ends make no difference."""
+    if getattr(env, "greatest", None) is not None:
+        return  # its numbers were compared with that, as trying it out takes long
     low, high = ends
-    greatest = getattr(env, "greatest", None)
-    if greatest is not None:
-        if max(abs(low), abs(high)) > greatest:
-            raise UsageError(
-                f"{flag} {name}: its values go from {low:g} to {high:g}, but "
-                f"{env.name} takes none beyond {greatest:g}: give a narrower range."
-            )
-        return
     with jax.ensure_compile_time_eval():
         params = jax.tree.map(jnp.asarray, params)
         try:

@@ -203,8 +203,7 @@ def part_of(family: Family, part: str) -> dict[str, np.ndarray]:
         return {"returns": found[best], "rate": np.array(RATES[best])}
     if part == "maml":
         learner = learner_of(family, categories=1)
-        # As many environment steps as θ and the categories take together.
-        states, metrics = trained(family, learner, 2 * EPOCHS - WARM_UP)
+        states, metrics = trained(family, learner, _epochs_of_maml())
         return {
             "returns": returns_of(family, learner, states),
             "env_steps": metrics["env_steps"].sum(axis=0),
@@ -222,6 +221,14 @@ def part_of(family: Family, part: str) -> dict[str, np.ndarray]:
         ),
         "env_steps": metrics["env_steps"].sum(axis=0),
     }
+
+
+def _epochs_of_maml() -> int:
+    """As many episodes as θ, the categories and their sorting take together."""
+    sortings = len(range(WARM_UP, EPOCHS, SORT_EVERY))
+    sorted_tasks = sortings * sum(SIZES) * SORTING_STEPS  # K episodes for each
+    of_an_epoch = 2 * NUM_TASKS  # before adaptation and after it
+    return 2 * EPOCHS - WARM_UP + -(-sorted_tasks // of_an_epoch)
 
 
 def kept(name: str, family: Family, part: str) -> dict[str, np.ndarray]:

@@ -57,9 +57,10 @@ Gymnasium's SyncVectorEnv (*sync*), in a Python loop (*list*: the strongest that
 could write for any environment) or with Gymnasium's NumPy CartPole (*vector*), on one
 thread or two, whichever is faster (`tests/benchmarks/torch_baseline.py`)."""
 
-COSTS = """Row 10; with its preset, so Reptile takes two inner steps. *ac*: actor-critic
-with two networks. GFLOP: the matrix products of an epoch, counted in its program with
-loops as often as they turn. MiB: XLA's temporary memory of a chunk of epochs, by which
+COSTS = """Row 10; with its preset, so Reptile takes two inner steps; MAML² after its
+warm-up, with five categories that cost no sorting. *ac*: actor-critic with two
+networks. GFLOP: the matrix products of an epoch, counted in its program with loops as
+often as they turn. MiB: XLA's temporary memory of a chunk of epochs, by which
 it peaks above its arguments and results."""
 
 
@@ -196,7 +197,12 @@ def family(bench: Bench) -> None:
         else [*registry.gradient_learners(), "directed-maml"]
     )
     everyone = [
-        bench.ours(algo, 1, True, method) for method in ("pg", "ac") for algo in algos
+        candidate
+        for method in ("pg", "ac")
+        for candidate in (
+            *(bench.ours(algo, 1, True, method) for algo in algos),
+            bench.ours("maml", 1, True, method, "trust-region"),
+        )
     ]
     samples = bench.take(everyone)
     for candidate in everyone:

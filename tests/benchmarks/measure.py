@@ -50,12 +50,16 @@ def ratio(above: Sequence[Sample], below: Sequence[Sample]) -> Quartiles:
     return quartiles([a.seconds / b.seconds for a, b in pairs])
 
 
+# An epoch of MAML² as it is after the warm-up, and between two sortings.
+OWN_VALUES = {"maml2": {"warm_up_epochs": 0, "sorting": "random", "categories": 5}}
+
+
 def make_program(
-    algo: str, seeds: int, full: bool, method: Any = "pg"
+    algo: str, seeds: int, full: bool, method: Any = "pg", **values: Any
 ) -> tuple[Any, tuple[Any, Any]]:
     """The program that `dmaml-jax train` runs, and its init and step.
 
-    With `full`, nobody terminates.
+    With `full`, nobody terminates. Further values are the configuration's.
     """
     import jax
 
@@ -67,7 +71,8 @@ def make_program(
     from dmaml_jax.training.devices import devices_per_seed
     from dmaml_jax.training.program import Program
 
-    config = configuration("cartpole", algo, method=method, seeds=seeds)
+    values = {**OWN_VALUES.get(algo, {}), **values}
+    config = configuration("cartpole", algo, method=method, seeds=seeds, **values)
     env, ranges = envs.make("cartpole")
     limits = {"theta_threshold": math.inf, "x_threshold": math.inf} if full else {}
     tasks = uniform(env.default_params.replace(**limits), **ranges)
@@ -88,10 +93,20 @@ def make_program(
 class Ours:
     """A compiled program; called, it runs another epoch from its first parameters."""
 
-    def __init__(self, algo: str, seeds: int, full: bool, method: str = "pg") -> None:
+    def __init__(
+        self,
+        algo: str,
+        seeds: int,
+        full: bool,
+        method: str = "pg",
+        outer_optimizer: str = "adam",
+    ) -> None:
         self.name, self.algo, self.seeds = f"ours, {algo}", algo, seeds
+        self.name += "" if outer_optimizer == "adam" else f" by {outer_optimizer}"
         self.name += " ac" * (method == "ac") + f", {plural(seeds, 'seed')}"
-        self.program, self._pair = make_program(algo, seeds, full, method)
+        self.program, self._pair = make_program(
+            algo, seeds, full, method, outer_optimizer=outer_optimizer
+        )
         say(f"  {self.name}: compiled in {self.program.compile():.1f} s")
         self._start, self._epoch = self.program.state, 0
 

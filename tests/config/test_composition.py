@@ -66,6 +66,22 @@ def test_help_of_every_value_is_a_line_with_its_symbol() -> None:
                 assert checked(option, option.default) == option.default
 
 
+def test_a_learner_on_another_has_its_preset_too() -> None:
+    """ProMP's η and clipping are stated for losses that are means, in MAML² as well."""
+    promp = configuration(algo="promp")
+    built = configuration(algo="maml2", base="promp")
+    assert built.learner.surrogate == promp.learner.surrogate == "lvc"
+    assert built.learner.inner_lr == promp.learner.inner_lr
+    assert built.method.step_reduction == promp.method.step_reduction == "mean"
+    assert built.learner.steps_per_epoch == promp.learner.steps_per_epoch == 5
+    plain = configuration(algo="maml2")
+    assert plain.method.step_reduction == "sum" and plain.learner.steps_per_epoch == 1
+    given = configuration(algo="maml2", base="promp", step_reduction="sum")
+    assert given.method.step_reduction == "sum"
+    with pytest.raises(UsageError, match="--base is mamml"):
+        configuration(algo="maml2", base="mamml")
+
+
 def test_a_choice_brings_its_values_with_the_presets() -> None:
     plain = configuration("point", "maml", inner_lr=0.3, outer_lr=0.5)
     assert "directed_lr" not in plain.flat() and "baseline" in plain.flat()

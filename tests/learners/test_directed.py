@@ -90,9 +90,14 @@ def test_delta_zero_is_the_base_learner(first_order: bool) -> None:
 
 @pytest.mark.parametrize(
     "base",
-    ["maml", "fomaml", "joint", "reptile", "meta-sgd", "sg-mrl"],
+    [
+        "maml",
+        *(
+            pytest.param(base, marks=pytest.mark.slow)
+            for base in ("fomaml", "joint", "reptile", "meta-sgd", "sg-mrl")
+        ),
+    ],
 )
-@pytest.mark.slow
 def test_delta_zero_is_the_base_learner_on_cartpole(base: str) -> None:
     """Through the public train step, over four epochs; with another δ it is not."""
     trained = []
