@@ -17,7 +17,7 @@ def did_you_mean(
     """The end of a sentence on an unknown word; empty where no known one is similar.
 
     Args:
-        word: that was given.
+        word: the unknown word that was given.
         known: the words that there are.
         shown: how the similar word is written; in quotes by default.
 

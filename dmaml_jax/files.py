@@ -28,7 +28,7 @@ def writing(path: Path) -> Iterator[Path]:
     nothing is left aside, and what was at `path` before is still there.
 
     Args:
-        path: of a file, or of a folder that does not exist or is empty.
+        path: where a file is to be, or a folder that does not exist yet or is empty.
 
     Yields:
         Path in the same folder, at which nothing is yet; it may be made a folder.
@@ -129,7 +129,7 @@ def require_room(folder: Path, size: int) -> None:
 
     Args:
         folder: where something is to be written.
-        size: of it, in bytes.
+        size: how many bytes are to be written.
 
     Raises:
         OSError: there is less room.

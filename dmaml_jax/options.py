@@ -52,11 +52,11 @@ class Option(NamedTuple):
     """One declared value.
 
     Attributes:
-        name: of the field, and of the keyword argument.
+        name: the name of the field and of the keyword argument.
         type: `int`, `float`, `bool`, `str`, a `Literal` of strings, `float | None`,
             or a tuple of any length of one of the first four.
         default: the value where nobody says another.
-        help: one line for people, the symbol in front.
+        help: one line that the command line shows, with the symbol in front.
         allowed: what numbers may be given; any of the type if None.
         traced: whether a `jax.Array` may stand for the number, so that a caller can
             differentiate or vmap over it.
@@ -114,7 +114,7 @@ def option(
 
     Args:
         default: the value where nobody says another.
-        help: one line for people.
+        help: one line that the command line shows; the symbol is put in front.
         symbol: what the paper calls it.
         allowed: what numbers may be given.
         traced: whether it may be a `jax.Array`.
@@ -150,8 +150,8 @@ def applies(option: Option, values: Mapping[str, Any]) -> bool:
     """Whether an option has an effect.
 
     Args:
-        option: the option.
-        values: those of all owners by name.
+        option: the declared value in question.
+        values: the values of all owners, by name.
     """
     return all(values.get(name) in choices for name, choices in option.where.items())
 
@@ -166,12 +166,22 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def named(written: str) -> str:
+    """The name of a value from how people write it, as a flag or without the dashes.
+
+    Example:
+        >>> named("--inner-lr"), named("inner-lr")
+        ('inner_lr', 'inner_lr')
+    """
+    return written.removeprefix("--").replace("-", "_")
+
+
 def checked(option: Option, value: Any) -> Any:
     """A value that may be given for an option; lists become tuples.
 
     Args:
-        option: whose value it is.
-        value: what was given.
+        option: the declared value that something was given for.
+        value: what was given, of any type.
 
     Returns:
         The value.

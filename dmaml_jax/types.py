@@ -23,7 +23,7 @@ class Trajectory(NamedTuple):
         obs: observations before each step and after the last, `[K, H+1, …]`.
         actions: the actions as sampled, before `Distribution.action`, `[K, H, …]`.
         log_probs: log π_old(a|s) of the sampling policy, `[K, H]`.
-        rewards: `[K, H]`.
+        rewards: the rewards r_t, 0 after the episode's end, `[K, H]`.
         alive: whether the episode was still running before the step, `[K, H]`.
         terminated: whether this step ended it by itself; a time limit is a
             truncation and is not marked, `[K, H]`.
@@ -71,9 +71,9 @@ class Distribution(NamedTuple):
         noise: `(key, params_like, num) -> noise` for `num` samples, stacked on
             axis 0; `params_like` gives the shape of one sample's parameters. The
             first of them must not depend on how many follow.
-        sample: `(params, noise) -> sample`.
+        sample: `(params, noise) -> sample`, made of noise that `noise` has drawn.
         log_prob: `(params, sample) -> log π(a|s)`, of the action that it stands for.
-        entropy: `(params) -> H(π(·|s))`.
+        entropy: `(params) -> H(π(·|s))`, the entropy of what is sampled in a state.
         action: `(sample) -> action`, one to one wherever `log_prob` is meant as the
             action's density; by default the sample itself.
         kl: `(params_old, params) -> KL(π_old(·|s) ‖ π(·|s))`; None where it has no
@@ -290,8 +290,8 @@ class Objective(NamedTuple):
     a program spreads tasks over devices; differentiating `evaluate` is not.
 
     Attributes:
-        evaluate: `(θ) -> Evaluation`.
-        gradient: `(θ) -> ∇_θ loss`.
+        evaluate: `(θ) -> Evaluation`: the meta-loss and the KL at any θ.
+        gradient: `(θ) -> ∇_θ loss`, the gradient of that meta-loss, a pytree like θ.
         kl_product: `(θ, v) -> ∇²_θ KL · v` at the θ that collected the data, where it
             is JᵀFJv: F is the Fisher matrix of the adapted policies, J = ∂θ'/∂θ.
     """
@@ -309,7 +309,7 @@ class OuterRule(NamedTuple):
     objective as well.
 
     Attributes:
-        init: `(θ) -> memory`.
+        init: `(θ) -> memory`, what the rule remembers before the first step.
         apply: `(meta_gradient, memory, θ, objective) -> (θ, memory, extras)`. The
             objective looks at other θ on the data of this epoch, and costs nothing
             unless it is called. Extras are scalars by name, for `Info.extras`.

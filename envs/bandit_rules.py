@@ -20,7 +20,7 @@ class Seen(NamedTuple):
         successes: the number of pulls of each arm that paid 1, `[k]`.
         failures: the number of pulls of each arm that paid nothing, `[k]`.
         last_arm: the arm that was pulled last, −1 before the first pull.
-        last_reward: what it paid.
+        last_reward: what the last pull paid.
     """
 
     successes: jax.Array

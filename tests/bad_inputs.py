@@ -137,7 +137,10 @@ CHOICES: list[Row] = [
         "--algo snail --filters 0": ("--filters is 0", "1 or more"),
         "--algo maml --proximal-weight 2": ("belongs to --algo imaml",),
         "--algo maml2 --base joint": ("--base is joint", "maml++", "imaml"),
-        "--algo maml2 --base maml++": ("--base maml++", "needs 2 or more"),
+        "--algo maml2 --base maml++ --num-inner-steps 1": (
+            "--base maml++",
+            "needs 2 or more",
+        ),
         "--algo maml2 --categories 9 --bank-tasks 8": ("--categories is 9", "8 tasks"),
         "--algo maml2 --categories 1 --sort-every 5": (
             "no effect with --categories 1",

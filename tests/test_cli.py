@@ -132,6 +132,32 @@ def test_help_tells_of_every_value_its_symbol_use_and_default(capsys) -> None:
         assert text.endswith(f"(default: {shown})"), (name, text)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "told_too", "not_told"),
+    [
+        (
+            "--algo maml++ --env point",
+            {"--rates", "--multi-step-epochs", "--initial-std"},
+            {"--ratio-clip", "--gae-lambda", "--directed-lr"},
+        ),
+        (
+            "--algo directed-promp --method ac",
+            {"--ratio-clip", "--gae-lambda", "--directed-lr"},
+            {"--rates", "--initial-std", "--kl-target"},
+        ),
+        ("--algo promp --kl-schedule adaptive", {"--kl-target"}, {"--directed-lr"}),
+    ],
+)
+def test_help_tells_of_the_flags_of_what_is_chosen(
+    chosen: str, told_too: set[str], not_told: set[str], capsys
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", *chosen.split(), "--help"])
+    told = set(flags_told(capsys.readouterr().out))
+    assert told_too <= told, told_too - told
+    assert not not_told & told, not_told & told
+
+
 def test_algos_lists_every_learner(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["algos"]) == 0
     lines = capsys.readouterr().out.splitlines()

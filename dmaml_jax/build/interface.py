@@ -42,7 +42,7 @@ def require_sound(env: Any, task: Task) -> None:
 
     Args:
         env: an environment with gymnax's interface.
-        task: parameters of it.
+        task: the parameters of one task, as `reset_env` and `step_env` take them.
 
     Raises:
         UsageError: what `reset_env` or `step_env` returns is something else.

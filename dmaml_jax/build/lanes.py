@@ -18,7 +18,7 @@ def steps_of(config: TrainConfig) -> Callable[[Values], tuple[Init, Step]]:
     """The train step of a configuration as a function of some of its numbers.
 
     Args:
-        config: all other values.
+        config: a configuration; it has the values that the function is not given.
 
     Returns:
         `(values) -> (init, step)`; the values may be traced.
@@ -45,7 +45,7 @@ def lanes_of(
     """Every setting with every seed: settings outside, seeds inside.
 
     Args:
-        configs: of the settings, which differ in the varying values alone.
+        configs: one configuration per setting; they differ in the varying values alone.
         varying: names of values that may be traced.
         seeds: the numbers of the seeds.
 
@@ -70,7 +70,7 @@ def program_of_lanes(config: TrainConfig, lanes: Lanes) -> Program:
     """The program of a configuration and lanes, not yet compiled.
 
     Args:
-        config: of one of the settings.
+        config: the configuration of one of the settings; the lanes say what varies.
         lanes: as many as are to train at once.
     """
     return Program.of_lanes(

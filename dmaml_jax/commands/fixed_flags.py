@@ -19,15 +19,10 @@ from dmaml_jax.config.composition import (
 )
 from dmaml_jax.config.settings import Setting
 from dmaml_jax.errors import UsageError, did_you_mean
-from dmaml_jax.options import flag, options_of
+from dmaml_jax.options import flag, named, options_of
 
 Fixed = Mapping[str, list[str]]
 """The words after each flag, by flag."""
-
-
-def named(word: str) -> str:
-    """The name of the value that a flag gives."""
-    return word[2:].replace("-", "_")
 
 
 def last(flags: Fixed, name: str) -> str:
@@ -41,8 +36,8 @@ def bases_of(
     """A configuration for each environment and learner.
 
     Args:
-        envs: names of environments.
-        algos: names of learners.
+        envs: the names of the environments; one that is named twice counts once.
+        algos: the names of the learners; one that is named twice counts once.
         fixed: the flags of all settings.
         others: names of further flags, one of which may have been meant.
 
@@ -58,7 +53,10 @@ def bases_of(
     for env in dict.fromkeys(envs):
         for algo in dict.fromkeys(algos):
             base = assembled(world_of(env), {"algo": algo})
-            for name in CHOICES[2:]:
+            inner = last(fixed, "--base")
+            if inner and "base" in base.flat():  # which brings a preset with it
+                base = assembled(base.world, {"algo": algo, "base": inner})
+            for name in CHOICES[3:]:
                 choice = last(fixed, flag(name))
                 if choice and name in base.flat():
                     base = assembled(base.world, {name: choice}, kept=base.flat())

@@ -39,8 +39,8 @@ def compute_as(run: str, device: Literal["auto", "cpu", "gpu"], cores: int) -> N
     """Set JAX up for a stored run: devices, and its precision and random numbers.
 
     Args:
-        run: the run folder.
-        device: where to run.
+        run: the path of the run folder.
+        device: the kind of device to run on; "auto" leaves the choice to JAX.
         cores: how many devices to make of a CPU's cores.
 
     Raises:

@@ -32,7 +32,7 @@ def together(flags: Mapping[str, list[str]]) -> AbstractContextManager[None]:
     It comes before JAX is set up.
 
     Args:
-        flags: of the command line, each with its words.
+        flags: the flags of the command line, each with the words given for it.
 
     Raises:
         UsageError: they do not go together, or a value is wrong.

@@ -11,7 +11,6 @@ from dmaml_jax.commands.fixed_flags import (
     bases_of,
     last,
     left_out,
-    named,
     values_of,
 )
 from dmaml_jax.commands.forms import read
@@ -22,7 +21,7 @@ from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.config.settings import Setting, settings_of
 from dmaml_jax.config.values import Run
 from dmaml_jax.errors import UsageError
-from dmaml_jax.options import flag
+from dmaml_jax.options import flag, named
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ from dmaml_jax.config.values import (
 from dmaml_jax.envs import registry as environments
 from dmaml_jax.errors import UsageError
 from dmaml_jax.learners.options import GradientOptions
-from dmaml_jax.options import flag
+from dmaml_jax.options import flag, named
 
 _OTHERS = """
 Shown is what applies to --env cartpole, --algo directed-maml and --method pg. What
@@ -130,7 +130,7 @@ def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
     _set_up_jax(flags)
     stored = _stored(flags)
     base = _chosen(flags, stored)
-    names = [name[2:].replace("-", "_") for name in flags if name]
+    names = [named(name) for name in flags if name]
     offered = {*base.flat(), *Train.__dataclass_fields__}
     for name in names:
         if name not in offered and name != "help":

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from dmaml_jax.errors import UsageError, did_you_mean
+from dmaml_jax.options import flag
 
 REPEATED = (
     "--vary",
@@ -87,7 +88,7 @@ def parsed(kind: type[Flags], name: str, words: Sequence[str]) -> Flags:
     import tyro
 
     fields: Any = kind
-    known = ["--" + f.name.replace("_", "-") for f in dataclasses.fields(fields)]
+    known = [flag(own.name) for own in dataclasses.fields(fields)]
     for given in flags_of(words):
         plain = given.replace("--no-", "--", 1)
         if given and given != "--help" and given not in known and plain not in known:
@@ -100,8 +101,8 @@ def no_such_flag(given: str, name: str, known: Sequence[str]) -> UsageError:
     """Why a flag cannot be given to a command that does not have it.
 
     Args:
-        given: the flag, as `--inner-rl`.
-        name: the command's name.
+        given: the flag as it was typed, such as `--inner-rl`.
+        name: the name of the command, such as `train`.
         known: the flags that the command has.
     """
     return UsageError(
@@ -114,7 +115,7 @@ def in_a_sentence(read: Callable[[], Flags], prog: str) -> Flags:
     """What `read` returns; what tyro refuses in a box is told in one sentence.
 
     Args:
-        read: calls tyro.
+        read: a function that lets tyro parse the command line.
         prog: the command, as `dmaml-jax train`, whose `--help` is pointed to.
 
     Raises:

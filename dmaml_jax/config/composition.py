@@ -103,6 +103,7 @@ class TrainConfig:
 CHOICES = (
     "env",
     "algo",
+    "base",
     "method",
     "surrogate",
     "outer_optimizer",

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dmaml_jax.errors import UsageError
+from dmaml_jax.options import named
 
 MOST_LANES = 100_000
 _FORMS = "NAME=A,B,C, NAME=LOW:HIGH:5 or NAME=LOW:HIGH:log5"
@@ -79,7 +80,7 @@ def parse_grid(items: Sequence[str], *, drawn: bool) -> list[Axis]:
 
 def _axis(item: str) -> Axis:
     name, equals, form = item.partition("=")
-    name = name.removeprefix("--").replace("-", "_").strip()
+    name = named(name.strip())
     if not (name and equals and form):
         raise UsageError(f"--grid {item!r} is not of a known form: give {_FORMS}.")
     if ":" not in form:
@@ -143,7 +144,7 @@ def read_table(path: str) -> list[dict[str, str]]:
             f"--table {path} cannot be read ({reason}): give a CSV file with the names "
             "of values in its first line and a setting in each further one."
         ) from None
-    names = [name.strip().removeprefix("--").replace("-", "_") for name in head]
+    names = [named(name.strip()) for name in head]
     for index, row in enumerate(rows):
         if len(row) != len(names):
             raise UsageError(
@@ -172,7 +173,7 @@ def points(
     """All settings of a grid, or as many as are drawn from it.
 
     Args:
-        axes: what varies.
+        axes: the values that vary, each with what it takes or is drawn from.
         rows: settings of a table, each of which is crossed with the axes.
         samples: how many settings to draw for each row; 0 takes all.
         seed: what the drawn ones follow from.

@@ -6,7 +6,13 @@ This file imports no JAX.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from dmaml_jax.config.composition import CHOICES, TrainConfig, assembled, refusal
+from dmaml_jax.config.composition import (
+    CHOICES,
+    TrainConfig,
+    assembled,
+    is_known,
+    refusal,
+)
 from dmaml_jax.config.grid import OfRange, Point
 from dmaml_jax.config.values import Run
 from dmaml_jax.errors import UsageError, did_you_mean
@@ -23,7 +29,7 @@ class Setting(NamedTuple):
     """The values of one setting.
 
     Attributes:
-        config: all of them.
+        config: all values of the setting, whether they vary in the sweep or not.
         swept: names of those that the sweep varies and that have an effect here.
     """
 
@@ -52,7 +58,7 @@ def settings_of(
 
     Args:
         bases: a configuration for each environment and learner.
-        points: the values that vary.
+        points: the values that vary by name, one mapping for each point of the grid.
         held: values that do not, of choices that a point takes.
 
     Returns:
@@ -158,9 +164,8 @@ def _require_may_vary(name: str) -> None:
 
 def _without_effect(base: TrainConfig, name: str) -> UsageError:
     owners = [type(getattr(base, owner)) for owner in base.nested()]
-    error = refusal(name, owners)
-    if "There is no value" not in str(error):
-        return error
+    if is_known(name):
+        return refusal(name, owners)
     hint = did_you_mean(name, _options(base), str)
     return UsageError(f"There is no value {name!r} to vary.{hint}")
 

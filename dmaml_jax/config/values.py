@@ -131,7 +131,8 @@ class Policy:
         traced=True,
     )
     obs_squash: bool = option(
-        False, "Whether the policy takes sign(x) log(1 + |x|) of them then (ours)."
+        False,
+        "Whether the policy takes sign(x) log(1 + |x|) of scaled observations (ours).",
     )
 
 

@@ -27,9 +27,9 @@ def enumerated(
     is summed over for each inner data set, and its variance divided by K.
 
     Args:
-        setting: the task.
+        setting: the MDP, the policy and the rates.
         estimators: E of them, all coupled or none.
-        num_trajectories: K.
+        num_trajectories: K, the number of trajectories in a data set.
 
     Returns:
         Expected gradients `[E, P]`, and the traces of their covariances `[E]`.
@@ -83,13 +83,13 @@ def sampled(
     """Gradients by the learners on the environment itself, rollouts and all.
 
     Args:
-        setting: the task.
-        num_trajectories: K.
-        num_samples: S.
-        seed: of the sampling.
+        setting: the MDP, the policy and the rates.
+        num_trajectories: K, the number of trajectories in a data set.
+        num_samples: S, how many epochs are sampled.
+        seed: the seed of the sampling.
 
     Returns:
-        Of each of an epoch's tasks, `[S, estimators, M, P]`.
+        The gradient of each of an epoch's tasks, `[S, estimators, M, P]`.
     """
     env = TabularMDP(*setting.params.shape)
     outer = setting.objective("score-function")
@@ -139,8 +139,8 @@ def ascent(
     Args:
         setting: the MDP and the first θ.
         estimators: E of them, none coupled.
-        num_iterations: steps.
-        outer_lr: β.
+        num_iterations: how many steps of ascent are taken.
+        outer_lr: β, the step size of the ascent.
 
     Returns:
         `[iterations, E]`.

@@ -17,14 +17,14 @@ class Row(NamedTuple):
     """One estimator at one K; NaN where a sum would have too many terms.
 
     Attributes:
-        estimator: its name.
+        estimator: the name of the estimator.
         objective: whose gradient it estimates, "I" or "II".
-        num_trajectories: K.
-        exact_norm: ‖∇J‖.
+        num_trajectories: K, the number of trajectories in a data set.
+        exact_norm: ‖∇J‖, the length of the exact gradient.
         error: ‖E g − ∇J‖, E by summing over all data sets.
-        variance: trace of the covariance of g, one task's gradient, likewise.
+        variance: trace of the covariance of g, one task's gradient, by the same sum.
         sampled_error: the same error from samples, what noise adds taken off.
-        sampled_error_stderr: its standard error.
+        sampled_error_stderr: the standard error of `sampled_error`.
         sampled_variance: the same variance from samples.
         sampled_deviation: the largest deviation of a component of the samples' mean
             from the sum over all data sets, in standard errors.

@@ -19,7 +19,7 @@ class Paths(NamedTuple):
     Attributes:
         states: `[n, H]`, the last one repeated after the end.
         actions: `[n, H]`, 0 after the end.
-        lengths: steps taken, `[n]`.
+        lengths: how many steps each path takes, `[n]`.
         ended: whether it ended before the horizon, `[n]`.
     """
 
@@ -35,9 +35,9 @@ def paths(
     """All paths; (S·A)^H of them where episodes cannot end early.
 
     Args:
-        num_states: S.
-        num_actions: A.
-        horizon: H.
+        num_states: S, the number of states.
+        num_actions: A, the number of actions.
+        horizon: H, the largest number of steps.
         can_end: whether episodes may end by themselves. Whether one does so with its
             last step makes no difference and is not told apart.
 
@@ -66,7 +66,7 @@ def trajectories(mdp: Any, ways: Paths) -> tuple[Trajectory, jax.Array]:
 
     Args:
         mdp: parameters of a `TabularMDP`; they may be traced.
-        ways: n paths.
+        ways: the n paths, as `paths` lists them.
 
     Returns:
         The trajectories, `[n, H]`, and the product of the probabilities of start,
@@ -119,8 +119,8 @@ def data_sets(num_paths: int, size: int) -> DataSets:
     """All data sets of K trajectories.
 
     Args:
-        num_paths: n.
-        size: K.
+        num_paths: n, the number of different trajectories.
+        size: K, the number of trajectories in a data set.
 
     Returns:
         C(n + K − 1, K) data sets; the orders are K! over the factorials of how often
@@ -146,7 +146,7 @@ def sum_over(
     """Σ f(numbers) over the rows: of probability · value, an expectation.
 
     Args:
-        f: of one row.
+        f: the summand as a function of one row.
         numbers: every combination of data sets, `[m, …]`.
         batch_size: how many are looked at at a time.
 

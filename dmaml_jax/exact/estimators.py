@@ -21,14 +21,14 @@ class Estimator(NamedTuple):
     """A legal pair of learner and surrogate.
 
     Attributes:
-        algo: the learner's name.
-        surrogate: of the inner step.
+        algo: the name of the learner.
+        surrogate: the name of the surrogate of its inner step.
         target: the objective whose gradient it estimates, "I" or "II"; FOMAML, which
             is neither's, is held against II.
         meta_loss: `(problem, θ, sources, task, inner_lr=α) -> (loss, seen)` of a task.
         note: what tells it from another of the same pair.
         coupled: whether it looks at the other task's data.
-        baseline: of its inner step.
+        baseline: the baseline of its inner step, if it has one.
     """
 
     algo: str

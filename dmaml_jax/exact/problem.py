@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
     Attributes:
         rows: a data set of K trajectories.
-        every: all n trajectories.
+        every: all n trajectories of the MDP.
         shares: their weights where all are asked for: the probabilities, or one of
             them alone, `[n]`.
         sampled: whether `rows` is what was asked for.
@@ -50,9 +50,9 @@ def request(number: Any, *, every: bool = False, single: Any = None) -> jax.Arra
     """What an enumerated problem takes in place of a key: which data to return.
 
     Args:
-        number: of the data set.
-        every: all trajectories, weighted by their probabilities, instead.
-        single: the number of one trajectory, instead.
+        number: the number of the data set.
+        every: whether all trajectories, weighted by probability, are asked for instead.
+        single: the number of one trajectory that is asked for instead.
 
     Returns:
         Two whole numbers, the data set's and the kind of the request, uint32 `[2]`.
@@ -77,11 +77,11 @@ def enumerated_problem(
     sees all of them, weighted by their probabilities in place of 1/K, and is exact.
 
     Args:
-        policy: π_θ.
-        objective: advantages and losses.
+        policy: π_θ, by whose probabilities trajectories are weighted.
+        objective: what makes advantages and losses of a data set.
         ways: all paths of the MDP.
-        sets: all data sets.
-        discount: γ.
+        sets: all data sets of K of these paths.
+        discount: γ, the discount per step.
         outer: another objective for losses of every trajectory, where the first one
             mixes trajectories (a baseline, normalisation).
 
@@ -206,10 +206,10 @@ def likelihood(
     Each data set is drawn by the parameters that those before it have led to.
 
     Args:
-        problem: an enumerated one.
-        requests: of the inner steps and the outer one, `[N + 1, 2]`.
-        params: θ.
-        task: parameters of the MDP.
+        problem: a problem that `enumerated_problem` made.
+        requests: the requests of the inner steps and of the outer one, `[N + 1, 2]`.
+        params: θ, from which the inner loop starts.
+        task: the parameters of the MDP.
         inner_lr: α, the step size of the inner loop.
 
     Returns:

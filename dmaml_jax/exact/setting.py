@@ -19,13 +19,13 @@ class Setting(NamedTuple):
     """What the estimators are held against each other on.
 
     Attributes:
-        policy: a table of logits.
-        params: θ.
-        mdp: parameters of the MDP.
-        ways: all its paths.
-        discount: γ.
-        inner_lr: α.
-        num_inner_steps: N.
+        policy: a policy whose parameters are a table of logits.
+        params: θ, the logits at which gradients are taken, `[S, A]`.
+        mdp: the parameters of the MDP.
+        ways: all paths through the MDP.
+        discount: γ, the discount per step.
+        inner_lr: α, the step size of the inner loop.
+        num_inner_steps: N, the number of inner steps.
     """
 
     policy: Policy

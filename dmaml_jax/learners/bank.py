@@ -32,8 +32,8 @@ def bank_of(problem: Problem, num: int, given: Task | None = None) -> Bank:
     """A bank of tasks.
 
     Args:
-        problem: where tasks come from.
-        num: how many are drawn.
+        problem: the problem whose law of tasks the bank is drawn from.
+        num: how many tasks are drawn.
         given: tasks stacked on axis 0, in place of those that are drawn.
     """
 

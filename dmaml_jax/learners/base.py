@@ -38,11 +38,11 @@ class Seen(NamedTuple):
     """What a meta-loss has to tell of its task beside its gradient.
 
     Attributes:
-        loss: the loss to show.
+        loss: the task's loss as it is reported, without any score term.
         return_before: mean undiscounted return at θ.
         return_after: mean undiscounted return at θ'.
         num_steps: environment steps of all collections, int32.
-        data: of all collections, stacked on axis 0: the sources of a replay.
+        data: the data of all collections, stacked on axis 0, as a replay takes them.
         kl: KL(π_old ‖ π) on stored data, where π is what the objective judges; None
             where the problem has no such divergence.
         extras: further scalars to show, by name.
@@ -83,7 +83,7 @@ def gradient_learner(
     """A learner that descends a meta-objective in θ.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         meta_loss: what is minimised, of one task.
         num_collections: how often a task is sampled in an epoch.
         inner_lr: α, with which the learner adapts to a new task.
@@ -129,13 +129,13 @@ def outer_step(
     """∇ (1/M) Σ_i meta_loss(θ, 𝒯_i), and the rule's step on it.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         meta_loss: what is minimised, of one task.
-        rule: of the outer step.
-        keys: of the collections, `[M, num_collections]`.
+        rule: the rule of the outer step, from a meta-gradient to new parameters.
+        keys: a random key for each collection of each task, `[M, num_collections]`.
         tasks: M of them, stacked on axis 0.
         learned: θ, or a pytree of all that is meta-learned.
-        memory: of the rule.
+        memory: what the rule remembers of the steps before.
 
     Returns:
         What is learned and the rule's memory after the step; the epoch's info, whose
@@ -153,10 +153,10 @@ def mean_gradient(
     """∇ (1/M) Σ_i meta_loss(θ, 𝒯_i), and what was seen of each task.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         meta_loss: what is minimised, of one task.
         learned: θ, or a pytree of all that is meta-learned.
-        sources: of the collections of each task, stacked on axis 0.
+        sources: keys or stored data of each task's collections, leaves `[M, …]`.
         tasks: M of them, stacked on axis 0.
     """
 
@@ -177,9 +177,9 @@ def stored_objective(
     """The meta-objective on the data of an epoch, at whatever θ.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         meta_loss: what is minimised, of one task.
-        data: of all collections of each task, stacked on axis 0.
+        data: the stored data of each task's collections, leaves `[M, …]`.
         tasks: M of them, stacked on axis 0.
     """
     stored = replayed(problem)
@@ -225,8 +225,8 @@ def epoch_info(meta_gradient: PyTree, seen: Seen, extras: dict[str, jax.Array]) 
 
     Args:
         meta_gradient: what the outer rule got.
-        seen: of every task, stacked on axis 0.
-        extras: of the outer rule.
+        seen: what was seen of every task, stacked on axis 0.
+        extras: the scalars that the outer rule has to show, by name.
     """
     mean = mean_over_tasks(seen._replace(data=None, kl=None))
     return Info(
@@ -243,8 +243,8 @@ def outer_loss(problem: Problem, path: Adaptation) -> tuple[jax.Array, Seen]:
     """The outer loss of an adapted policy on the last data, and what was seen.
 
     Args:
-        problem: what is learned.
-        path: of the inner loop, differentiable in θ.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        path: what the inner loop went through, differentiable in θ.
 
     Returns:
         Loss, differentiable once in what the path depends on, and what was seen.

@@ -31,9 +31,9 @@ def k_means(key: jax.Array, squares: jax.Array, num: int) -> jax.Array:
     many different points.
 
     Args:
-        key: of the starts.
+        key: the random key of the starts.
         squares: squared distances of the points, `[B, B]`.
-        num: k.
+        num: k, the number of clusters.
 
     Returns:
         Labels, int32 `[B]`.
@@ -69,8 +69,8 @@ def silhouette(squares: jax.Array, labels: jax.Array, num: int) -> jax.Array:
 
     Args:
         squares: squared distances of the points, `[B, B]`.
-        labels: `[B]`.
-        num: k.
+        labels: the number of each point's cluster, from 0 to k − 1, `[B]`.
+        num: k, the number of clusters.
     """
     distances = jnp.sqrt(squares)
     members = jax.nn.one_hot(labels, num, dtype=squares.dtype)
@@ -103,9 +103,9 @@ def matched(new: jax.Array, old: jax.Array, num: int) -> jax.Array:
     first.
 
     Args:
-        new: labels `[B]`.
+        new: the labels that are to be renamed, `[B]`.
         old: labels `[B]` of the same points.
-        num: k.
+        num: k, the number of clusters.
 
     Returns:
         `new` with its labels permuted.

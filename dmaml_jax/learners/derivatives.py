@@ -218,10 +218,12 @@ def _sum_over_pieces(
 
 
 def _in_turn(f: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """`f`, whose lanes take turns under vmap: each in cache, each as long as it needs.
+    """`f`, whose lanes are computed one after the other under a vmap.
 
-    Tracers that `f` closes over become arguments first, so that they too may be
-    mapped.
+    On a CPU this is faster than side by side: the data of a single lane fit into the
+    cache, and its loop over pieces ends after its own last piece instead of after that
+    of the longest lane. Tracers that `f` closes over become arguments first, so that
+    they too may be mapped.
     """
 
     def call(*args: Any) -> PyTree:

@@ -63,7 +63,7 @@ def directed(
     be directed, a directed one too. One epoch costs K episodes more.
 
     Args:
-        base: the learner to direct.
+        base: the meta-learner X, which takes its own step after each pre-step.
         problem: the same problem that the base learns (its outer loss is descended;
             another reduction over steps may be had from a problem of its own).
         directed_lr: δ, or an Optax schedule of the pre-steps taken.

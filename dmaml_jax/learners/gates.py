@@ -14,7 +14,7 @@ class Gate(NamedTuple):
     """A rule that opens or shuts, with what it has to remember.
 
     Attributes:
-        init: `(θ) -> memory`.
+        init: `(θ) -> memory`, what the gate remembers before the first epoch.
         is_open: `(memory, pre_gradient) -> ` whether to take this epoch's pre-step.
         update: `(memory, info) -> memory`, with the info of the epoch.
     """
@@ -48,9 +48,9 @@ def until_plateau(patience: int, tolerance: float = 0.01, factor: float = 0.9) -
     tolerance, a share of the best one's size, for as many epochs as there is patience.
 
     Args:
-        patience: epochs.
-        tolerance: share of the best average.
-        factor: of the EMA.
+        patience: how many epochs without a rise it takes to shut the gate.
+        tolerance: the least rise that counts, as a share of the best average's size.
+        factor: the weight of the past in the average, from 0 to below 1.
     """
 
     def init(params: Params) -> Plateau:

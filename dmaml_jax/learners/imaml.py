@@ -106,7 +106,7 @@ def imaml(
     gradient have data of their own; a bent system is damped.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, the step size of the inner steps; a scalar, traced or not.
         meta_optimizer: takes the meta-gradient; an Optax transformation, or another
             rule of the outer step that does not ask the objective.
@@ -116,7 +116,7 @@ def imaml(
         implicit_solver: "cg" dampens a system that is not positive definite; "minres"
             solves it as it is.
         implicit_iterations: Hessian-vector products, of each of cg's attempts.
-        curvature_floor: below which curvature of A cg dampens.
+        curvature_floor: the curvature of A below which cg adds damping.
 
     Returns:
         The learner.
@@ -178,12 +178,12 @@ def implicit_gradient(
     """(I + H/λ)⁻¹ ∇L(φ) of a task, and what was seen.
 
     Args:
-        problem: what is learned.
-        params: θ.
-        sources: of the collections, n + 2 of them stacked on axis 0.
-        task: 𝒯_i.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        params: θ, from which the inner steps start.
+        sources: the keys of the n + 2 collections, stacked on axis 0.
+        task: 𝒯_i, the parameters of one task.
         walk: an inner step towards φ.
-        proximal_weight: λ.
+        proximal_weight: λ, how strongly the inner problem holds φ near θ.
         solve: `(A, b) -> ` the solution of A x = b.
     """
     end = solved(problem, params, sources, task, walk)

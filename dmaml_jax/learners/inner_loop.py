@@ -21,9 +21,10 @@ class Adaptation(NamedTuple):
         params: θ_j; the last is the adapted θ_N.
         data: 𝒟_j, what θ_j collected, as it was collected. The last of them is what an
             outer loss is taken of.
-        gradients: of the inner loss at θ_j on 𝒟_j; the last is 0, as no step follows.
+        gradients: what the step at θ_j descends on 𝒟_j, by default the inner loss's
+            gradient; the last is 0, as no step follows.
         performance: mean undiscounted return of 𝒟_j.
-        num_steps: environment steps of 𝒟_j.
+        num_steps: how many environment steps 𝒟_j took.
     """
 
     params: Params
@@ -50,11 +51,11 @@ def inner_loop(
     whatever N is.
 
     Args:
-        problem: what is adapted to.
-        sources: of the collections, N + 1 keys (or stored data, see `replayed`) stacked
-            on axis 0.
-        params: θ_0 = θ.
-        task: 𝒯_i.
+        problem: the problem that the task belongs to.
+        sources: the N + 1 keys of the collections (or stored data, see `replayed`),
+            stacked on axis 0.
+        params: θ_0 = θ, the parameters before the first step.
+        task: 𝒯_i, the parameters of the task.
         inner_lr: α, a scalar or a pytree like θ; or a function from the step's number j
             (traced) to either.
         second_order: False takes the inner gradients as constants (FOMAML). A traced
@@ -119,11 +120,11 @@ def adaptation_curve(
     """Adapt to a task and watch the return after 0 … num_steps inner steps.
 
     Args:
-        problem: what is adapted to.
-        key: of all collections.
-        params: θ.
-        task: 𝒯.
-        num_steps: inner steps to take.
+        problem: the problem that the task belongs to.
+        key: the random key of all collections.
+        params: θ, the parameters before the first step.
+        task: 𝒯, the parameters of the task.
+        num_steps: how many inner steps are taken.
         inner_lr: α, as `inner_loop` takes it.
         slope: what a step descends, as `inner_loop` takes it.
 

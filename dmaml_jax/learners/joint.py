@@ -34,7 +34,7 @@ def joint(
     The control that a meta-learner has to beat: the same tasks, no meta-objective.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, with which the trained policy adapts.
         meta_optimizer: takes the gradient; an Optax transformation or another rule.
         num_inner_steps: N, the inner steps after which the return is measured.

@@ -68,10 +68,10 @@ def trained_kinds(
     """An epoch of the base learner for every category that has tasks.
 
     Args:
-        key: of all categories.
-        learner: the base learner.
-        store: the bank.
-        state: with the θ_c before the epoch.
+        key: the random key of the epoch, split into one for each category.
+        learner: the base learner, which trains each θ_c for an epoch.
+        store: the bank that the numbers of the tasks refer to.
+        state: the learner's state, with the θ_c before the epoch.
         batch: which tasks each category takes.
     """
     keys = jax.random.split(key, batch.of_each.shape[0])
@@ -97,10 +97,10 @@ def kind_pointed_to(
     """The base learner's state with the θ_c that an update points to.
 
     Args:
-        state: with θ and the θ_c.
+        state: the learner's state, with θ and the θ_c.
         moved: θ after its first update on a new task.
-        num: k.
-        warm_up_epochs: epochs of θ alone.
+        num: k, the number of categories.
+        warm_up_epochs: in how many first epochs θ alone is trained.
 
     Returns:
         The state, and whether there is such a θ_c.

@@ -51,7 +51,7 @@ def rates_learner(
     """A learner that descends a meta-objective in (θ, a).
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         meta_loss: `(problem, θ, sources, task, inner_lr=…, epoch=…) -> (loss, seen)`,
             with the step sizes as `inner_loop` takes them and the epochs done.
         initial_rates: `(θ) -> a`, the step sizes at first.

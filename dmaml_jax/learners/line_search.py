@@ -18,7 +18,7 @@ class Found(NamedTuple):
 
     Attributes:
         params: the new parameters, or the old ones where none was accepted.
-        kl: at those parameters.
+        kl: the KL at those parameters, 0 where no step was accepted.
         length: the Euclidean length of the step.
         accepted: whether a step was taken.
     """
@@ -51,12 +51,12 @@ def line_search(
     """The first of θ + c^j s, j = 0 …, with a lower loss and a KL within the bound.
 
     Args:
-        evaluate: `(θ) -> Evaluation`.
+        evaluate: `(θ) -> Evaluation`, with the loss and the KL at any θ.
         params: θ, at which the KL is 0.
-        step: s.
+        step: s, the whole step, a pytree like θ.
         kl_bound: δ; what is accepted may exceed it by its rounding, a millionth.
-        backtracking: c.
-        max_backtracks: the largest j.
+        backtracking: c, by which the step is shortened after each refusal, below 1.
+        max_backtracks: the largest j, after which the search gives up.
     """
 
     def at(share: jax.Array) -> PyTree:

@@ -151,7 +151,7 @@ def least_eigenvalue(diagonal: jax.Array, beside: jax.Array) -> jax.Array:
     (Sylvester). An infinite entry on the diagonal stands for no row at all.
 
     Args:
-        diagonal: `[n]`.
+        diagonal: the entries on the diagonal, `[n]`.
         beside: the entries next to it, `[n − 1]`.
     """
     squares = jnp.concatenate([jnp.zeros_like(diagonal[:1]), beside**2])

@@ -15,9 +15,9 @@ def lived_through(
 
     Args:
         problem: what is adapted to; its policy has a memory.
-        key: of all episodes.
+        key: the random key of all episodes.
         params: θ, which stays as it is; agents have what acts of it.
-        task: 𝒯.
+        task: 𝒯, the parameters of the task.
         num_steps: how many episodes are lived through.
 
     Returns:

@@ -18,7 +18,7 @@ class Place(NamedTuple):
     """Who lives, where, and what was met there.
 
     Attributes:
-        params: θ.
+        params: θ of the agent that lives.
         bank: the leaves of the bank's tasks.
         replay: what was met in each of them.
     """
@@ -32,8 +32,8 @@ class Lived(NamedTuple):
     """What some episodes leave behind.
 
     Attributes:
-        replay: with their transitions.
-        performance: their mean undiscounted return.
+        replay: the rings, with the transitions of these episodes added.
+        performance: the mean undiscounted return of these episodes.
         num_steps: the environment steps that they took, int32.
     """
 
@@ -60,9 +60,9 @@ class Epoch(NamedTuple):
     """What all episodes of an epoch leave behind.
 
     Attributes:
-        replay: with their transitions.
+        replay: the rings, with the transitions of all these episodes added.
         before: the mean undiscounted return of those that follow the prior.
-        after: that of those that follow a belief.
+        after: the mean undiscounted return of those that follow a belief.
         num_steps: the environment steps of all of them, int32.
     """
 
@@ -82,8 +82,9 @@ def an_epoch(
     """Live in some tasks of the bank, first with the prior and then with a belief.
 
     Args:
-        lives: the ways to live.
-        keys: of the first epoch, the choice of tasks, and the two ways, 4 of them.
+        lives: the three ways to live, as `living` makes them.
+        keys: four random keys: of the first epoch's lives, of the choice of tasks, and
+            of the lives with the prior and with a belief.
         place: who lives, where, and what was met there.
         num_tasks: M, how many tasks are chosen; their contexts begin anew.
         is_first: whether it is the first epoch, which lives in every task beforehand.
@@ -116,7 +117,7 @@ def living(
 
     Args:
         problem: what is lived in; it must offer `off_policy`.
-        store: the bank.
+        store: the bank of tasks that is lived in.
         posterior_trajectories: how many episodes renew the belief, one by one.
         extra_trajectories: how many more follow it without renewing it.
         context_size: how many transitions of a context make a belief.

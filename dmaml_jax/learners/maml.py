@@ -48,8 +48,8 @@ class Sources(NamedTuple):
     """What an epoch's collections of a task are made of.
 
     Attributes:
-        path: of the N + 1 collections of the inner loop, stacked on axis 0.
-        beyond: of the adapted policy's further trajectories.
+        path: keys or stored data of the inner loop's collections, N + 1 on axis 0.
+        beyond: the key or stored data of the adapted policy's further trajectories.
     """
 
     path: Source
@@ -72,7 +72,7 @@ def maml(
     well.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, the step size of the inner loop; a scalar, traced or not.
         meta_optimizer: takes the meta-gradient; an Optax transformation, or another
             rule of the outer step.
@@ -117,11 +117,11 @@ def meta_loss(
     """−J_i(θ'_i(θ)) as a surrogate: its gradient in θ is a task's meta-gradient.
 
     Args:
-        problem: what is learned.
-        params: θ.
-        sources: of the collections, N + 1 keys or stored data stacked on axis 0; with
-            outer trajectories N + 2 keys, or `Sources`.
-        task: 𝒯_i.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        params: θ, from which the inner loop starts.
+        sources: the N + 1 keys of the collections, or stored data, stacked on axis 0;
+            with outer trajectories N + 2 keys, or `Sources`.
+        task: 𝒯_i, the parameters of one task.
         inner_lr: α, as `inner_loop` takes it.
         first_order: whether ∂θ'/∂θ is taken for the identity.
         outer_trajectories: how many of θ'_i's trajectories there are beyond K.

@@ -68,7 +68,7 @@ def maml_plus_plus(
     normalisation has no counterpart here.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, what every rate starts with; a scalar, traced or not.
         meta_optimizer: takes the meta-gradient of θ and the rates.
         num_inner_steps: N, how many gradient steps the inner loop takes.
@@ -146,7 +146,7 @@ def uniform_to_last(num_inner_steps: int, num_epochs: int) -> Schedule:
     """Weights of the steps' losses: 1/N each at first, (0, …, 0, 1) at last.
 
     Args:
-        num_inner_steps: N.
+        num_inner_steps: N, the number of inner steps.
         num_epochs: after how many epochs only the last step counts; 0 for always.
     """
 

@@ -40,7 +40,7 @@ def meta_sgd(
     negative, as in the paper.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: what every entry of a starts with; a scalar, traced or not.
         meta_optimizer: takes the meta-gradient of (θ, a); an Optax transformation, or
             another rule of the outer step.

@@ -16,7 +16,7 @@ class Solution(NamedTuple):
 
     Attributes:
         step: s with (F + damping) s ≈ b.
-        product: F s.
+        product: F s, the matrix applied to the step, without damping.
     """
 
     step: PyTree
@@ -29,9 +29,9 @@ def conjugate_gradients(
     """Solve (F + damping) s = b for a matrix that is positive, given by its products.
 
     Args:
-        product: `(v) -> F v`.
-        target: b.
-        iterations: the most of them.
+        product: `(v) -> F v`, for a pytree v.
+        target: b, the right-hand side, a pytree.
+        iterations: the largest number of iterations.
         damping: what is added to F's diagonal.
         residual: the squared length of b − (F + damping) s that is short enough.
     """

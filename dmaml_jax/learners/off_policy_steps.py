@@ -18,7 +18,7 @@ class Learning(NamedTuple):
     """What a gradient step changes.
 
     Attributes:
-        params: θ.
+        params: θ, all parameters that the optimiser changes.
         target: the part of θ that follows slowly.
         optimizer: the memory of the optimiser.
     """
@@ -34,7 +34,7 @@ class Shown(NamedTuple):
     Attributes:
         loss: the mean of what was descended.
         told: means of its parts by name.
-        gradient: that of the last step.
+        gradient: the gradient of the last step.
     """
 
     loss: jax.Array
@@ -61,12 +61,12 @@ def off_policy_steps(
     Args:
         problem: what is learned; it must offer `off_policy`.
         optimizer: takes the gradient of all of θ.
-        num_steps: G.
+        num_steps: G, the number of gradient steps in an epoch.
         tasks_per_step: how many tasks a step takes, with replacement.
-        batch_size: how many transitions of each its losses are means of.
+        batch_size: over how many transitions of each task its losses are means.
         context_size: how many transitions of its context make the belief.
-        kl_weight: λ.
-        target_rate: τ.
+        kl_weight: λ, the weight of the belief's KL from the prior.
+        target_rate: τ, the share of the way that the target goes in each step.
 
     Returns:
         `(key, learning, replay) -> (learning, shown)`.

@@ -47,7 +47,7 @@ class LearnerOptions:
         """How many trajectories of a task an epoch takes beyond its usual collections.
 
         Args:
-            num_trajectories: K.
+            num_trajectories: K, the number of trajectories in a collection.
         """
         del num_trajectories
         return 0
@@ -63,8 +63,8 @@ class LearnerOptions:
         """Refuse values that make no sense beside how much an epoch collects.
 
         Args:
-            num_tasks: M.
-            num_trajectories: K.
+            num_tasks: M, the number of tasks in an epoch.
+            num_trajectories: K, the number of trajectories in a collection.
 
         Raises:
             UsageError: the first contradiction.

@@ -73,8 +73,8 @@ def optimizer_step(
     """One step of an Optax optimiser.
 
     Args:
-        optimizer: the transformation.
-        gradient: what it descends.
+        optimizer: the optimiser, an Optax transformation.
+        gradient: the gradient that is descended, a pytree like θ.
         memory: its state before the step.
         params: θ before the step.
 

@@ -76,12 +76,12 @@ def pearl(
             the other, each adding to the context that the next one's belief is of.
         extra_trajectories: how many follow the belief that is reached then, for the
             critics alone.
-        gradient_steps: G, of an epoch.
+        gradient_steps: G, the number of gradient steps in an epoch.
         tasks_per_step: how many tasks a gradient step takes, with replacement.
         batch_size: how many of a task's transitions its losses are means of.
         context_size: how many of its context's transitions make the step's belief.
         replay_capacity: how many transitions of each task are kept.
-        kl_weight: λ.
+        kl_weight: λ, the weight of the belief's KL from the prior.
         target_rate: τ, target ← target + τ (critics − target) after each step.
         bank: tasks stacked on axis 0, in place of those that are drawn.
 

@@ -133,8 +133,8 @@ class Options(MemoryOptions):
         """Refuse more tasks of an epoch than the bank has.
 
         Args:
-            num_tasks: M.
-            num_trajectories: K.
+            num_tasks: M, the number of tasks in an epoch.
+            num_trajectories: K, the number of trajectories in a collection.
 
         Raises:
             UsageError: there are more.

@@ -17,9 +17,9 @@ class Solved(NamedTuple):
     """The end of the inner problem; of the way there nothing but sums.
 
     Attributes:
-        params: φ.
-        inner: 𝒟, collected by φ.
-        outer: 𝒟', collected by φ too.
+        params: φ, the parameters after the last step.
+        inner: 𝒟, the trajectories that φ collected.
+        outer: 𝒟', as many further trajectories of φ.
         return_before: mean undiscounted return at θ.
         num_steps: environment steps of all collections, int32.
     """
@@ -40,10 +40,10 @@ def towards(
     on the whole do, ∇L(φ) + λ(φ − θ) = 0, and no λ is too large for it.
 
     Args:
-        problem: what is adapted to.
-        anchor: θ.
-        inner_lr: α; it may be traced.
-        proximal_weight: λ; it may be traced.
+        problem: the problem that the task belongs to.
+        anchor: θ, to which every step is drawn, a pytree like φ.
+        inner_lr: α, the step size; it may be traced.
+        proximal_weight: λ, how strongly φ is drawn to θ; it may be traced.
     """
 
     def moved(p: jax.Array, slope: jax.Array, start: jax.Array) -> jax.Array:
@@ -72,10 +72,10 @@ def solved(
     carries the last two data sets and stacks nothing: memory does not grow with n.
 
     Args:
-        problem: what is adapted to.
-        params: θ.
-        sources: of the collections, n + 2 of them stacked on axis 0.
-        task: 𝒯_i.
+        problem: the problem that the task belongs to.
+        params: θ, from which the steps start.
+        sources: the keys of the n + 2 collections, stacked on axis 0.
+        task: 𝒯_i, the parameters of one task.
         walk: a step, as `towards` makes it.
     """
     num = jax.tree.leaves(sources)[0].shape[0]
@@ -113,11 +113,11 @@ def walked(
     """θ after 0 … n steps, stacked on axis 0, and the mean return of each.
 
     Args:
-        problem: what is adapted to.
-        key: of all collections.
-        params: θ.
-        task: 𝒯.
-        num_steps: n.
+        problem: the problem that the task belongs to.
+        key: the random key of all collections.
+        params: θ, from which the steps start.
+        task: 𝒯, the parameters of the task.
+        num_steps: n, how many steps are taken.
         walk: a step, as `towards` makes it.
     """
 

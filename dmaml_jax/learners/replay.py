@@ -52,7 +52,7 @@ def cleared(replay: Replay, tasks: jax.Array) -> Replay:
     """Begin the context of some tasks anew; their transitions stay.
 
     Args:
-        replay: the rings.
+        replay: the rings of all tasks.
         tasks: the numbers of the tasks, `[M]`.
     """
     now = replay.total[tasks]
@@ -67,7 +67,7 @@ def added(
     """Add transitions of some tasks.
 
     Args:
-        replay: the rings.
+        replay: the rings of all tasks.
         tasks: the numbers of the tasks, each of them once, `[M]`.
         items: N transitions of each, leaves `[M, N, …]`, N at most the capacity.
         mask: which of the transitions there are, `[M, N]`; the others are left out and
@@ -98,10 +98,10 @@ def sampled(key: jax.Array, replay: Replay, task: jax.Array, num: int) -> PyTree
     """Transitions of a task, each alike and with replacement.
 
     Args:
-        key: consumed.
+        key: the random key of the draw.
         replay: the rings; that of the task must not be empty.
         task: the number of the task.
-        num: how many are drawn.
+        num: how many transitions are drawn.
 
     Returns:
         The transitions, leaves `[num, …]`.
@@ -118,10 +118,10 @@ def context_of(
     than there are transitions.
 
     Args:
-        key: consumed.
-        replay: the rings.
+        key: the random key of the draw.
+        replay: the rings of all tasks.
         task: the number of the task.
-        num: how many are drawn.
+        num: how many transitions are drawn.
 
     Returns:
         The transitions, leaves `[num, …]`, and which of them count, `[num]`.

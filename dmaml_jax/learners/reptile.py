@@ -50,7 +50,7 @@ def reptile(
     `num_steps` does not count: the algorithm itself has no use for them.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, the step size of the plain steps; a scalar, traced or not.
         meta_optimizer: takes the pseudo-gradient; an Optax transformation, or another
             rule of the outer step that does not ask the objective.
@@ -102,10 +102,10 @@ def pseudo_gradient(
     """(θ − θ'_i)/(αN), as the mean of the gradients seen, which α = 0 has too.
 
     Args:
-        problem: what is learned.
-        params: θ.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        params: θ, from which the inner steps start.
         keys: one per inner step and one to measure θ' with, `[N + 1]`.
-        task: 𝒯_i.
+        task: 𝒯_i, the parameters of one task.
         inner_lr: α, as `inner_loop` takes it.
 
     Returns:

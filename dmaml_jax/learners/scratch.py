@@ -24,9 +24,9 @@ def learn_alone(
 
     Args:
         problem: what is learned; its outer loss is descended.
-        key: of all collections.
+        key: the random key of all collections.
         state: the first parameters, and the step size.
-        task: 𝒯.
+        task: 𝒯, the parameters of the task.
         num_steps: how many steps to take.
 
     Returns:

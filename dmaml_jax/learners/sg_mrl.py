@@ -159,10 +159,10 @@ def meta_loss(
     r"""MAML's loss minus sg(Ĵ(θ') − b) Σ_j log q(𝒟_j; θ_j).
 
     Args:
-        problem: what is learned.
-        params: θ.
-        sources: of the collections, N + 1 keys or stored data stacked on axis 0.
-        task: 𝒯_i.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        params: θ, from which the inner loop starts.
+        sources: the N + 1 keys of the collections, or stored data, stacked on axis 0.
+        task: 𝒯_i, the parameters of one task.
         inner_lr: α, as `inner_loop` takes it.
         baseline: from this task's Ĵ(θ) to b, which must not depend on it.
         score_reduction: "sum" over the steps of a collection, or "mean".

@@ -44,8 +44,8 @@ def over_tasks(
     last task, and what comes of that is dropped.
 
     Args:
-        f: of one task.
-        sources: of its collections, keys or stored data, stacked on axis 0.
+        f: `(sources_i, task_i) -> pytree`, the function of one task.
+        sources: keys or stored data of each task's collections, leaves `[M, …]`.
         tasks: M of them, stacked on axis 0.
 
     Returns:
@@ -68,8 +68,8 @@ def mean_of_others(value: jax.Array, num_tasks: int) -> jax.Array:
     """Mean of a scalar over the other tasks, for use within the `f` of `over_tasks`.
 
     Args:
-        value: that of this task.
-        num_tasks: M, 2 or more.
+        value: the scalar of this task.
+        num_tasks: M, the number of all tasks, 2 or more.
     """
     every = jax.lax.all_gather(value, _LANE_AXIS)
     if _num_shares() > 1:
@@ -86,7 +86,7 @@ def share_of(indices: jax.Array) -> tuple[jax.Array, bool]:
     """What this device has to do of something that is summed over indices.
 
     Args:
-        indices: of the things that are summed.
+        indices: the indices of the things that are summed, `[n]`.
 
     Returns:
         Its part of them, and whether there are others; all of them and False where

@@ -124,7 +124,7 @@ def trial_ppo(
             minibatch.
         updates_per_batch: how often PPO goes through the trials of an epoch.
         num_minibatches: into how many parts the trials are cut; it divides M K.
-        ratio_clip: ε.
+        ratio_clip: ε, how far from 1 a ratio r still pays.
         normalize_advantages: whether the advantages of an epoch are shifted and scaled
             to mean 0 and standard deviation 1 over all living steps.
 
@@ -209,14 +209,14 @@ def ppo_steps(
 
     Args:
         problem: whose clipped loss is descended.
-        key: of how the trials are cut.
+        key: the random key by which the trials are cut into minibatches.
         params: θ_old, which collected the trials.
-        memory: the optimiser's.
-        trials: with advantages and weights filled in, stacked on axis 0.
+        memory: the optimiser's state before the first step.
+        trials: the trials with advantages and weights filled in, stacked on axis 0.
         meta_optimizer: takes the gradient of every minibatch.
         num_updates: how often all trials are gone through.
         num_minibatches: into how many parts they are cut.
-        ratio_clip: ε.
+        ratio_clip: ε, how far from 1 a ratio still pays.
 
     Returns:
         θ and the optimiser's memory after all steps, and the means over the steps of

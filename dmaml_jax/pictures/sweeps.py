@@ -31,7 +31,7 @@ def draw_sweep(
     Args:
         settings: for each setting its values by name, `env` and `algo` among them; a
             value without effect there is empty.
-        finals: the return of each.
+        finals: each setting's return at the end, with its confidence interval.
         curves: `(mean, low, high)` by epoch of the best, by label.
         path: the PNG file to write.
         swept: names of the values that vary.

@@ -35,7 +35,7 @@ def from_scratch(
     Args:
         run: a trained run; its seeds' random starts are those of its training.
         sets: the tasks by their kind, as `task_sets` returns them.
-        rates: Adam's step sizes.
+        rates: the candidates for Adam's step size, of which the best is kept.
         **sizes: the numbers of steps, trajectories and episodes, as `measure` takes
             them.
 

@@ -17,9 +17,9 @@ def leave_one_out_time_mean(
     (K − 1)/K: with K = 1 nothing would be learned.
 
     Args:
-        returns: R_{k,t}, `[K, H]`.
-        alive: `[K, H]`.
-        obs: not looked at.
+        returns: the returns to go R_{k,t}, `[K, H]`.
+        alive: whether step t of trajectory k was taken, `[K, H]`.
+        obs: not used; it is there because other baselines take it.
 
     Returns:
         b_{k,t}, `[K, H]`.
@@ -56,11 +56,11 @@ def linear_features(
     it is subtracted from.
 
     Args:
-        returns: R_{k,t}, `[K, H]`.
-        alive: `[K, H]`.
+        returns: the returns to go R_{k,t}, `[K, H]`.
+        alive: whether step t of trajectory k was taken, `[K, H]`.
         obs: s_{k,t}, arrays of any shape or a pytree of them, one step longer,
             `[K, H + 1, …]`.
-        ridge: λ.
+        ridge: λ, the weight of the penalty on w.
 
     Returns:
         b_{k,t}, 0 where not alive, `[K, H]`.

@@ -16,11 +16,11 @@ class Episode(NamedTuple):
     """What happened in one episode of T steps, on the host.
 
     Attributes:
-        states: of the environment before each step and after the last, leaves
+        states: the environment's states before each step and after the last, leaves
             `[T + 1, …]`.
-        obs: likewise, `[T + 1, …]`.
-        actions: as the environment took them, `[T, …]`.
-        rewards: `[T]`.
+        obs: the observations before each step and after the last, leaves `[T + 1, …]`.
+        actions: the actions as the environment took them, `[T, …]`.
+        rewards: the reward of each step, `[T]`.
         terminated: whether it ended by itself, not by the time limit.
         task: the environment's parameters.
     """
@@ -49,8 +49,8 @@ def recorder(
 
     Args:
         env: an environment with gymnax's interface.
-        policy: π.
-        horizon: H, steps at most.
+        policy: π, which chooses the actions; it may have a memory.
+        horizon: H, the largest number of steps.
 
     Returns:
         `(key, agent, task) -> ` the episode, cut to the steps it took; the agent is θ,

@@ -16,7 +16,7 @@ class Head(NamedTuple):
     """How a network's outputs become the parameters of a distribution.
 
     Attributes:
-        num_outputs: of the network.
+        num_outputs: how many outputs the network must have.
         distribution: what they are the parameters of.
         init: `() -> ` parameters of the head itself, beside the network's; or None.
         read: `(head's parameters, outputs) -> ` the distribution's parameters.
@@ -50,7 +50,8 @@ def normal_head(
 
     Args:
         num_actions: the length A of an action.
-        distribution: of `Normal` parameters, `diagonal_normal()` by default.
+        distribution: a distribution with `Normal` parameters; `diagonal_normal()` by
+            default.
         initial_std: σ at first; log σ is the head's own parameter.
         min_std: the least σ, below which log σ has no gradient.
     """

@@ -31,8 +31,8 @@ class Networks(NamedTuple):
         next_obs: whether the encoder sees the next observation as well, which it must
             where tasks differ in how the world moves and not in what it pays.
         temperature: α at first, or for good.
-        learn_temperature: whether α is learned.
-        precision: of the matrix products.
+        learn_temperature: whether α is learned, and so a part of θ.
+        precision: the precision of the matrix products, such as "highest".
     """
 
     actions: Actions
@@ -69,7 +69,7 @@ class Networks(NamedTuple):
 
         Args:
             params: θ, of which it takes the encoder's parameters.
-            met: N transitions.
+            met: N transitions, leaves `[N, …]`.
         """
         seen = [met.obs, met.action, met.reward[:, None]]
         seen += [met.next_obs] if self.next_obs else []
@@ -83,8 +83,8 @@ class Networks(NamedTuple):
         """The parameters of π(·|o, z).
 
         Args:
-            actor: the actor's parameters.
-            obs: o, `[…, S]`.
+            actor: the actor's part of θ.
+            obs: o, the observations as vectors, `[…, S]`.
             latent: z, one for all of the observations, `[Z]`.
         """
         outputs = self._actor().apply({"params": actor}, _beside(obs, latent))
@@ -102,9 +102,9 @@ class Networks(NamedTuple):
 
         Args:
             critic: the parameters of both critics.
-            obs: o, `[B, S]`.
+            obs: o, the observations as vectors, `[B, S]`.
             action: a as networks see it, `[B, A]`; not used where actions are choices.
-            latent: z, `[Z]`.
+            latent: z, one for all of the observations, `[Z]`.
         """
         seen = _beside(obs, latent)
         if self.actions.critic_sees:

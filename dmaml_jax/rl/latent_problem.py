@@ -32,7 +32,7 @@ from dmaml_jax.types import (
     Trajectory,
 )
 
-_CHUNK = 20  # steps between two looks at whether every episode has ended
+_CHUNK = 20  # steps between two checks of whether every episode has ended
 
 
 def latent_policy(

@@ -57,7 +57,7 @@ def step_weights(
         mask: 1 where a step was taken and 0 where not, `[K, H]`.
         step_reduction: "sum" divides by the K trajectories, "mean" by all living steps.
         discount_weighting: whether step t is weighed by γ^t as well.
-        discount: γ.
+        discount: γ, the discount per step.
 
     Returns:
         Weights, 0 where no step was taken, `[K, H]`.
@@ -144,8 +144,9 @@ def mean_kl(policy: Policy, params: Params, data: Trajectory) -> jax.Array:
 
     Args:
         policy: π, whose action distribution has a divergence in closed form.
-        params: θ.
-        data: with the parameters of π_old's action distribution, as rollouts keep them.
+        params: θ, whose policy is compared with π_old.
+        data: trajectories with the parameters of π_old's action distribution, as
+            rollouts keep them.
 
     Returns:
         A scalar, differentiable in θ.

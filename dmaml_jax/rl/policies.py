@@ -59,8 +59,9 @@ def mlp_categorical(
     Args:
         num_actions: number of actions A.
         hidden_sizes: widths of the hidden layers.
-        activation: between the layers.
-        precision: of the matrix products; a GPU's default, TF32, keeps 10 bits.
+        activation: the function between the layers.
+        precision: the precision of the matrix products, such as "highest"; a GPU's
+            default, TF32, keeps 10 bits.
         critic: V_θ(s) from a network of its own ("separate"), from one more output of
             the same ("shared"), or "none".
 
@@ -96,11 +97,11 @@ def mlp_normal(
     Args:
         num_actions: length A of an action.
         hidden_sizes: widths of the hidden layers.
-        activation: between the layers.
-        precision: of the matrix products.
+        activation: the function between the layers.
+        precision: the precision of the matrix products, such as "highest".
         critic: as `mlp_categorical` takes it.
-        distribution: of `Normal` parameters: `diagonal_normal()` by default; others
-            keep bounds.
+        distribution: a distribution with `Normal` parameters: `diagonal_normal()` by
+            default; others keep bounds.
         initial_std: σ at first; log σ is a parameter like the others.
         min_std: least σ. The score is in units of 1/σ, so without one a policy that
             has become sure of itself takes ever longer steps. A log σ that has fallen
@@ -128,8 +129,8 @@ def on_arrays(
     """`policy` on observations of any shape and number type, as vectors of floats.
 
     Args:
-        policy: of vector observations.
-        shape: of one observation.
+        policy: a policy that takes observations as vectors of floats.
+        shape: the shape of one observation.
         scale: what observations are multiplied by, so that those in metres, say, come
             to the network as numbers around 1.
         squash: take sign(x) log(1 + |x|) of the scaled ones, so that what is near keeps
@@ -156,7 +157,7 @@ def as_vector(
 
     Args:
         obs: the observation, or any number of them on leading axes.
-        shape: of one observation.
+        shape: the shape of one observation.
         scale: what it is multiplied by.
         squash: whether sign(x) log(1 + |x|) is taken of what is scaled.
     """
@@ -179,8 +180,8 @@ def mlp(
     Args:
         head: how the outputs become a distribution of actions.
         hidden_sizes: widths of the hidden layers.
-        activation: between the layers.
-        precision: of the matrix products.
+        activation: the function between the layers.
+        precision: the precision of the matrix products, such as "highest".
         critic: as `mlp_categorical` takes it.
     """
     rest = (tuple(hidden_sizes), activation, precision)

@@ -30,7 +30,7 @@ def gru(
         num_outputs: the number of outputs.
         memory_size: the length of h.
         hidden_sizes: the widths of layers between the input and the GRU.
-        precision: of the matrix products.
+        precision: the precision of the matrix products, such as "highest".
 
     Returns:
         The network, whose memory is h, 0 at first, `[memory_size]`.
@@ -94,7 +94,7 @@ def gru_step(
         recurrent: U_r, U_z and U_c side by side, `[H, 3 H]`, and the bias b, `[H]`.
         h: the last state, `[H]`.
         gates: the products with x for r, z and c, one after the other, `[3 H]`.
-        precision: of the matrix product.
+        precision: the precision of the matrix product, such as "highest".
     """
     own = jnp.split(jnp.dot(h, recurrent["kernel"], precision=precision), 3)
     given = jnp.split(gates, 3)
@@ -112,9 +112,9 @@ def orthogonal(key: jax.Array, size: int, dtype: DTypeLike) -> jax.Array:
     devices that did so were seen to hang on a CPU of two cores (jaxlib 0.10.2).
 
     Args:
-        key: of the normal numbers.
+        key: the random key of the normal numbers.
         size: the number of rows and of columns.
-        dtype: of the numbers.
+        dtype: the type of the matrix's entries.
     """
     product = partial(jnp.dot, precision="highest")
     normal = jax.random.normal(key, (size, size), dtype)

@@ -15,7 +15,7 @@ def discounted_returns(rewards: jax.Array, discount: Scalar) -> jax.Array:
 
     Args:
         rewards: r_t, 0 after the end, `[H]`.
-        discount: γ.
+        discount: γ, the discount per step.
 
     Returns:
         R_t, `[H]`.
@@ -57,11 +57,11 @@ def gae(
     δ at the discount γλ.
 
     Args:
-        rewards: r_t, `[H]`.
+        rewards: the reward r_t of each step, `[H]`.
         values: V(s_0) … V(s_H), `[H + 1]`.
         alive: whether step t was taken, `[H]`.
         terminated: whether step t ended the episode by itself, `[H]`.
-        discount: γ.
+        discount: γ, the discount per step.
         gae_lambda: λ; 0 is the one-step error, 1 the return minus the value.
 
     Returns:

@@ -54,11 +54,12 @@ def rollout(
     Args:
         key: consumed by reset, actions and environment.
         params: θ of the policy; no gradient flows through sampling.
-        env_params: the task.
+        env_params: the parameters of the task.
         env: an environment with gymnax's interface.
-        policy: π.
+        policy: π, which chooses the actions.
         horizon: H, steps at most; the horizon is a truncation.
-        chunk: steps between two looks at whether all lanes have ended.
+        chunk: how many steps are taken between two checks that ask whether all lanes
+            have ended.
 
     Returns:
         The trajectory, `[H, …]` and observations `[H + 1, …]`.
@@ -154,7 +155,7 @@ def steps_until_all_ended(
         walk: where the steps begin, with the fields `obs` and `alive` and with the
             types that a step returns.
         horizon: how many steps are written.
-        chunk: how many steps are taken between two looks at `walk.alive`.
+        chunk: how many steps are taken before `walk.alive` is checked again.
         num_chunks: how many chunks are taken at most.
 
     Returns:

@@ -26,7 +26,7 @@ class Weights(NamedTuple):
     """The numbers of the losses.
 
     Attributes:
-        discount: γ.
+        discount: γ, the discount per step.
         reward_scale: c, what rewards are multiplied by in the targets.
         target_entropy: H̄ of a learned temperature; None takes the default for the kind
             of actions.
@@ -52,13 +52,13 @@ def losses(
     takes the sum where the published code has one for each.
 
     Args:
-        networks: the shapes.
-        weights: the numbers.
+        networks: the networks as functions of θ.
+        weights: the numbers γ, c and H̄.
         key: consumed by the actions that are sampled.
-        params: θ.
+        params: θ, the parameters of all networks.
         target: the parameters of the target critics.
         batch: B transitions, leaves `[B, …]`.
-        latent: z, `[Z]`; differentiable.
+        latent: z, in which the loss is differentiable, `[Z]`.
 
     Returns:
         The sum, and the parts by name: "q_loss", "entropy", "temperature".
@@ -134,11 +134,11 @@ def actor_loss(
     """L_π and the policy's entropy.
 
     Args:
-        networks: the shapes.
+        networks: the networks as functions of θ.
         key: consumed by the actions that are sampled.
-        params: θ.
+        params: θ, the parameters of all networks.
         obs: observations, `[B, S]`.
-        latent: z, `[Z]`.
+        latent: z, one for all of the observations, `[Z]`.
 
     Returns:
         Two scalars; the entropy is that of actions as networks see them.
@@ -162,10 +162,10 @@ def temperature_loss(
     """L_α = log α · (H − H̄): too little entropy raises α.
 
     Args:
-        networks: the shapes.
-        weights: the numbers.
-        params: θ.
-        entropy: H, the policy's.
+        networks: the networks as functions of θ.
+        weights: the numbers γ, c and H̄, of which only H̄ is used.
+        params: θ, of which only log α gets a gradient.
+        entropy: H, the policy's mean entropy, taken as a constant.
     """
     aim = weights.target_entropy
     aim = networks.actions.target_entropy if aim is None else aim

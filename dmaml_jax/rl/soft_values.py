@@ -40,7 +40,7 @@ class Actions(NamedTuple):
         num_outputs: how many outputs an actor has.
         num_values: how many outputs a critic has: one for each choice, or one.
         critic_sees: whether a critic is shown the action.
-        distribution: of the actions.
+        distribution: the distribution that actions are drawn from.
         read: `(outputs) -> ` the distribution's parameters.
         shown: `(sample) -> [A]`, the action as networks see it.
         soft_value: `(key, parameters, critics, α) -> (V, entropy)`, both `[B]`.

@@ -169,7 +169,7 @@ def clipped_ratio(
         old_log_probs: log π_old(a|s) of the policy that collected the data, `[K, H]`.
         advantages: A_{k,t}, `[K, H]`.
         weights: the share of each step, 0 where not alive, `[K, H]`.
-        clip: ε.
+        clip: ε, how far from 1 a ratio r still pays.
 
     Returns:
         A scalar to be maximised.
@@ -190,8 +190,8 @@ def surrogate(name: str, decay: Scalar = 1.0) -> Surrogate:
     """The surrogate of a name: score-function, lvc, dice or loaded-dice.
 
     Args:
-        name: one of the four.
-        decay: λ of loaded-dice.
+        name: one of these four names.
+        decay: λ, which loaded-dice alone takes.
 
     Raises:
         KeyError: there is no such surrogate.

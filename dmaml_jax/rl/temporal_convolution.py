@@ -34,7 +34,7 @@ class Caches(NamedTuple):
 
     Attributes:
         num_inputs: how many inputs there were, int32.
-        inputs: of each dense block its last R inputs; input t is at t mod R.
+        inputs: the last R inputs of each dense block, `[R, …]`; input t is at t mod R.
         keys: the last T keys; that of t is at t mod T, `[T, K]`.
         values: the last T values, `[T, V]`.
     """
@@ -58,7 +58,7 @@ def snail(
         length: T, how many steps the attention looks back.
         filters: the width of the first layer, of the dense blocks, of the keys and of
             the values.
-        precision: of the matrix products.
+        precision: the precision of the matrix products, such as "highest".
 
     Returns:
         The network, whose memory is a `Caches`.

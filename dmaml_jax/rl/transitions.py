@@ -16,7 +16,7 @@ class Transition(NamedTuple):
         action: a as networks see it, `[…, A]`: one-hot where it is a choice, squashed
             into −1 … 1 where it is bounded numbers.
         reward: r, which the task pays, `[…]`.
-        next_obs: o', `[…, S]`.
+        next_obs: o', the observation after the step, `[…, S]`.
         terminated: whether the step ended the episode by itself; false at a time limit,
             beyond which there is more to earn, `[…]`.
         dense: the reward to learn values from, where that is another one, `[…]`.
@@ -41,7 +41,7 @@ def transitions_of(
     """All steps of K trajectories on one axis.
 
     Args:
-        data: the trajectories.
+        data: K trajectories, leaves `[K, H, …]`.
         task: the task that they are of.
         vector: `(observations) -> [K, H, S]`, as vectors.
         shown: `(samples) -> [K, H, A]`, actions as networks see them.

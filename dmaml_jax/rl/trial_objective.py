@@ -36,8 +36,8 @@ def trial_gae(
         rewards: r_t, 0 after the trial's end, `[T]`.
         values: V of the memory and the percept at each step, `[T]`.
         alive: whether step t was taken, `[T]`.
-        discount: γ.
-        gae_lambda: λ.
+        discount: γ, the discount per step of the trial.
+        gae_lambda: λ; 0 is the one-step error, 1 the return minus the value.
 
     Returns:
         A_t, 0 where not alive, `[T]`.
@@ -75,7 +75,7 @@ def trial_objective(
     Args:
         policy: π_θ with `unroll`, which gives its values too.
         discount: γ, per step of the trial.
-        gae_lambda: λ.
+        gae_lambda: λ, as `trial_gae` takes it.
         value_coefficient: c_v, the weight of the critic's loss.
         entropy_coefficient: c_e, the weight of the entropy.
         value_loss: "squared" takes ℓ(x) = x²/2; "huber" goes on linearly where |x| > 1.
@@ -132,7 +132,7 @@ def unrolled(policy: Policy, params: Params, data: Trajectory) -> tuple[Any, jax
 
     Args:
         policy: π, which has a memory.
-        params: θ.
+        params: θ, with which the trials are gone through.
         data: whole trials, `[K, T, …]`.
 
     Returns:

@@ -14,7 +14,7 @@ from dmaml_jax.rl.trials import episode_returns, trial, unlived
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import Agent, Params, Percept, Policy, Problem, Task, Trajectory
 
-# Steps between two looks at whether every lane has ended, as in `rl.problem`.
+# Steps between two checks of whether every lane has ended, as in `rl.problem`.
 _CHUNK = 20
 
 

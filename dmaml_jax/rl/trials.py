@@ -26,9 +26,9 @@ class Lived(NamedTuple):
     """What a life keeps from step to step, and from episode to episode.
 
     Attributes:
-        memory: the policy's own.
+        memory: the policy's memory, a pytree.
         action: the last action, as the policy is shown it, `[A]`.
-        reward: the last reward.
+        reward: the reward of the last step.
     """
 
     memory: Memory
@@ -78,8 +78,8 @@ def trial(
         policy: π, which has a memory.
         horizon: H, the most steps of an episode; reaching it ends the episode alone.
         num_episodes: n, the number of episodes.
-        chunk: how many steps are taken between two looks at whether all lanes of the
-            surrounding vmaps have ended.
+        chunk: how many steps are taken before it is checked again whether all lanes of
+            the surrounding vmaps have ended.
 
     Returns:
         The trial as one trajectory, `[n H, …]` and observations `[n H + 1, …]`, with
@@ -174,7 +174,7 @@ def episode_returns(data: Trajectory, num_episodes: int) -> jax.Array:
 
     Args:
         data: one trial, `[T, …]`.
-        num_episodes: n.
+        num_episodes: n, the number of episodes in a trial.
 
     Returns:
         The sums of rewards, `[n]`.

@@ -20,11 +20,11 @@ class Course:
     """Where a run stands.
 
     Attributes:
-        config: its values.
-        program: its program, compiled.
-        epoch: the epochs done.
+        config: the values of the run.
+        program: the compiled program that trains all seeds.
+        epoch: how many epochs have been done.
         failed_at: the epoch at which each seed failed, 0 where it has not.
-        compile_seconds: what compiling took.
+        compile_seconds: how long compiling took, s.
     """
 
     def __init__(self, config: TrainConfig, program: Program, stop: Stop) -> None:
@@ -47,8 +47,8 @@ class Course:
         """Go back to a checkpoint.
 
         Args:
-            epoch: the epochs done.
-            state: what the checkpoint holds.
+            epoch: how many epochs had been done at the checkpoint.
+            state: the program's state, as the checkpoint holds it.
         """
         self.epoch = epoch
         self.program.restore(state)

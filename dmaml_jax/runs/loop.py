@@ -55,7 +55,7 @@ class Run:
         """Take a course at its beginning, and a folder that holds config.json.
 
         Args:
-            course: of the program.
+            course: the run's program on its way, at its beginning.
             folder: the run folder, which the caller has locked.
             stop: what remembers a signal, and says what is kept.
             progress: what tells a person where training stands.
@@ -76,8 +76,8 @@ class Run:
         """Go back to a checkpoint; later ones, which cannot be used, are set aside.
 
         Args:
-            epoch: the epochs done.
-            state: what the checkpoint holds.
+            epoch: how many epochs had been done at the checkpoint.
+            state: the program's state, as the checkpoint holds it.
         """
         self.course.restore(epoch, state)
         self.failed_at = self.course.failed_at

@@ -55,8 +55,8 @@ def going_on_from(
     """The checkpoint from which a run goes on; nothing is changed.
 
     Args:
-        folder: of the run.
-        config: its values.
+        folder: the run folder.
+        config: the values of the run.
         like: shapes and types of the program's state.
 
     Returns:

@@ -73,8 +73,9 @@ def paired_difference(x: np.ndarray, y: np.ndarray) -> Interval:
     """Mean of x − y over matching seeds, with Student's interval of paired values.
 
     Args:
-        x: `[seeds]`.
-        y: of the same seeds in the same order; pairs without two values are left out.
+        x: the values of one algorithm, one for each seed, `[seeds]`.
+        y: the other's values for the same seeds, in the same order; a pair in which one
+            of the two is missing is left out.
 
     Returns:
         The mean difference; an empty interval (NaN) with fewer than two pairs.
@@ -105,8 +106,8 @@ def paired_ratio(x: np.ndarray, y: np.ndarray) -> Interval:
     neither did, or one is not a number, tell nothing of a ratio and are left out.
 
     Args:
-        x: `[seeds]`, above 0.
-        y: of the same seeds in the same order.
+        x: the costs of one algorithm, one for each seed, above 0, `[seeds]`.
+        y: the other's costs for the same seeds, in the same order, `[seeds]`.
 
     Returns:
         The median of the ratios, which is infinite where half of them are. Its ends are

@@ -22,7 +22,7 @@ def interquartile_mean(values: np.ndarray) -> np.ndarray:
     seeds or fewer nothing is cut off: the plain mean.
 
     Args:
-        values: `[…, seeds]`.
+        values: one number for each seed, `[…, seeds]`.
 
     Returns:
         `[…]`.
@@ -52,7 +52,8 @@ def stratified_bootstrap(
     keeps its weight. Runs with a value that is not finite are left out.
 
     Args:
-        values: `[runs]` or `[runs, strata]`.
+        values: one number for each run, `[runs]`, or for each run and stratum,
+            `[runs, strata]`.
         statistic: takes all values along the last axis, `[…, runs · strata] -> […]`.
 
     Returns:

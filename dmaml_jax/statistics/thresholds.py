@@ -10,8 +10,8 @@ def ema(values: np.ndarray, factor: float = 0.9) -> np.ndarray:
     a frozen seed's curve should.
 
     Args:
-        values: `[E, …]`.
-        factor: weight of the past.
+        values: the curves, with a row for each epoch, `[E, …]`.
+        factor: the weight of the past, from 0 to below 1.
 
     Returns:
         The smoothed values, `[E, …]`.
@@ -30,8 +30,8 @@ def epochs_to_threshold(smoothed: np.ndarray, threshold: float) -> list[int | No
     """First epoch, counted from 1, at which each seed's curve reaches the threshold.
 
     Args:
-        smoothed: `[E, seeds]`.
-        threshold: in the unit of the curve.
+        smoothed: the smoothed curves, one column for each seed, `[E, seeds]`.
+        threshold: the value to be reached, in the unit of the curve.
 
     Returns:
         Per seed; None where it never does, to be counted and not dropped.
@@ -50,9 +50,9 @@ def at_threshold(
     """What each seed had spent when its curve first reached the threshold.
 
     Args:
-        smoothed: `[E, seeds]`.
+        smoothed: the smoothed curves, one column for each seed, `[E, seeds]`.
         costs: spent until the end of each epoch (steps, seconds), `[E, seeds]`.
-        threshold: in the unit of the curve.
+        threshold: the value to be reached, in the unit of the curve.
 
     Returns:
         `[seeds]`; infinite where a curve never gets there.

@@ -159,10 +159,10 @@ class Training:
         """The program of a group: of an earlier rung, a new one, or none to run.
 
         Args:
-            name: of the group's files.
-            group: of settings.
-            plan: what `plan` returned.
-            kept: the program of the group's like at the rung before.
+            name: the name of the group's files.
+            group: the settings that one program trains.
+            plan: the width, and whether all waves are done, as `plan` returns them.
+            kept: the program of a group like this one at the rung before, if any.
         """
         (width, done), total = plan, len(group.numbers) * len(self.sweep.seeds)
         if kept and (kept.width == width if width else 2 * total > kept.width):

@@ -19,11 +19,11 @@ class Compiled(NamedTuple):
     """The compiled program of a group, and the waves in which its lanes go.
 
     Attributes:
-        program: of as many lanes as the widest wave has.
+        program: the program, with as many lanes as the widest wave has.
         lanes: seeds and values of all lanes.
-        numbers: of the lanes, over the whole sweep.
-        width: lanes in a wave; the last wave may have fewer.
-        seconds: that compiling took.
+        numbers: the numbers of the lanes, counted over the whole sweep.
+        width: how many lanes a wave has; the last wave may have fewer.
+        seconds: how long compiling took, s.
     """
 
     program: Program
@@ -71,9 +71,9 @@ def compiled(
 
     Args:
         sweep: the whole sweep.
-        group: of settings that one program trains.
-        width: lanes in a wave; 0 takes what the sweep says.
-        room: bytes that there are; None asks the first device.
+        group: the settings that one program trains.
+        width: how many lanes a wave has; 0 takes what the sweep says.
+        room: how many bytes are free; None asks the first device.
 
     Raises:
         UsageError: not even one lane fits.

@@ -42,11 +42,11 @@ class Standing(NamedTuple):
     """What is said of a setting.
 
     Attributes:
-        number: of the setting, counted from 1.
-        env: its environment.
-        algo: its learner.
+        number: the number of the setting, counted from 1.
+        env: the name of its environment.
+        algo: the name of its learner.
         values: the values that the sweep varies, by name; empty without effect.
-        epochs: that it was trained for.
+        epochs: how many epochs it was trained for.
         final: the smoothed return after adaptation at the end, as an interquartile
             mean over the seeds that are not frozen.
         average: the mean of that curve over the epochs, in the same way.

@@ -52,7 +52,7 @@ def begin(sweep: Sweep, out: str | None, *, verbosity: Verbosity = "normal") -> 
     Args:
         sweep: what it is to do.
         out: the folder, or None for a new one under `runs/`.
-        verbosity: how much is printed.
+        verbosity: how much is printed: "quiet", "normal" or "verbose".
 
     Returns:
         The exit code: 0 done, 1 no seed left alive, 128 + signal if one stopped it.
@@ -73,7 +73,7 @@ def go_on(run: str, *, waves: int = 0, verbosity: Verbosity = "normal") -> int:
     Args:
         run: the path of the folder.
         waves: the number of waves of programs that have not begun; 0 leaves it.
-        verbosity: how much is printed.
+        verbosity: how much is printed: "quiet", "normal" or "verbose".
 
     Returns:
         The exit code, as that of `begin`.

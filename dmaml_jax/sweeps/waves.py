@@ -29,7 +29,7 @@ class Before(NamedTuple):
 
     Attributes:
         epoch: the epochs that they have done.
-        state: their state.
+        state: the state of these lanes after those epochs.
         lines: makes the lines of their metrics.csv so far; for the first process.
     """
 
@@ -42,7 +42,7 @@ class Wave:
     """Lanes, and the folder in which they are trained.
 
     Attributes:
-        folder: of the wave.
+        folder: the folder of the wave.
         lanes: their numbers, in the order of the program's.
     """
 
@@ -98,12 +98,12 @@ class Wave:
         """Train the lanes, which the program has taken, up to an epoch.
 
         Args:
-            program: compiled, and at its beginning.
-            config: of one of the settings.
-            end: the epoch.
+            program: the compiled program, at its beginning.
+            config: the configuration of one of the settings.
+            end: the epoch at which training ends.
             before: what the lanes bring along, where they begin in the middle.
-            stop: asked after each chunk.
-            progress: what tells a person.
+            stop: what remembers a signal; it is asked after each chunk.
+            progress: what tells a person where training stands.
 
         Returns:
             The epoch reached.
@@ -170,9 +170,9 @@ class _Log:
         """Write a chunk and show where the lanes stand.
 
         Args:
-            epoch: the epochs before it.
-            metrics: of the chunk.
-            seconds: that it took.
+            epoch: how many epochs were done before the chunk.
+            metrics: the metrics of the chunk, by name.
+            seconds: how long the chunk took, s.
             failed: the epochs at which lanes had failed before.
         """
         writer, now_failed = self._writer, metrics["failed_at"]

@@ -26,10 +26,10 @@ def adaptation(
     that the agent has lived so far.
 
     Args:
-        learner: whose `adapt` is used.
+        learner: the learner whose `adapt` is used.
         measure: the problem to measure on; its number of trajectories may be another
             than what the learner adapts with.
-        num_steps: n.
+        num_steps: n, the number of adaptation steps.
         summary: `(data) -> ` what to keep of the measured trajectories of one task, in
             floats; the mean undiscounted return by default.
         tasks_at_once: how many tasks are adapted to side by side; all by default.

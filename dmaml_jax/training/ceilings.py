@@ -12,8 +12,8 @@ class Ceilings(NamedTuple):
     """Rates that nothing on the devices exceeds.
 
     Attributes:
-        flops: of a matrix product in float32, FLOP/s.
-        bytes: of a copy, those read and those written, B/s.
+        flops: the rate of a matrix product in float32, FLOP/s.
+        bytes: the rate of a copy, bytes read plus bytes written, B/s.
     """
 
     flops: float
@@ -44,9 +44,9 @@ def product_rate(rows: int, precision: str, timer: Timer) -> float:
     """FLOP/s of the product of two square matrices in float32.
 
     Args:
-        rows: of each.
-        precision: as `jnp.matmul` takes it.
-        timer: measures a call.
+        rows: the number of rows, and of columns, of each matrix.
+        precision: the precision, as `jnp.matmul` takes it.
+        timer: measures how long a call takes, s.
     """
     key = jax.random.key(0)
     square = jax.random.normal(key, (rows, rows), jnp.float32)
@@ -58,8 +58,8 @@ def copy_rate(numbers: int, timer: Timer) -> float:
     """B/s of a copy of so many float32, read and written.
 
     Args:
-        numbers: how many.
-        timer: measures a call.
+        numbers: how many numbers are copied.
+        timer: measures how long a call takes, s.
     """
     row = jax.random.normal(jax.random.key(0), (numbers,), jnp.float32)
     # A plain copy might be left out by the compiler; a negated one is as much traffic.

@@ -37,9 +37,9 @@ def train_step(
     """The pair a training loop calls.
 
     Args:
-        problem: where tasks come from.
-        learner: what learns them.
-        num_tasks: M, tasks per epoch.
+        problem: the problem that is learned, which also draws the tasks of an epoch.
+        learner: the meta-learner that takes the epochs.
+        num_tasks: M, the number of tasks per epoch.
 
     Returns:
         `init(key) -> state`, and `step(key, state) -> (state, info)`, which samples
@@ -77,7 +77,7 @@ def run_chunk(
         chunk_epochs: how many epochs there are room for.
         side_by_side: how many lanes are computed at once, which divides their number.
         lanes: seeds and numbers, stacked on axis 0.
-        states: of the lanes before the first of the epochs.
+        states: the lanes' states before the first of the epochs, stacked on axis 0.
         first_epoch: how many epochs were done before.
         num_epochs: how many to do; a traced number, so that a short chunk is no new
             program.

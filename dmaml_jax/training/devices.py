@@ -161,7 +161,7 @@ def require_same_numbers(program: Mapping[str, Any], folder: object) -> None:
 
     Args:
         program: what the run's config.json keeps of its program.
-        folder: of the run, for the message.
+        folder: the run folder, which the error message names.
 
     Raises:
         UsageError: precision or random numbers are others.
@@ -185,7 +185,7 @@ def compiler_options(platform: str) -> dict[str, bool]:
     program that XLA 0.11 makes for an H100.
 
     Args:
-        platform: of the devices, as JAX names it.
+        platform: the platform of the devices as JAX names it, such as "gpu".
     """
     if platform == "cpu":
         return {}

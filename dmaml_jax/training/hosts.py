@@ -35,7 +35,7 @@ def from_first(make: Callable[[], Found]) -> Found:
 
     Raises:
         UsageError: `make` raised it; all processes do.
-        OSError: likewise.
+        OSError: `make` raised it; all processes do.
     """
     if not are_several():
         return make()
@@ -105,7 +105,7 @@ def fetched(
     Args:
         leaves: the arrays, each cut along one axis over the mesh's first.
         axes: the number of that axis, for each array.
-        mesh: where they lie.
+        mesh: the mesh of devices on which the arrays lie.
         ask: what each process answers, once its pieces are there.
 
     Returns:

@@ -63,7 +63,7 @@ class LastWords:
         """Settle them; empty ones are not said.
 
         Args:
-            words: the words.
+            words: the last words, which are said if this process dies.
             file: the file that is to hold them, in a folder that exists.
         """
         assert self._child.stdin is not None
@@ -86,7 +86,7 @@ def leave_word(how_to_go_on: str, file: Path | None = None) -> None:
     """Say how to go on, should this process or another one die; alone it does nothing.
 
     Args:
-        how_to_go_on: a sentence.
+        how_to_go_on: a sentence that says how to go on with what was interrupted.
         file: the file that is to hold the last words, on the first process.
     """
     if LastWords._current is not None:
@@ -103,8 +103,8 @@ def joined(
     Args:
         coordinator: `HOST:PORT` of the first process, whose port it opens; None leaves
             it to what JAX finds of SLURM or Open MPI.
-        num_processes: how many there are; likewise.
-        process_id: which one this is, from 0; likewise.
+        num_processes: how many processes there are; None leaves it to JAX as well.
+        process_id: the number of this process, from 0; None leaves it to JAX as well.
 
     Raises:
         UsageError: they do not find each other.

@@ -9,9 +9,9 @@ class SeedKeys(NamedTuple):
     """What a seed's random numbers come from.
 
     Attributes:
-        init: the first parameters θ.
-        epochs: training; the e-th fold of it is epoch e's key.
-        evaluation: whatever is measured afterwards; training never uses it.
+        init: the key of the first parameters θ.
+        epochs: the key of training; folding e into it gives epoch e's key.
+        evaluation: the key of whatever is measured afterwards; training never uses it.
         tasks: test tasks of this number, the same for every run, so that runs of
             different seeds are measured on the same tasks.
     """

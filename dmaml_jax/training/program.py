@@ -56,9 +56,9 @@ class Program:
         """Lay the program out; nothing is compiled yet.
 
         Args:
-            init: as `train_step` returns it.
-            step: likewise.
-            seeds: one lane each.
+            init: `(key) -> state`, as `train_step` returns it.
+            step: `(key, state) -> (state, info)`, as `train_step` returns it.
+            seeds: the numbers of the seeds, each of which is one lane.
             chunk_epochs: epochs that one call may run.
             devices: to spread the work over, no more than it can occupy. The default
                 device alone by default.
@@ -88,7 +88,8 @@ class Program:
             lanes: seeds `[lanes]`, and by name the numbers of each, `[lanes]`. Others
                 may take their places later, see `take`.
             chunk_epochs: epochs that one call may run.
-            devices: as above.
+            devices: the devices to spread the work over; the default device alone by
+                default.
         """
         program = cls.__new__(cls)
         used = list(devices or jax.devices()[:1])
@@ -159,7 +160,8 @@ class Program:
         """Train other lanes from their beginning; nothing is compiled again.
 
         Args:
-            lanes: of the same names, and no more than the program was laid out for.
+            lanes: the new lanes, with values of the same names, and no more than the
+                program was laid out for.
         """
         assert 0 < len(lanes.seeds) <= self.width * self.seed_devices
         self.num_seeds = len(lanes.seeds)
@@ -216,7 +218,7 @@ class Program:
 
         Args:
             first_epoch: how many epochs were done before.
-            num_epochs: how many to do.
+            num_epochs: how many epochs to run.
             ask: what each process answers at the end; the greatest is `heard`.
 
         Returns:

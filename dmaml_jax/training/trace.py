@@ -44,8 +44,8 @@ class Operation(NamedTuple):
 
     Attributes:
         part: the part of an epoch that it belongs to.
-        flops: of the matrix products in it, two for each multiply-add, each time that
-            it runs; those in a loop's body count there.
+        flops: how many floating-point operations its matrix products take each time
+            that it runs, two for each multiply-add; those in a loop's body count there.
     """
 
     part: str
@@ -56,8 +56,9 @@ class Told(NamedTuple):
     """What a trace tells.
 
     Attributes:
-        seconds: of each part and of what belongs to none, over all threads or streams.
-        flops: of all matrix products that ran.
+        seconds: how long each part took, and whatever belongs to no part, summed over
+            all threads or streams, s.
+        flops: how many floating-point operations all matrix products took.
     """
 
     seconds: dict[str, float]
@@ -69,7 +70,7 @@ def read(file: Path, text: str) -> Told:
 
     Args:
         file: what `jax.profiler` wrote, an `.xplane.pb`.
-        text: of the compiled program that ran.
+        text: the text of the compiled program that ran.
     """
     operations = operations_of(text)
     seconds, flops = dict.fromkeys((*PARTS, OTHER), 0.0), 0.0

@@ -28,10 +28,10 @@ class Body(struct.PyTreeNode):
     """Where a body is and how it moves; as rows, hull and both legs.
 
     Attributes:
-        centre: centre of mass, m.
-        angle: rad.
-        velocity: of the centre of mass, m/s.
-        spin: rad/s.
+        centre: where the centre of mass is, m.
+        angle: the angle of the body, rad.
+        velocity: the velocity of the centre of mass, m/s.
+        spin: the angular velocity, rad/s.
     """
 
     centre: Vector
@@ -51,14 +51,14 @@ class Shape(struct.PyTreeNode):
     """What never changes of a body: a convex polygon with a skin.
 
     Attributes:
-        vertices: in the body's frame, counterclockwise, `[6]`; a leg's four and its
-            first one again.
-        normals: outward, of the edge that begins at each vertex, `[6]`.
-        corners: how many vertices count.
-        centre: of mass, from the body's origin.
-        inverse_mass: 1/kg.
-        inverse_inertia: 1/(kg m²).
-        friction: with the ground.
+        vertices: the vertices in the body's frame, m, counterclockwise, `[6]`; a leg's
+            four and its first one again.
+        normals: the outward normal of the edge that begins at each vertex, `[6]`.
+        corners: how many of the six vertices the polygon has.
+        centre: where the centre of mass is in the body's frame, m.
+        inverse_mass: the inverse of the mass, 1/kg.
+        inverse_inertia: the inverse of the moment of inertia, 1/(kg m²).
+        friction: the coefficient of friction with the ground.
     """
 
     vertices: Vector
@@ -92,7 +92,7 @@ def across(shape: Shape, lanes: int = 1) -> Shape:
     """Rows of shapes with their vertices as first axis, `[6, 3, 1]`.
 
     Args:
-        shape: see `shapes`.
+        shape: rows of shapes, as `shapes` returns them.
         lanes: how many axes follow the bodies'.
     """
 
@@ -175,10 +175,10 @@ def accelerated(bodies: Body, force: Vector, torque: Scalar, gravity: Scalar) ->
     """Velocities after gravity on all bodies, and force and torque on the hull.
 
     Args:
-        bodies: leaves `[3, L]`.
-        force: on the hull's centre, N, `[L]`.
-        torque: on the hull, N m, `[L]`.
-        gravity: downwards, m/s², `[L]`.
+        bodies: the hull and both legs, leaves `[3, L]`.
+        force: the force on the hull's centre, N, `[L]`.
+        torque: the torque on the hull, N m, `[L]`.
+        gravity: the acceleration downwards, m/s², `[L]`.
     """
     mass = rows((c.INVERSE_MASSES[c.HULL], 0, 0), bodies.angle)
     inertia = rows((c.INVERSE_INERTIAS[c.HULL], 0, 0), bodies.angle)
@@ -195,7 +195,7 @@ def fallen_asleep(
     """Bodies, their times of rest (s), and whether they fell asleep, then at rest.
 
     Args:
-        bodies: leaves `[3, L]`.
+        bodies: the hull and both legs, leaves `[3, L]`.
         sleep_times: how long each has been at rest, s, `[3, L]`.
         satisfied: whether the positions are as the constraints want them, `[L]`.
     """

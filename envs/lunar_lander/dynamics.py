@@ -96,12 +96,12 @@ def advanced(
     """The states after a step, and the rewards, `[L]`.
 
     Args:
-        state: before the step.
+        state: the states before the step.
         action: ints, `[L]`, or the continuous lander's real numbers, `[2, L]`.
-        dispersion: uniform on ±1, of the engines, `[2, L]`.
-        params: of the tasks, `[L]`.
-        force: on the hull's centre, N, `[2, L]`.
-        stepped: the solver's step.
+        dispersion: the engines' noise, uniform on ±1, `[2, L]`.
+        params: the parameters of the tasks, `[L]`.
+        force: the force on the hull's centre, N, `[2, L]`.
+        stepped: the function that takes a step of the solver's world.
         continuous: which kind of actions there are.
     """
     dtype = state.terrain.dtype

@@ -47,13 +47,15 @@ def fired(
     """The hull after the impulses of the engines; lanes may follow every axis.
 
     Args:
-        hull: before them.
-        shape: of the hull.
-        main: power of the main engine, 0 or 0.5 to 1.
-        side: power of the side engines, signed.
+        hull: the hull before the impulses.
+        shape: the shape of the hull.
+        main: the power of the main engine, 0 or 0.5 to 1.
+        side: the power of the side engines, signed.
         dispersion: two numbers in ±1 that blur where and how the engines push, `[2]`.
-        main_engine_power: in kg/s; times the lever below in m it is an impulse in N s.
-        side_engine_power: in kg/s; times the lever below in m it is an impulse in N s.
+        main_engine_power: the engine's power in kg/s; times the lever below in m it is
+            an impulse in N s.
+        side_engine_power: the engines' power in kg/s; times the lever below in m it is
+            an impulse in N s.
     """
     blur = dispersion.astype(hull.angle.dtype) / c.SCALE
     position, q = origin(hull, shape)

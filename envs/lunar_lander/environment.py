@@ -171,9 +171,9 @@ class LunarLander(Described[EnvState, EnvParams]):
 
         Args:
             terrain: heights of the ground's vertices, m, `[11]`; see `smoothed`.
-            initial_force: on the hull during the reset's own step, N, `[2]`.
+            initial_force: the force on the hull during the reset's own step, N, `[2]`.
             wind_index: moments of the wind and of the turbulence, int, `[2]`.
-            params: of the task.
+            params: the parameters of the task.
         """
         dtype = terrain.dtype
         state = EnvState(
@@ -201,11 +201,11 @@ class LunarLander(Described[EnvState, EnvParams]):
         """One step of physics with given noise, also beyond an end.
 
         Args:
-            state: before the step.
+            state: the state before the step.
             action: an int, or `[2]` for the continuous lander.
-            dispersion: uniform on ±1, of the engines; Gymnasium draws it at every
+            dispersion: the engines' noise, uniform on ±1; Gymnasium draws it at every
                 step, whatever the action, `[2]`.
-            params: of the task.
+            params: the parameters of the task.
 
         Returns:
             The state after it, and the reward.

@@ -36,7 +36,7 @@ class Joint(struct.PyTreeNode):
     """What a joint remembers from step to step.
 
     Attributes:
-        impulse: that held the anchors together, N s.
+        impulse: the impulse that held the anchors together, N s.
         limit: angular impulse of the limit, N m s.
         motor: angular impulse of the motor, N m s.
         side: −1 at the lower limit, 1 at the upper one, 0 between them.
@@ -63,15 +63,16 @@ class JointRow(struct.PyTreeNode):
     """What stays the same during the velocity iterations of a step.
 
     Attributes:
-        lever_a: from the hull's centre to the joint.
-        lever_b: from the leg's centre to the joint.
-        inverse: of the effective mass matrix K of both velocities and the spin: its
-            elements 11, 12, 13, 22, 23, 33.
+        lever_a: the way from the hull's centre to the joint, m.
+        lever_b: the way from the leg's centre to the joint, m.
+        inverse: the elements 11, 12, 13, 22, 23 and 33 of the inverse of K, where K
+            gives both velocities' and the spin's answer to impulses.
         coupling: the elements 13 and 23 of K.
-        point_inverse: of the matrix of the velocities alone: 11, 12, 22.
-        motor_mass: kg m².
-        motor_speed: rad/s.
-        max_motor: N m s in a step.
+        point_inverse: the elements 11, 12 and 22 of the inverse of K's part for the
+            velocities alone.
+        motor_mass: the moment of inertia that the motor turns, kg m².
+        motor_speed: the spin that the motor aims at, rad/s.
+        max_motor: the greatest angular impulse of the motor in a step, N m s.
     """
 
     lever_a: Vector
@@ -236,9 +237,9 @@ def placed(side: jax.Array, hull: Pose, legs: Pose) -> tuple[Pose, Pose, jax.Arr
     """One position iteration of both joints, and whether both were well, `[L]`.
 
     Args:
-        side: of the limits, see `Joint`, `[2, L]`.
-        hull: its pose, `[L]`.
-        legs: their poses, `[2, L]`.
+        side: at which limit each joint stands, see `Joint`, `[2, L]`.
+        hull: the pose of the hull, `[L]`.
+        legs: the poses of the legs, `[2, L]`.
     """
     well, poses = [], [row(legs, k) for k in range(2)]
     for k in ORDER:

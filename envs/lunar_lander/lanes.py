@@ -32,8 +32,8 @@ def of_one_lane(
     through it.
 
     Args:
-        function: of arrays, and trees of them, whose last axis are the lanes; it must
-            not close over traced values.
+        function: a function of arrays, and of trees of them, whose last axis is the
+            lanes; it must not close over traced values.
         like: gives, of one lane's arguments, a tree with the shapes and types of the
             result, such as the arguments that the result replaces.
     """

@@ -19,7 +19,7 @@ def keep(tree: Tree) -> Tree:
     done.
 
     Args:
-        tree: of arrays whose last axis are the lanes.
+        tree: a tree of arrays whose last axis is the lanes.
     """
     if jax.default_backend() != "cpu":
         return tree

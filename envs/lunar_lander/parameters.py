@@ -18,7 +18,7 @@ class EnvState(environment.EnvState):
         terrain: heights of the ground's vertices, m, `[11]`.
         wind_index: moments of the wind and of the turbulence, int, `[2]`.
         shaping: the potential whose differences are the reward.
-        time: steps since the reset.
+        time: how many steps have been taken since the reset.
     """
 
     world: Any
@@ -36,13 +36,15 @@ class EnvParams(environment.EnvParams):
     from them, and the conformance of the solver was only shown for Gymnasium's.
 
     Attributes:
-        gravity: m/s², downwards; the paper varies it over [5, 15].
+        gravity: the acceleration downwards, m/s²; the paper varies it over [5, 15].
         enable_wind: whether wind and turbulence act.
         wind_power: greatest force of the wind, N; Gymnasium recommends 0 to 20.
         turbulence_power: greatest torque of the turbulence, N m; 0 to 2.
-        main_engine_power: kg/s; times a lever of 0.13 m, an impulse in N s.
-        side_engine_power: kg/s; times a lever of 0.4 m, an impulse in N s.
-        leg_spring_torque: of the motors that push the legs outward, N m.
+        main_engine_power: the power of the main engine, kg/s; times a lever of 0.13 m
+            it is an impulse in N s.
+        side_engine_power: the power of the side engines, kg/s; times a lever of 0.4 m
+            it is an impulse in N s.
+        leg_spring_torque: the torque of the motors that push the legs outward, N m.
         initial_random: the first step's random force is uniform in ± this, N.
         max_steps_in_episode: time limit; 1000 in LunarLander-v3.
     """

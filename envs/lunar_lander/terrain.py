@@ -44,7 +44,7 @@ def edge(terrain: jax.Array, index: jax.Array) -> Edge:
 
     Args:
         terrain: heights of the vertices, m, `[11, …]`.
-        index: the edges' numbers.
+        index: the numbers of the edges, from the left and from 0.
     """
     x = index.astype(terrain.dtype) * c.EDGE_WIDTH
     return Edge(
@@ -84,7 +84,7 @@ def ground_below(terrain: jax.Array, x: jax.Array) -> Ground:
 
     Args:
         terrain: heights of the vertices, m, `[11, L]`.
-        x: of the bodies' centres, m, `[…, L]`.
+        x: where the bodies' centres are, m, `[…, L]`.
     """
     left = jnp.floor((x - c.EDGE_WIDTH / 2) / c.EDGE_WIDTH)
     left = jnp.clip(left, 0, c.NUM_EDGES - 2)

@@ -122,7 +122,7 @@ def over(tree: Tree, like: jax.Array) -> Tree:
     """Rows with axes put in behind the first one, as many as `like` needs.
 
     Args:
-        tree: of arrays `[k, …]`, whose rows have fewer axes than `like`, or as many.
+        tree: a tree of arrays `[k, …]` whose rows have no more axes than `like`.
         like: what the rows are to be combined with.
     """
 

@@ -6,7 +6,7 @@ import pytest
 
 from dmaml_jax.build import configuration
 from dmaml_jax.build.environment import world_of
-from dmaml_jax.config.composition import owners_of
+from dmaml_jax.config.composition import CHOICES, owners_of
 from dmaml_jax.config.values import ContinuousPolicy, Directed, Policy
 from dmaml_jax.envs.registry import ENVIRONMENTS
 from dmaml_jax.errors import UsageError
@@ -80,6 +80,15 @@ def test_a_learner_on_another_has_its_preset_too() -> None:
     assert given.method.step_reduction == "sum"
     with pytest.raises(UsageError, match="--base is mamml"):
         configuration(algo="maml2", base="mamml")
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_what_decides_of_other_values_is_known_as_a_choice(algo: str) -> None:
+    """Commands take these from the command line first, and then all others."""
+    for method in ("pg", "ac"):
+        for owner in owners_of(world_of("point"), algo, method).values():
+            for option in options_of(owner).values():
+                assert set(option.where) <= set(CHOICES), option.name
 
 
 def test_a_choice_brings_its_values_with_the_presets() -> None:

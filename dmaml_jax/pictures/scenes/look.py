@@ -41,7 +41,7 @@ class Stage(NamedTuple):
 
     Attributes:
         aspect: height of a scene over its width.
-        steps_per_second: at which to play it.
+        steps_per_second: how many steps are shown in a second.
         draw: makes the scene of one of two episodes that are shown side by side, with
             scales that fit both.
     """

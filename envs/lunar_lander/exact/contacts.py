@@ -47,7 +47,7 @@ class Contact(struct.PyTreeNode):
     """What a body and an edge remember of each other.
 
     Attributes:
-        edge: the edge's number.
+        edge: the number of the edge.
         count: number of points; they touch if it is above 0.
         points: the first and the second point.
     """
@@ -61,12 +61,12 @@ class Manifold(struct.PyTreeNode):
     """Where a body touches an edge, in frames that move with them.
 
     Attributes:
-        count: number of points.
+        count: how many points of contact there are, 0 to 2.
         body_face: whether the plane of contact is a face of the body, and the points
             are on the edge; otherwise the other way round.
-        normal: of the plane, in its own frame.
+        normal: the normal of the plane, in the plane's own frame.
         plane: a point of the plane, in its own frame.
-        points: in the frame that is not the plane's.
+        points: the points of contact, in the frame that is not the plane's.
         keys: the features that meet in the points.
     """
 
@@ -137,9 +137,9 @@ def manifold(body: Body, shape: Shape, edge: Edge) -> Manifold:
     """Where bodies touch edges in their present poses.
 
     Args:
-        body: `[…, L]`.
-        shape: of the bodies; the vertices come first, `[6, …, L]`.
-        edge: two of each body, `[2, …, L]`.
+        body: the bodies in their present poses, `[…, L]`.
+        shape: the shapes of the bodies; the vertices come first, `[6, …, L]`.
+        edge: the two edges of each body, `[2, …, L]`.
     """
     position, q = origin(body, shape)
     corners, outwards = keep((turn(q, shape.vertices), turn(q, shape.normals)))

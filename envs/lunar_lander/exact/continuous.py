@@ -41,13 +41,13 @@ class Way(struct.PyTreeNode):
     Attributes:
         start: where the rest of the way begins.
         end: where it ends, with the velocities there.
-        fraction: of the step that is behind it.
-        contacts: with the even and the odd edge, `[2]`.
-        pairs: see `broadphase`.
+        fraction: the fraction of the step that is behind the body.
+        contacts: the contacts with the even and the odd edge, `[2]`.
+        pairs: the body's box and the edges that it has met.
         flag: whether the body counts as touching: by the last event of its contacts.
-        began: whether any contact began.
+        began: whether any contact began on the way.
         enabled: whether a contact may still stop the body, `[2]`.
-        impacts: of each contact, `[2]`.
+        impacts: how many impacts each contact has had, `[2]`.
         done: whether nothing more is in the way.
     """
 
@@ -71,9 +71,9 @@ def begun(
     Args:
         start: poses at the beginning of the step, `[…]`.
         end: poses and velocities at its end.
-        contacts: with the even and the odd edge, `[2, …]`.
-        pairs: see `broadphase`.
-        flags: see `Way`.
+        contacts: the contacts with the even and the odd edge, `[2, …]`.
+        pairs: the bodies' boxes and the edges that they have met.
+        flags: whether each body counts as touching.
     """
     return Way(
         start=start,
@@ -95,7 +95,7 @@ def completed(
     """The ways of all three bodies with their impacts.
 
     Args:
-        way: as begun, `[3, L]`.
+        way: the ways of the bodies, as `begun` returns them, `[3, L]`.
         terrain: heights of the ground's vertices, m, `[11, L]`.
         awake: whether there is anything to do, `[L]`.
         hull_contacts: whether an impact moves the hull, or only counts.

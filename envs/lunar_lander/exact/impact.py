@@ -165,9 +165,9 @@ def time_of_impact(
 
     Args:
         start: the bodies' poses at t = 0, `[…]`.
-        end: at t = 1; centre and angle move evenly between the two.
-        shape: of the bodies, with their vertices as first axis.
-        edge: of the ground, `[…]`, with further axes in front where there are several.
+        end: their poses at t = 1; centre and angle move evenly between the two.
+        shape: the shapes of the bodies, with their vertices as first axis.
+        edge: the edges of the ground, `[…]`; several of a body have an axis in front.
         wanted: whether to search at all, for each edge.
 
     Returns:
@@ -226,11 +226,11 @@ def _root(way: _Way, axis: Axis, number: jax.Array, bounds: Any, go: Any) -> jax
     """A time at which the gap is the wanted one: bisection and secants in turn.
 
     Args:
-        way: of the body.
-        axis: along which the gap is measured.
-        number: of the point at which it is.
+        way: the way of the body through the step, and the edge before it.
+        axis: the axis along which the gap is measured.
+        number: the number of the body's vertex or the edge's end that is looked at.
         bounds: a time with too wide and one with too small a gap, and both gaps.
-        go: whether to search.
+        go: whether a time is to be searched at all.
     """
     t1, t2, s1, s2 = bounds
 

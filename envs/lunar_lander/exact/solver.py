@@ -30,11 +30,11 @@ class Constraints(struct.PyTreeNode):
     """What the solver is given beside the bodies.
 
     Attributes:
-        joints: of both legs, `[2, L]`.
-        contacts: with an even and an odd edge of each body, `[2, 3, L]`.
+        joints: the joints of both legs, `[2, L]`.
+        contacts: the contacts with an even and an odd edge of each body, `[2, 3, L]`.
         found: where they touch, `[2, 3, L]`; not looked at in the air.
-        odd_first: of each body, whether the odd edge is solved first, `[3, L]`.
-        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
+        odd_first: whether a body's odd edge is solved before its even one, `[3, L]`.
+        max_motor: the greatest angular impulse of a leg's motor, N m s a step, `[L]`.
     """
 
     joints: Joint
@@ -97,8 +97,8 @@ def velocities_solved(
     """Velocities and impulses after 180 iterations from last step's impulses.
 
     Args:
-        bodies: `[3, L]`, with gravity and forces already in their velocities.
-        given: joints and contacts.
+        bodies: the bodies, whose velocities have gravity and forces in them, `[3, L]`.
+        given: what the solver is given beside the bodies.
         touching: the bodies whose contacts are solved.
     """
     shape = shapes(bodies.angle.dtype)

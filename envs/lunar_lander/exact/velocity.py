@@ -35,13 +35,16 @@ class ContactRow(struct.PyTreeNode):
     """What stays the same of a contact during the velocity iterations.
 
     Attributes:
-        normal: from the ground to the body.
+        normal: the direction from the ground to the body.
         normal_arms: r × n of both points, m.
         tangent_arms: r × t of both points, m.
-        normal_masses: of both points, kg; 0 for a point that is not there.
-        tangent_masses: likewise.
-        matrix: K of both normal velocities: elements 11, 12, 22.
-        inverse: of K, likewise.
+        normal_masses: the mass that an impulse at each point moves along the normal,
+            kg; 0 for a point that is not there.
+        tangent_masses: the mass that an impulse at each point moves along the ground,
+            kg; 0 for a point that is not there.
+        matrix: the elements 11, 12 and 22 of K, which gives both normal velocities'
+            answer to normal impulses, 1/kg.
+        inverse: the elements 11, 12 and 22 of the inverse of K, kg.
         block: whether both points are solved together.
     """
 

@@ -35,9 +35,9 @@ class World(struct.PyTreeNode):
     """All that one step leaves to the next; rows are hull, first and second leg.
 
     Attributes:
-        bodies: poses and velocities, `[3]`.
-        joints: impulses and limits, `[2]`.
-        contacts: with the even and the odd edge below each body, `[3, 2]`.
+        bodies: the bodies' poses and velocities, `[3]`.
+        joints: the joints' impulses and limits, `[2]`.
+        contacts: the contacts with the even and the odd edge below each body, `[3, 2]`.
         pairs: boxes and met edges, `[3]`.
         sleep_times: how long each body has been at rest, s, `[3]`.
         flags: whether each body counts as touching the ground, `[3]`.
@@ -90,12 +90,12 @@ def stepped(
     """The world 0.02 s later.
 
     Args:
-        world: with the engines' impulses already in the hull's velocity, `[…, L]`.
+        world: the world after the engines have pushed the hull, `[…, L]`.
         terrain: heights of the ground's vertices, m, `[11, L]`.
-        force: on the hull's centre, N, `[L]`.
-        torque: on the hull, N m, `[L]`.
-        gravity: downwards, m/s², `[L]`.
-        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
+        force: the force on the hull's centre, N, `[L]`.
+        torque: the torque on the hull, N m, `[L]`.
+        gravity: the acceleration downwards, m/s², `[L]`.
+        max_motor: the greatest angular impulse of a leg's motor, N m s a step, `[L]`.
         hull_contacts: whether the hull's contacts are solved, or only seen.
     """
     alive = world.awake & ~world.over  # what is at its end is not solved any more

@@ -28,9 +28,9 @@ def corner(centre: Vector, q: Vector, side: jax.Array | np.ndarray) -> Vector:
     """The bottom corner of a leg on one of its `SIDES`.
 
     Args:
-        centre: of the leg.
-        q: the leg's rotation.
-        side: −1 or 1.
+        centre: where the leg's centre is, m.
+        q: the rotation of the leg.
+        side: −1 for the left corner in the leg's own frame, 1 for the right one.
     """
     down = fixed(q.y * HALF_HEIGHT, q.x * -HALF_HEIGHT)
     return centre + down + q * (HALF_WIDTH * side)
@@ -44,9 +44,9 @@ def legs_touch(centre: Vector, q: Vector, ground: Ground) -> jax.Array:
     end of an edge does not touch it.
 
     Args:
-        centre: of the legs, `[2, L]`.
-        q: rotations of the legs, `[2, L]`.
-        ground: below the legs.
+        centre: where the legs' centres are, m, `[2, L]`.
+        q: the rotations of the legs, `[2, L]`.
+        ground: the two edges below each leg.
 
     Returns:
         Whether the left and the right edge touches each leg, `[2, 2, L]`.
@@ -127,9 +127,9 @@ def hull_gap(centre: Vector, q: Vector, ground: Ground) -> jax.Array:
     """The widest gap that a face of hull or edge keeps between them, m, `[L]`.
 
     Args:
-        centre: of the hull's mass, `[L]`.
-        q: the hull's rotation, `[L]`.
-        ground: below the hull.
+        centre: where the hull's centre of mass is, m, `[L]`.
+        q: the rotation of the hull, `[L]`.
+        ground: the two edges below the hull.
     """
     x, y = (c.HULL_VERTICES[:, i].reshape(6, 1, 1).astype(q.x.dtype) for i in range(2))
     normals = c.NORMALS[c.HULL].astype(q.x.dtype)

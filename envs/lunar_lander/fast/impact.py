@@ -47,9 +47,9 @@ def corner_heights(
     """How high the bottom corners are over the edges below them, and the normals there.
 
     Args:
-        centre: of the legs, `[2, L]`.
-        q: rotations of the legs, `[2, L]`.
-        ground: below the legs.
+        centre: where the legs' centres are, m, `[2, L]`.
+        q: the rotations of the legs, `[2, L]`.
+        ground: the two edges below each leg.
 
     Returns:
         Heights in m and normals of the edges, both by corner and leg, `[2, 2, L]`.
@@ -64,8 +64,8 @@ def impact_time(before: jax.Array, after: jax.Array) -> jax.Array:
     """The fraction of the step at which a foot must be stopped; 1 for none.
 
     Args:
-        before: height of the lowest corner at the beginning of the step, m.
-        after: at its end.
+        before: the height of the lowest corner at the beginning of the step, m.
+        after: its height at the end of the step, m.
     """
     near = c.IMPACT_TARGET + c.IMPACT_TOLERANCE
     at_once = (before > 0) & (before < near)
@@ -82,7 +82,7 @@ def stopped(time: jax.Array, start: Pose, end: Legs, ground: Ground) -> Legs:
         time: fractions of the step at which they are stopped, `[2, L]`.
         start: poses at the beginning of the step, `[2, L]`.
         end: the legs at its end, if nothing stops them.
-        ground: below the legs at the beginning.
+        ground: the two edges below each leg at the beginning.
     """
     after = end.body
     there = keep(

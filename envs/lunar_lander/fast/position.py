@@ -34,7 +34,7 @@ def pushed_out(
     """Push legs out of the ground at one corner each; also tell the gaps there, m.
 
     Args:
-        leg: poses, `[2, L]`.
+        leg: the poses of the legs, `[2, L]`.
         side: which corner it is, see `SIDES`.
         base: a point of the edge under it.
         up: the normal of the edge.

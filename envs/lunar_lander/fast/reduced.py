@@ -78,7 +78,7 @@ class FootRows(struct.PyTreeNode):
     """Pushes at the feet: first along the ground, `[6, 2, L]`, then away from it.
 
     Attributes:
-        direction: of each push.
+        direction: the direction of each push, of length 1.
         arm: its lever about P, for the leg that it acts on.
         answer: the motion that a unit of it causes, `[6, 6, 2, L]`.
         step: impulse for a unit of velocity in a sweep.
@@ -117,10 +117,10 @@ def motion(
     """The motion of given momentum and angular momenta about P, `[6, …, L]`.
 
     Args:
-        m: the mass matrix.
-        push: the momentum, `[…, L]`.
-        hull_turn: angular momentum of the hull, `[…, L]`.
-        leg_turns: angular momenta of the legs, `[2, …, L]`.
+        m: the inverse of the mass matrix, as its parts.
+        push: the momentum of the three bodies together, kg m/s, `[…, L]`.
+        hull_turn: the angular momentum of the hull, `[…, L]`.
+        leg_turns: the angular momenta of the legs, `[2, …, L]`.
     """
     shares, inverse = over((m.shares, m.inverse_inertias), leg_turns[0])
     rest = push - shares[0] * hull_turn
@@ -167,11 +167,11 @@ def foot_rows(
     """The rows of the feet, with their legs free and held by their limits.
 
     Args:
-        m: the mass matrix.
-        joint: the joints' rows.
-        feet: where they stand.
-        centre: of the legs, `[2, L]`.
-        iterations: of Box2D, for which a sweep stands.
+        m: the inverse of the mass matrix, as its parts.
+        joint: the rows of the joints.
+        feet: where the feet stand on the ground.
+        centre: where the legs' centres are, m, `[2, L]`.
+        iterations: how many of Box2D's iterations one sweep stands for.
     """
     along = right_of(feet.up)
     direction = Vector(

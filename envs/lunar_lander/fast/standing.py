@@ -25,7 +25,7 @@ class Feet(struct.PyTreeNode):
         on_left: whether it stands on the left of the two edges, `[3, 2, L]`.
         point: where it touches, `[3, 2, L]`.
         base: the vertex between the two edges, `[2, L]`.
-        impulses: along the normal and to the right of it, N s, `[2, 3, 2, L]`.
+        impulses: along the ground's normal and to the right of it, N s, `[2, 3, 2, L]`.
     """
 
     touches: jax.Array
@@ -41,7 +41,7 @@ def flags_after(flag: jax.Array, before: jax.Array, now: jax.Array) -> jax.Array
     """A flag is cleared by any contact that ends, else set by any that begins.
 
     Args:
-        flag: of each leg, `[2, L]`.
+        flag: whether each leg counted as touching before, `[2, L]`.
         before: which edges touched each leg, `[2, 2, L]`.
         now: which edges touch it, `[2, 2, L]`.
     """
@@ -70,12 +70,12 @@ def stood(
     to the other edge may stand on that as well, or the foot would find no hold.
 
     Args:
-        centre: of the legs, `[2, L]`.
-        q: rotations of the legs, `[2, L]`.
-        ground: below the legs.
+        centre: where the legs' centres are, m, `[2, L]`.
+        q: the rotations of the legs, `[2, L]`.
+        ground: the two edges below each leg.
         touching: whether the left and the right edge touches each leg, `[2, 2, L]`.
-        impulses: last step's normal and tangential ones by corner and by left and right
-            edge, N s, `[2, 2, 2, 2, L]`.
+        impulses: last step's normal and tangential impulses by corner and by left and
+            right edge, N s, `[2, 2, 2, 2, L]`.
     """
     base = ground.vertices[1]
     places = keep(corner(centre, q, SIDES))

@@ -35,13 +35,13 @@ class Given(struct.PyTreeNode):
     """What the sweeps are given.
 
     Attributes:
-        centre: of the legs, m, `[2, L]`.
-        ways: from the joints' common place to each body's centre, m, `[3, L]`.
-        velocity: of the bodies, with gravity and forces in it, m/s, `[3, L]`.
-        spin: of the bodies, rad/s, `[3, L]`.
-        joints: with last step's impulses and this step's limits, `[2, L]`.
-        feet: of both legs.
-        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
+        centre: where the legs' centres are, m, `[2, L]`.
+        ways: the ways from the joints' common place to each body's centre, m, `[3, L]`.
+        velocity: the bodies' velocities, after gravity and forces, m/s, `[3, L]`.
+        spin: the bodies' angular velocities, rad/s, `[3, L]`.
+        joints: the joints, with last step's impulses and this step's limits, `[2, L]`.
+        feet: where both legs' feet stand, and their impulses.
+        max_motor: the greatest angular impulse of a leg's motor, N m s a step, `[L]`.
     """
 
     centre: Vector
@@ -57,10 +57,10 @@ class Moved(struct.PyTreeNode):
     """What the sweeps leave: velocities, and the impulses that made them.
 
     Attributes:
-        velocity: of the bodies, m/s, `[3, L]`.
-        spin: of the bodies, rad/s, `[3, L]`.
-        joints: with their impulses, `[2, L]`.
-        impulses: of the feet, N s, `[2, 3, 2, L]`.
+        velocity: the bodies' velocities, m/s, `[3, L]`.
+        spin: the bodies' angular velocities, rad/s, `[3, L]`.
+        joints: the joints with their impulses, `[2, L]`.
+        impulses: the impulses of the feet, N s, `[2, 3, 2, L]`.
     """
 
     velocity: Vector
@@ -98,7 +98,7 @@ def limited(joints: Joint, angle: jax.Array) -> Joint:
 
     Args:
         joints: as the last step left them.
-        angle: of the bodies, rad, `[3, L]`.
+        angle: the angles of the bodies, rad, `[3, L]`.
     """
     angles = angle[1:] - angle[0] - rows(c.REFERENCE_ANGLES, angle)
     side = (angles >= rows(c.UPPER_ANGLES, angle)).astype(joints.side.dtype)

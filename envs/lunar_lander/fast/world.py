@@ -54,10 +54,10 @@ class FastWorld(struct.PyTreeNode):
     """All that one step leaves to the next; rows are hull, first and second leg.
 
     Attributes:
-        bodies: poses and velocities, `[3]`.
-        joints: impulses and limits, `[2]`.
-        impulses: along the normal and along the ground, of the left and the right
-            bottom corner, with the even and the odd edge, of each leg, N s,
+        bodies: the bodies' poses and velocities, `[3]`.
+        joints: the joints' impulses and limits, `[2]`.
+        impulses: the impulses along the normal and along the ground, of the left and
+            the right bottom corner, with the even and the odd edge, of each leg, N s,
             `[2, 2, 2, 2]`.
         touching: whether the even and the odd edge touches each leg, `[2, 2]`.
         sleep_times: how long each body has been at rest, s, `[3]`.
@@ -108,13 +108,13 @@ def stepped(
     """The world 0.02 s later.
 
     Args:
-        world: with the engines' impulses already in the hull's velocity, `[…, L]`.
+        world: the world after the engines have pushed the hull, `[…, L]`.
         terrain: heights of the ground's vertices, m, `[11, L]`.
-        force: on the hull's centre, N, `[L]`.
-        torque: on the hull, N m, `[L]`.
-        gravity: downwards, m/s², `[L]`.
-        max_motor: angular impulse of a leg's motor in a step, N m s, `[L]`.
-        hull_contacts: of no meaning here: the hull's contacts only end the episode.
+        force: the force on the hull's centre, N, `[L]`.
+        torque: the torque on the hull, N m, `[L]`.
+        gravity: the acceleration downwards, m/s², `[L]`.
+        max_motor: the greatest angular impulse of a leg's motor, N m s a step, `[L]`.
+        hull_contacts: without effect here, as the hull's contacts only end the episode.
     """
     alive = world.awake & ~world.over
     start = keep(world.bodies)
