@@ -112,7 +112,7 @@ def test_a_package_imports_itself_and_lower_ones(path: Path) -> None:
             assert own in ("build", "commands", "pictures", "exact"), name
         elif room is not None:
             assert room == own or ROOMS[room] < ROOMS[own], name
-        if own in ("tasks", "learners", "rl", "exact"):
+        if own in ("config", "build", "tasks", "learners", "rl", "exact"):
             assert name not in ("os", "pathlib", "time", "sys"), name
         if name.startswith("flax"):
             assert module_of(path) == "dmaml_jax.rl.policies"

@@ -14,9 +14,10 @@ from dmaml_jax.commands.fixed_flags import (
     values_of,
 )
 from dmaml_jax.commands.forms import read
+from dmaml_jax.commands.table import read_table
 from dmaml_jax.commands.words import flags_of
 from dmaml_jax.config.composition import TrainConfig
-from dmaml_jax.config.grid import MOST_LANES, parse_grid, points, read_table
+from dmaml_jax.config.grid import MOST_LANES, parse_grid, points
 from dmaml_jax.config.rules import schedules_that_end
 from dmaml_jax.config.settings import Setting, settings_of
 from dmaml_jax.config.values import Run

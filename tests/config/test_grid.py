@@ -3,7 +3,8 @@
 import pytest
 
 from dmaml_jax.build import configuration
-from dmaml_jax.config.grid import Axis, parse_grid, points, read_table
+from dmaml_jax.commands.table import read_table
+from dmaml_jax.config.grid import Axis, parse_grid, points
 from dmaml_jax.config.settings import groups_of, settings_of
 from dmaml_jax.errors import UsageError
 
