@@ -14,10 +14,10 @@ from dmaml_jax.errors import UsageError
 from dmaml_jax.exact.data_sets import data_sets, paths, trajectories
 from dmaml_jax.exact.problem import enumerated_problem, request
 from dmaml_jax.learners.base import mean_gradient, stored_objective
-from dmaml_jax.learners.inner_loop import replayed
+from dmaml_jax.learners.inner_loop import Adaptation, replayed
 from dmaml_jax.learners.maml import maml
 from dmaml_jax.learners.outer_rules import several_steps
-from dmaml_jax.learners.promp import adapted_coefficient, meta_loss, promp
+from dmaml_jax.learners.promp import adapted_coefficient, inner_kl, meta_loss, promp
 from dmaml_jax.rl.objectives import trajectory_log_probs
 from dmaml_jax.rl.policy_gradient import policy_gradient
 from dmaml_jax.rl.surrogates import clipped_ratio, surrogate
@@ -147,31 +147,56 @@ def ratio_objective(params, old, clip, of_ratio=True):
     return jnp.sum(weights(there) * jnp.minimum(ratios * gains, clipped * gains))
 
 
+def kl_of_states(params, old, visited):
+    """KL(π_old ‖ π_θ) by plain JAX, the mean over the states that were visited."""
+    before, after = (jax.nn.log_softmax(table[visited]) for table in (old, params))
+    return jnp.mean(jnp.sum(jnp.exp(before) * (before - after), axis=1))
+
+
 def test_the_second_step_is_the_enumerated_gradient_of_the_ratio_objective() -> None:
-    """On every trajectory; the log-probability surrogate's is another gradient."""
+    """On every trajectory; the log-probability surrogate's is another gradient.
+
+    The KL of an enumerated problem is of a single trajectory, which the requests name:
+    state 0 and then 1 with action 0 inside, outside state 1 alone.
+    """
     problem = enumerated_problem(
         TABULAR, objective(**PLAIN), paths(2, 2, 2), data_sets(16, 1), discount=GAMMA
     )
-    keys = jnp.stack([request(0, every=True)] * 2)[None]
+    keys = jnp.stack([request(2, every=True), request(10, every=True)])[None]
     tasks = jax.tree.map(lambda x: jnp.asarray(x)[None], small_mdp())
 
     @jax.jit
-    def both(params, clip):
-        options = {"inner_lr": ALPHA, "ratio_clip": clip, "kl_coefficient": 0.0}
+    def both(params, clip, eta):
+        options = {"inner_lr": ALPHA, "ratio_clip": clip, "kl_coefficient": eta}
         loss = partial(meta_loss, **options)
         first, seen = mean_gradient(problem, loss, params, keys, tasks)
         second = params - BETA * first
         stored = stored_objective(problem, loss, seen.data, tasks)
         return first, second, stored.gradient(second)
 
-    exact = jax.jit(jax.grad(ratio_objective), static_argnames="of_ratio")
-    for clip, other in ((0.3, 0.02), (0.02, 0.3)):
-        first, second, found = both(theta(), clip)
-        np.testing.assert_allclose(-first, exact(theta(), theta(), clip), atol=1e-12)
-        np.testing.assert_allclose(-found, exact(second, theta(), clip), atol=1e-12)
-        assert np.linalg.norm(exact(second, theta(), other) + found) > 1e-3
-        wrong = exact(second, theta(), clip, of_ratio=False)
+    def penalised(params, old, clip, eta, of_ratio=True):
+        penalty = eta * kl_of_states(params, old, np.array([0, 1]))
+        return ratio_objective(params, old, clip, of_ratio) - penalty
+
+    exact = jax.jit(jax.grad(penalised), static_argnames="of_ratio")
+    for clip, other, eta in ((0.3, 0.02, 0.0), (0.02, 0.3, 0.0), (0.3, 0.02, 2.0)):
+        first, second, found = both(theta(), clip, eta)
+        at_old = exact(theta(), theta(), clip, eta)
+        np.testing.assert_allclose(-first, at_old, atol=1e-12)
+        expected = exact(second, theta(), clip, eta)
+        np.testing.assert_allclose(-found, expected, atol=1e-12)
+        assert np.linalg.norm(exact(second, theta(), other, eta) + found) > 1e-3
+        wrong = exact(second, theta(), clip, eta, of_ratio=False)
         assert np.linalg.norm(wrong + found) > 0.05 * np.linalg.norm(found)
+        unpenalised = exact(second, theta(), clip, 0.0)
+        assert (np.linalg.norm(unpenalised + found) > 1e-2) == (eta > 0)
+
+
+def test_the_kl_is_the_mean_over_the_inner_steps() -> None:
+    """The last collection is the outer step's, and has no part in it."""
+    away = jnp.array([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 30.0]])
+    path = Adaptation(away, {"params": jnp.zeros((3, 3))}, *[jnp.zeros(3)] * 3)
+    np.testing.assert_allclose(inner_kl(quadratic(), path), (0.5 + 2.0) / 2)
 
 
 def test_the_clip_leaves_a_gradient_inside_and_none_outside() -> None:

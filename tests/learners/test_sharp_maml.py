@@ -1,6 +1,6 @@
 """Sharp-MAML against closed forms on the quadratic, and its weights on stored data."""
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,15 @@ from problems import (
     quadratic,
     small_mdp,
     tabular,
+    two_mdps,
 )
 
 from dmaml_jax.learners.inner_loop import inner_slope
 from dmaml_jax.learners.maml import maml
 from dmaml_jax.learners.sharp_maml import sharp_maml, uphill, uphill_slope
+from dmaml_jax.learners.task_axis import collection_keys
 from dmaml_jax.rl.policy_gradient import policy_gradient
+from dmaml_jax.rl.surrogates import surrogate
 
 ALPHA, BETA, RHO = 0.3, 0.1, 0.4
 TARGETS = np.array([[1.0, 0.0, 2.0], [-1.0, 0.5, 0.0]])
@@ -154,3 +157,59 @@ def test_uphill_of_its_data_a_slope_weighs_by_ratios() -> None:
     np.testing.assert_allclose(found, jax.jit(jax.grad(surrogate))(above), rtol=1e-10)
     without = plain(above, data)
     assert np.linalg.norm(found - without) > 1e-2 * np.linalg.norm(without)
+
+
+def test_both_on_stored_data_follows_the_importance_weighted_loss_uphill() -> None:
+    """Of the small MDPs, with LVC: plain derivatives of Σ w (π_θ/π_old) A.
+
+    Ratios stand in all four places: in both slopes of the inner step, at the θ + ε of
+    the outer one, and in the outer loss; at θ itself they are 1.
+    """
+    lvc = policy_gradient(TABULAR, discount=0.9, surrogate=surrogate("lvc"))
+    problem, tasks = tabular(lvc), two_mdps()
+    theta = jnp.array([[0.3, -0.4], [-0.2, 0.5]])
+    learner = sharp_maml(
+        problem,
+        inner_lr=ALPHA,
+        meta_optimizer=optax.sgd(BETA),
+        sharpness="both",
+        rho=RHO,
+        uphill_data="stored",
+    )
+
+    def loss(params, data, weighed):
+        filled = problem.advantages(params, data)
+        log_probs = problem.log_probs(params, data)
+        new = jnp.where(weighed, jnp.exp(log_probs - data.log_probs), log_probs)
+        return -jnp.sum(filled.weights * new * filled.advantages)
+
+    def uphill_of(slope):
+        return RHO * slope / jnp.sqrt(jnp.sum(slope**2))
+
+    @jax.jit
+    @partial(jax.vmap, in_axes=(None, 0, None))
+    def adapted(params, data, weighed):
+        slope = partial(jax.grad(loss), data=data, weighed=weighed)
+        return params - ALPHA * slope(params + uphill_of(slope(params)))
+
+    @jax.jit
+    @jax.grad
+    def meta_gradient(params, before, after, weighed):
+        losses = jax.vmap(loss, in_axes=(0, 0, None))
+        return jnp.mean(losses(adapted(params, before, weighed), after, weighed))
+
+    collect = jax.jit(jax.vmap(problem.collect))
+    keys = collection_keys(jax.random.key(1), tasks, 2)
+    before = collect(keys[:, 0], jnp.stack([theta] * 2), tasks)
+    after = collect(keys[:, 1], adapted(theta, before, True), tasks)
+    here = meta_gradient(theta, before, after, True)
+    above = theta + uphill_of(here)
+    expected = meta_gradient(above, before, after, True)
+    unweighed = meta_gradient(above, before, after, False)
+    state = learner.init(jax.random.key(0))._replace(params=theta)
+    _, info = jax.jit(learner.step)(jax.random.key(1), state, tasks)
+    np.testing.assert_allclose(info.meta_gradient, expected, atol=1e-10)
+    cosine = np.sum(unit(here) * unit(expected))
+    np.testing.assert_allclose(info.extras["cos_uphill"], cosine, rtol=1e-10)
+    for other in (here, unweighed):
+        assert np.linalg.norm(other - expected) > 1e-2 * np.linalg.norm(expected)

@@ -21,14 +21,16 @@ from problems import (
 from dmaml_jax.build import configuration
 from dmaml_jax.build.learner import learner_of
 from dmaml_jax.errors import UsageError
-from dmaml_jax.learners import maml
+from dmaml_jax.learners import maml, sg_mrl
 from dmaml_jax.learners.base import mean_gradient, stored_objective
 from dmaml_jax.learners.line_search import line_search
 from dmaml_jax.learners.natural_gradient import conjugate_gradients
 from dmaml_jax.learners.registry import entry, gradient_learners
+from dmaml_jax.learners.task_axis import mean_of_others
 from dmaml_jax.learners.trust_region import trust_region
 from dmaml_jax.rl.actor_critic import actor_critic
 from dmaml_jax.rl.policy_gradient import policy_gradient
+from dmaml_jax.rl.surrogates import surrogate
 from dmaml_jax.types import Evaluation, Objective, Policy
 
 ALPHA, BOUND = 0.3, 0.01
@@ -42,6 +44,24 @@ CRITIC = Policy(
     critic="values",
 )
 LOGITS = np.array([[0.3, -0.4], [-0.2, 0.5]])
+
+
+def filled_at(problem, data, index):
+    """One of a task's collections, with its advantages and weights."""
+    own = jax.tree.map(lambda leaf: leaf[index], data)
+    return problem.advantages(None, own)
+
+
+def ratios_at(params, problem, own):
+    """π_θ/π_old of stored steps as plain functions of θ, 0 where not alive."""
+    return jnp.where(
+        own.alive, jnp.exp(problem.log_probs(params, own) - own.log_probs), 0
+    )
+
+
+def weighted_return(params, problem, own):
+    """Σ w (π_θ/π_old) A of stored data."""
+    return jnp.sum(own.weights * ratios_at(params, problem, own) * own.advantages)
 
 
 def natural_step(fisher, gradient, bound=BOUND):
@@ -127,7 +147,13 @@ def test_conjugate_gradients_stop_at_the_residual_and_solve_in_as_many_steps() -
     [pytest.param(1, None, marks=pytest.mark.slow), (2, 0)],
 )
 def test_fisher_products_are_those_of_the_kl_s_hessian(num_inner_steps, chunk) -> None:
-    """Against `jax.hessian` of the KL written out anew, on a small MDP, to 1e-10."""
+    """Against `jax.hessian` of the KL written out anew, on a small MDP, to 1e-10.
+
+    The surrogate is the score function's, and the ratios are constants to derivatives
+    as they are in the learner. Of the KL that the line search asks it is not the second
+    derivative: an inner step that weighs by ratios curves as LVC's does (next test),
+    and the score function leaves H1 out of that, in gradients as in Fisher products.
+    """
     problem = tabular(policy_gradient(TABULAR, discount=0.9), chunk=chunk)
     loss = partial(maml.meta_loss, inner_lr=ALPHA, first_order=False)
     keys = jax.random.split(jax.random.key(2), (2, num_inner_steps + 1))
@@ -162,6 +188,105 @@ def test_fisher_products_are_those_of_the_kl_s_hessian(num_inner_steps, chunk) -
     found, expected = both(theta)
     np.testing.assert_allclose(found, expected, atol=1e-10)
     assert np.linalg.eigvalsh(expected).max() > 1e-2
+
+
+def test_with_lvc_fisher_products_are_those_of_the_kl_that_is_searched() -> None:
+    """Against plain derivatives of ratios that none of them stops at, to 1e-10.
+
+    sg(r) □(log π) is π/π_old with all its derivatives, so that LVC's replay is plain
+    importance weighting; and against finite differences of what the line search asks.
+    """
+    lvc = policy_gradient(TABULAR, discount=0.9, surrogate=surrogate("lvc"))
+    problem = tabular(lvc)
+    loss = partial(maml.meta_loss, inner_lr=ALPHA, first_order=False)
+    keys = jax.random.split(jax.random.key(2), (2, 3))
+    tasks, theta = two_mdps(), jnp.asarray(LOGITS)
+    direction, share = jnp.array([[1.0, -0.5], [0.3, 0.8]]), 1e-2
+
+    def kl(params, data):
+        for j in range(2):
+            own = filled_at(problem, data, j)
+            params = params + ALPHA * jax.grad(weighted_return)(params, problem, own)
+        return problem.kl(params, jax.tree.map(lambda x: x[-1], data))
+
+    def hessian_product(data):
+        slope = jax.grad(partial(kl, data=data))
+        return jax.jvp(slope, (theta,), (direction,))[1]
+
+    @jax.jit
+    def all_three():
+        _, seen = mean_gradient(problem, loss, theta, keys, tasks)
+        objective = stored_objective(problem, loss, seen.data, tasks)
+        searched = jax.lax.map(
+            lambda at: objective.evaluate(theta + at * direction).kl,
+            share * jnp.arange(-2.0, 3.0),
+        )
+        expected = jnp.mean(jax.vmap(hessian_product)(seen.data), axis=0)
+        return objective.kl_product(theta, direction), expected, searched
+
+    found, expected, searched = map(np.asarray, all_three())
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    assert np.abs(expected).max() > 1e-2
+    curvature = np.array([-1, 16, -30, 16, -1]) @ searched / (12 * share**2)
+    np.testing.assert_allclose(np.sum(found * direction), curvature, rtol=1e-7)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_stored_score_weighs_by_ratios(reduction) -> None:
+    """SG-MRL's and E-MAML's stored loss and gradient away from the data's θ, by hand.
+
+    The loss that a line search compares is −Σ w (π_θ'/π_old) A − (Ĵ(θ') − b) Σ π/π_old.
+    The gradient is its own, but with the inner step's ratios held where they are: that
+    step's second derivative is the score function's.
+    """
+    problem = tabular(policy_gradient(TABULAR, discount=0.9))
+    loss = partial(
+        sg_mrl.meta_loss,
+        inner_lr=ALPHA,
+        baseline=partial(mean_of_others, num_tasks=2),
+        score_reduction=reduction,
+    )
+    keys = jax.random.split(jax.random.key(2), (2, 3))
+    tasks, theta = two_mdps(), jnp.asarray(LOGITS)
+    moved = theta + jnp.array([[0.3, -0.1], [-0.2, 0.4]])
+
+    def inner(params, held, own):
+        ratios = ratios_at(held, problem, own)
+        log_probs = problem.log_probs(params, own)
+        return jnp.sum(own.weights * ratios * log_probs * own.advantages)
+
+    def value(params, data, gain):
+        # Equal to θ_j in value alone, so that no derivative sees it.
+        held, score = moved, 0.0
+        for j in range(2):
+            own = filled_at(problem, data, j)
+            steps = jnp.sum(own.alive, dtype=float) if reduction == "mean" else 1.0
+            score = score + jnp.sum(ratios_at(params, problem, own)) / steps
+            slope = partial(jax.grad(inner), held=held, own=own)
+            params, held = (x + ALPHA * slope(x) for x in (params, held))
+        last = filled_at(problem, data, 2)
+        return weighted_return(params, problem, last) + gain * score
+
+    @jax.jit
+    def stored():
+        _, seen = mean_gradient(problem, loss, theta, keys, tasks)
+        objective = stored_objective(problem, loss, seen.data, tasks)
+        return seen.data, objective.evaluate(moved).loss, objective.gradient(moved)
+
+    @jax.jit
+    def by_hand(data, gains):
+        both = jax.vmap(jax.value_and_grad(value), in_axes=(None, 0, 0))
+        return jax.tree.map(lambda x: -x.mean(axis=0), both(moved, data, gains))
+
+    data, found_loss, found = stored()
+    # Of rewards [tasks, collections, trajectories, steps].
+    returns = (np.asarray(data.rewards) * 0.9 ** np.arange(4)).sum(axis=3).mean(axis=2)
+    gains = jnp.asarray(returns[:, -1] - returns[::-1, 0])
+    expected_loss, expected = by_hand(data, gains)
+    np.testing.assert_allclose(found_loss, expected_loss, rtol=1e-10)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    _, without = by_hand(data, 0 * gains)
+    assert np.linalg.norm(without - expected) > 0.1 * np.linalg.norm(expected)
 
 
 def test_a_search_never_exceeds_its_bound() -> None:

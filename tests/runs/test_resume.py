@@ -136,6 +136,33 @@ def test_a_replay_is_in_the_checkpoint(monkeypatch) -> None:
     assert main(["export", "whole"]) != 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"algo": "promp", "kl_schedule": "adaptive"},
+        {"algo": "imaml", "num_inner_steps": 2},
+        {"algo": "directed-sharp-maml", "sharpness": "both"},
+        {"algo": "maml2", "warm_up_epochs": 3, "sort_every": 4, "bank_tasks": 6},
+        {"algo": "maml", "outer_optimizer": "trust-region"},
+        {"algo": "sg-mrl", "outer_optimizer": "trust-region", "method": "ac"},
+    ],
+    ids=lambda values: "-".join(map(str, values.values())),
+)
+def test_a_run_of_any_learner_goes_all_the_way(values, monkeypatch, capsys) -> None:
+    """Stopped, resumed to equal bits, measured, exported, shown and compared."""
+    values = {**values, "seeds": 2}
+    assert run.train(config(**values), "whole", verbosity="quiet") == 0
+    stop_after(5, monkeypatch, "stopped", **values)
+    assert resumed("stopped") == 0
+    assert_same_run("stopped", "whole")
+    capsys.readouterr()
+    assert main(["evaluate", "whole", "--steps", "2", "--tasks", "3"]) == 0
+    assert main(["export", "whole", "--steps", "1", "--task", "gravity=6"]) == 0
+    assert main(["report", "whole"]) == 0
+    assert main(["compare", "whole", "stopped"]) == 0
+
+
 def test_a_finished_run_says_so(uninterrupted, capsys) -> None:
     before = (uninterrupted / "config.json").read_bytes()
     assert resumed(str(uninterrupted)) == 0
