@@ -24,7 +24,7 @@ class Sorted(NamedTuple):
 
     Attributes:
         labels: the category of each task, int32 `[B]`.
-        silhouette: of the categories, from −1 to 1.
+        silhouette: how well the categories are apart, from −1 to 1.
         shuffled: the silhouette that k-means reaches where there is nothing to find.
         num_steps: the environment steps that it took, int32.
     """
@@ -39,7 +39,7 @@ class Batches(NamedTuple):
     """Which tasks of the bank an epoch takes, by their numbers.
 
     Attributes:
-        of_each: of every category, `[k, m]`; of an empty one any.
+        of_each: tasks of every category, `[k, m]`; any tasks for an empty one.
         of_all: as many of each category that has any, `[k · m]`.
         filled: which categories have any, `[k]`.
     """
@@ -72,13 +72,13 @@ def sorted_by_adaptation(
     """Clusters of θ*_i − θ, what adaptation changes on each task, by k-means.
 
     Args:
-        key: of adaptation and clustering.
+        key: the random key of adaptation and clustering.
         adapt: `(key, task) -> (path, costs)`, θ after 0 … n steps and the environment
             steps that each collected, as a learner of a `counting` problem has them.
-        start: θ.
+        start: θ, where adaptation begins.
         bank: B tasks, stacked on axis 0.
         old: labels whose names the new ones take over, `[B]`.
-        num: k.
+        num: k, the number of categories.
     """
     key_adapt, key_means, key_shuffle, key_null = jax.random.split(key, 4)
 
@@ -128,10 +128,10 @@ def batches(key: jax.Array, labels: jax.Array, num: int, size: int) -> Batches:
     In the batch of all, the places of empty categories go to the others in turn.
 
     Args:
-        key: of the orders.
+        key: the random key of the orders.
         labels: the category of each task of the bank, `[B]`.
-        num: k.
-        size: m.
+        num: k, the number of categories.
+        size: m, how many tasks of each category are drawn.
     """
     key_order, key_turn = jax.random.split(key)
     names = jnp.arange(num, dtype=jnp.int32)
@@ -162,7 +162,7 @@ def pointed_to(
     """The θ_c that an update points to, argmax_c cos(θ' − θ, θ_c − θ).
 
     Args:
-        start: θ.
+        start: θ, where adaptation begins.
         moved: θ'.
         kinds: the θ_c, stacked on axis 0.
         filled: which categories have tasks, `[k]`; others cannot be chosen.

@@ -86,7 +86,7 @@ def maml2(
     category it is the base learner on the bank, and costs no more.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, the step size of the inner loop; a scalar, traced or not.
         meta_optimizer: takes the meta-gradient of θ, and that of every θ_c.
         num_inner_steps: N, how many gradient steps the inner loop takes.

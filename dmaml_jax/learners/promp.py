@@ -199,9 +199,9 @@ def meta_loss(
     """The clipped loss of the adapted policy, and η times the inner data's KL.
 
     Args:
-        problem: what is learned.
-        params: θ.
-        sources: of the collections, N + 1 keys or stored data stacked on axis 0.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        params: θ, the parameters before the inner steps.
+        sources: N + 1 keys of collections, or their stored data, stacked on axis 0.
         task: 𝒯_i.
         inner_lr: α, as `inner_loop` takes it.
         ratio_clip: ε.

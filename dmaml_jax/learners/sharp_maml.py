@@ -98,7 +98,7 @@ def sharp_maml(
     and the one uphill of it, which the step follows.
 
     Args:
-        problem: what is learned.
+        problem: the problem that is learned: its tasks, its policy and its losses.
         inner_lr: α, the step size of the inner loop; a scalar, traced or not.
         meta_optimizer: takes the meta-gradient; an Optax transformation, or another
             rule of the outer step, whose objective is that at θ.
@@ -184,9 +184,9 @@ def meta_loss(
     """MAML's loss, with inner steps along a slope of one's own.
 
     Args:
-        problem: what is learned.
-        params: θ.
-        sources: of the collections, N + 1 keys or stored data stacked on axis 0.
+        problem: the problem that is learned: its tasks, its policy and its losses.
+        params: θ, the parameters before the inner steps.
+        sources: N + 1 keys of collections, or their stored data, stacked on axis 0.
         task: 𝒯_i.
         inner_lr: α, as `inner_loop` takes it.
         slope_of: from the problem to what an inner step descends.
