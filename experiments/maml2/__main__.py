@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dmaml_jax.training import devices
+from experiments.engine import numbers
 from experiments.engine.measured import circumstances_now, when
 
 SEEDS, EPOCHS, WARM_UP, SORT_EVERY = 10, 200, 50, 75
@@ -250,12 +251,14 @@ def kept(name: str, family: Family, part: str) -> dict[str, np.ndarray]:
     return made
 
 
-def interval(values: np.ndarray, digits: int = 2) -> str:
-    """Mean and half of the 95 % interval over the seeds."""
-    from scipy import stats
+def interval(values: np.ndarray) -> str:
+    """The interquartile mean over the seeds and its 95 % interval.
 
-    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-    return f"{values.mean():.{digits}f} ± {half:.{digits}f}"
+    Seeds that run away would make a mean of all say nothing of the others.
+    """
+    from dmaml_jax.statistics import stratified_bootstrap
+
+    return numbers.interval(stratified_bootstrap(values), 2)
 
 
 def purity(labels: np.ndarray) -> np.ndarray:
@@ -272,20 +275,27 @@ def section(name: str, parts: dict[str, dict[str, np.ndarray]]) -> list[str]:
     about = json.loads(str(parts[PARTS[-1]]["about"]))
     parts = {**parts, "no-readaptation": {"returns": parts["maml2"]["plain"]}}
     steps = range(STEPS + 1)
+    alone = parts["scratch"]["returns"][..., 0].reshape(SEEDS, 3, TESTS)
+    least = alone.mean(axis=2).min(axis=0)  # of untrained policies, by category
     lines = [
         f"## {name}",
         "",
         f"Last run {when([about])}.",
         "",
-        "| tasks | policy | " + " | ".join(f"{s}" for s in steps) + " | worse |",
-        "|---|---|" + "---|" * (STEPS + 2),
+        "| tasks | policy | "
+        + " | ".join(f"{s}" for s in steps)
+        + " | worse | run away |",
+        "|---|---|" + "---|" * (STEPS + 3),
     ]
     for c, kind in enumerate(NAMES):
         for part, words in POLICIES.items():
             table = parts[part]["returns"][:, c * TESTS : (c + 1) * TESTS]
             cells = [interval(table[..., step].mean(axis=1)) for step in steps]
             worse = np.mean(table[..., -1] < table[..., 0])
-            lines.append(f"| {kind} | {words} | {' | '.join(cells)} | {worse:.0%} |")
+            gone = np.sum(table[..., -1].mean(axis=1) < least[c])
+            lines.append(
+                f"| {kind} | {words} | {' | '.join(cells)} | {worse:.0%} | {gone} |"
+            )
     lines += ["", "Differences after the last step, paired over the seeds:", ""]
     for c, kind in enumerate((*NAMES, "all three alike")):
         rows = slice(None) if c == 3 else slice(c * TESTS, (c + 1) * TESTS)
@@ -325,10 +335,12 @@ def page(sections: dict[str, list[str]]) -> str:
         f"A bank of {sum(SIZES)} tasks: two categories of {SIZES[0]}, and an isolated",
         f"one of {SIZES[2]}.",
         f"Returns after 0 … {STEPS} steps of adaptation on {TESTS} fresh tasks of each",
-        "category, mean and 95 % interval over the seeds. Worse: tasks and seeds that",
-        "adaptation leaves below where it began. MAML trains on the same bank, for as",
-        "many environment steps. From scratch is Adam on each task alone, with as many",
-        "steps, at the step size that did best on these very tasks.",
+        "category: mean over the tasks, then interquartile mean and 95 % interval over",
+        "the seeds. Worse: tasks and seeds that adaptation leaves below where it began.",
+        "Run away: seeds whose mean over a category ends below the worst that an",
+        "untrained policy earns there. MAML trains on the same bank, for as many",
+        "environment steps. From scratch is Adam on each task alone, with as many steps,",
+        "at the step size that did best on these very tasks.",
         "",
     ]
     lines += [line for own in sections.values() for line in own]
