@@ -336,11 +336,11 @@ def page(sections: dict[str, list[str]]) -> str:
         f"one of {SIZES[2]}.",
         f"Returns after 0 … {STEPS} steps of adaptation on {TESTS} fresh tasks of each",
         "category: mean over the tasks, then interquartile mean and 95 % interval over",
-        "the seeds. Worse: tasks and seeds that adaptation leaves below where it began.",
-        "Run away: seeds whose mean over a category ends below the worst that an",
+        "the seeds. Worse: tasks and seeds that adaptation leaves below where it",
+        "began. Run away: seeds whose mean over a category ends below the worst that an",
         "untrained policy earns there. MAML trains on the same bank, for as many",
-        "environment steps. From scratch is Adam on each task alone, with as many steps,",
-        "at the step size that did best on these very tasks.",
+        "environment steps. From scratch is Adam on each task alone, with as many",
+        "steps, at the step size that did best on these very tasks.",
         "",
     ]
     lines += [line for own in sections.values() for line in own]
