@@ -331,8 +331,14 @@ def test_sorting_one_lane_leaves_the_others_as_they_were(trained) -> None:
         ({"base": "fomaml"}, "--base is fomaml, but it must be a second-order learner"),
         ({"base": "maml2"}, "--base is maml2, but"),
         ({"base": "sg-mrl", "surrogate": "lvc"}, "does not go with --base sg-mrl"),
-        ({"base": "imaml"}, "--base imaml: choose one of lvc, dice, loaded-dice"),
-        ({"base": "maml++"}, "is 1, but --base maml.. needs 2 or more"),
+        (
+            {"base": "imaml", "surrogate": "score-function"},
+            "--base imaml: choose one of lvc, dice, loaded-dice",
+        ),
+        (
+            {"base": "maml++", "num_inner_steps": 1},
+            "is 1, but --base maml.. needs 2 or more",
+        ),
         ({"categories": 41}, "--categories is 41, but the bank has 40 tasks"),
         ({"categories": 1, "readapt": False}, "--readapt has no effect with --categor"),
         ({"sorting": "random", "sorting_steps": 3}, "belongs to --sorting adapted"),
