@@ -187,7 +187,7 @@ def meta_loss(
         problem: the problem that is learned: its tasks, its policy and its losses.
         params: θ, the parameters before the inner steps.
         sources: N + 1 keys of collections, or their stored data, stacked on axis 0.
-        task: 𝒯_i.
+        task: 𝒯_i, the parameters of the task.
         inner_lr: α, as `inner_loop` takes it.
         slope_of: from the problem to what an inner step descends.
 

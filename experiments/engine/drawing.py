@@ -46,7 +46,7 @@ def draw_panel(
     """The curves of a panel's runs.
 
     Args:
-        axes: of matplotlib.
+        axes: the axes of matplotlib to draw on.
         results: the study's tables.
         panel: whose runs.
         axis: "epochs" or "steps", interquartile means with intervals; or "first", the
