@@ -154,7 +154,8 @@ def test_examples_in_the_pages_run(page: Path) -> None:
 
 def test_the_readme_has_an_example_and_is_short() -> None:
     assert ROOT / "README.md" in PAGES
-    assert len((ROOT / "README.md").read_text().split()) < 1600
+    pieces = (ROOT / "README.md").read_text().split()
+    assert sum(any(map(str.isalnum, piece)) for piece in pieces) < 1250
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,6 @@ BASE = "maml"
 VARIANTS: dict[str, dict[str, Any]] = {
     BASE: {"algo": BASE},
     "promp": {"algo": "promp"},
-    "maml, trust region": {"algo": "maml", "outer_optimizer": "trust-region"},
-    "fomaml, trust region": {"algo": "fomaml", "outer_optimizer": "trust-region"},
     **{
         algo: {"algo": algo}
         for algo in gradient_learners()
@@ -35,6 +33,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sharp-maml, up": {"algo": "sharp-maml", "sharpness": "up"},
     "sharp-maml, both": {"algo": "sharp-maml", "sharpness": "both"},
     "directed-maml": {"algo": "directed-maml"},
+    "fomaml, trust region": {"algo": "fomaml", "outer_optimizer": "trust-region"},
+    "maml, trust region": {"algo": "maml", "outer_optimizer": "trust-region"},
 }
 
 
@@ -152,9 +152,10 @@ def line_of(name: str, row: Row, base: Row) -> str:
 
 def page(rows: Rows) -> str:
     """The page, made of the table."""
-    names = list(dict.fromkeys(row["learner"] for row in rows))
+    seen = {row["learner"] for row in rows}
+    names = [name for name in VARIANTS if name in seen]
     base = row_of(BASE, rows)
-    missing = [name for name in VARIANTS if name not in names]
+    missing = [name for name in VARIANTS if name not in seen]
     state = f" Not run yet: {'; '.join(missing)}." if missing else ""
     return "\n".join(
         [
