@@ -20,7 +20,7 @@ from dmaml_jax.rl.policies import as_vector
 from dmaml_jax.rl.problem import discounted_return
 from dmaml_jax.rl.rollout import rollout
 from dmaml_jax.rl.soft_actor_critic import Weights, losses
-from dmaml_jax.rl.transitions import Transition, transitions_of
+from dmaml_jax.rl.transitions import transitions_of
 from dmaml_jax.tasks.distributions import TaskDistribution
 from dmaml_jax.types import (
     Agent,
@@ -152,15 +152,6 @@ def latent_problem(
         grown = jax.vmap(together)(memory, jax.vmap(met)(data))
         return data, Agent(params, grown)
 
-    def loss(
-        key: jax.Array,
-        params: Params,
-        target: Params,
-        batch: Transition,
-        latent: jax.Array,
-    ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        return losses(networks, weights, key, params, target, batch, latent)
-
     return Problem(
         init=init,
         sample_tasks=lambda key, num: jax.vmap(tasks.sample)(
@@ -181,7 +172,7 @@ def latent_problem(
         off_policy=OffPolicy(
             transitions=of_data,
             factors=networks.factors,
-            loss=loss,
+            loss=partial(losses, networks, weights),
             target=lambda params: params["critic"],
             embodied=_embodied,
         ),

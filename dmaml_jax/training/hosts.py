@@ -39,6 +39,8 @@ def from_first(make: Callable[[], Found]) -> Found:
     """
     if not are_several():
         return make()
+    # Pickled, as a state or an error may be told: it goes between the processes of one
+    # job, which run the same code, and into no file.
     told: Any = None
     if is_first():
         try:

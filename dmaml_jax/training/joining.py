@@ -18,6 +18,7 @@ from pathlib import Path
 import jax
 
 from dmaml_jax.errors import UsageError
+from dmaml_jax.training import last_words
 
 HEARTBEAT_SECONDS = 30
 """After so long without a sign of life a process is taken for dead."""
@@ -30,21 +31,6 @@ _GONE = re.compile(
 )
 _LEAVING_SECONDS = 10  # an error that all have takes no longer to reach them
 
-# Read by a Python without its site packages: it must be there at once.
-_CHILD = """
-import signal, sys
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-said = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-words, _, file = said.rpartition("\\x1e")[0].rpartition("\\x1e")[2].partition("\\x1f")
-if words:
-    sys.stderr.write(words + "\\n")
-    sys.stderr.flush()
-    if file:
-        with open(file, "w", encoding="utf-8", errors="surrogateescape") as out:
-            out.write(words + "\\n")
-"""
-
 
 class LastWords:
     """What is said, and written into a file, should this process end unexpectedly."""
@@ -53,7 +39,7 @@ class LastWords:
 
     def __init__(self) -> None:
         """Start the child that waits for the end."""
-        command = [sys.executable, "-I", "-S", "-c", _CHILD]
+        command = [sys.executable, "-I", "-S", last_words.__file__]
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, start_new_session=True
         )
@@ -67,7 +53,7 @@ class LastWords:
             file: the file that is to hold them, in a folder that exists.
         """
         assert self._child.stdin is not None
-        content = f"{words}\x1f{file or ''}\x1e"
+        content = f"{words}{last_words.OF}{file or ''}{last_words.NEXT}"
         with suppress(OSError):  # the child was killed: then nobody says them
             self._child.stdin.write(content.encode("utf-8", "surrogateescape"))
             self._child.stdin.flush()

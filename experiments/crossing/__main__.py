@@ -6,7 +6,7 @@ Writes docs/crossing.md, docs/crossing.png and docs/crossing-optimum.png.
 import datetime
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,55 +84,52 @@ def draw_optimum(path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> int:
-    """Train, measure, and write the page and its pictures."""
-    devices.configure("cpu", min(devices.usable_cores(), SEEDS))
-    import jax
-    import jax.numpy as jnp
+class Crossed(NamedTuple):
+    """What the learner, and a way of driving that does not know u, come to.
 
+    Attributes:
+        regrets: from all starts, before and after adaptation, `[seeds, u, steps + 1]`.
+        in_conflict: after adaptation, from starts in conflict, `[seeds, u]`.
+        uninformed: of one way of driving for all u, from all starts, `[seeds, u]`.
+    """
+
+    regrets: np.ndarray
+    in_conflict: np.ndarray
+    uninformed: np.ndarray
+
+
+def crossed(returns: np.ndarray, starts: np.ndarray) -> Crossed:
+    """Hold returns against what was possible from the same starts.
+
+    Args:
+        returns: `[seeds, u, steps + 1, episodes]`.
+        starts: where both vehicles start, `[seeds, u, episodes, 2]`.
+    """
     from dmaml_jax.envs.intersection import EnvParams
     from dmaml_jax.envs.intersection_optimum import drive
     from experiments.crossing.uninformed import best_table
-    from experiments.shared.training import measured, trained
 
-    config = configuration("intersection", "directed-maml", seed=SEED, seeds=SEEDS)
-    draw_optimum(DOCS / "crossing-optimum.png")
-    run = trained(config)
-    middle = run["problem"].medium_task()
-    tasks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(US),)), middle)
-    tasks = tasks.replace(u=jnp.asarray(US))
-    seen, rewards = measured(
-        config, run, tasks, episodes=EPISODES, num_steps=STEPS,
-        summary=lambda data: (data.obs, data.rewards),
-    )  # fmt: skip
-    returns, starts = rewards.sum(axis=-1), seen[:, :, 0, :, 0]
-    table = best_table(US)
-    rows, regrets, hard = [], np.zeros((SEEDS, len(US), STEPS + 1)), []
-    for index, u in enumerate(US):
-        worst, uninformed = [], []
-        for seed in range(SEEDS):
-            x, y = starts[seed, index].T.astype(float)
-            of = references(u, x, y)
-            everywhere = np.ones(len(x), bool)
-            for step in range(STEPS + 1):
-                value = regret(returns[seed, index, step], of, everywhere)
-                regrets[seed, index, step] = value
-            worst.append(regret(returns[seed, index, STEPS], of, of["conflict"]))
-            driven, _ = drive(EnvParams(u=float(u)), x, y, table)
-            uninformed.append(regret(driven, of, everywhere))
-        hard.append(max(worst))
-        rows.append(
-            f"| {u:g} | {regrets[:, index, 0].mean():.3f} "
-            f"| {regrets[:, index, STEPS].mean():.3f} "
-            f"| {np.max(regrets[:, index, STEPS]):.3f} | {hard[-1]:.3f} "
-            f"| {np.mean(uninformed):.3f} |"
-        )
-    means, shots = regrets.mean(axis=1), config.sampling.num_trajectories
+    table, shape = best_table(US), returns.shape[:2]
+    found = Crossed(np.zeros((*shape, STEPS + 1)), np.zeros(shape), np.zeros(shape))
+    for lane, index in np.ndindex(*shape):
+        x, y = starts[lane, index].T.astype(float)
+        of, own = references(US[index], x, y), returns[lane, index]
+        everywhere = np.ones(len(x), bool)
+        driven, _ = drive(EnvParams(u=float(US[index])), x, y, table)
+        found.regrets[lane, index] = [regret(one, of, everywhere) for one in own]
+        found.in_conflict[lane, index] = regret(own[STEPS], of, of["conflict"])
+        found.uninformed[lane, index] = regret(driven, of, everywhere)
+    return found
+
+
+def page(found: Crossed, epochs: int, shots: int) -> str:
+    """The page, made of the regrets."""
+    means = found.regrets.mean(axis=1)
     lines = [
         "# The intersection: regret",
         "",
         "Directed-MAML with the preset of `--env intersection`, "
-        f"{config.run.epochs} epochs, seeds {SEED} to {SEED + SEEDS - 1},",
+        f"{epochs} epochs, seeds {SEED} to {SEED + SEEDS - 1},",
         f"CPU, {datetime.date.today()}; made by `make crossing`.",
         "",
         "Regret is (J* − J)/(J* − J_blind): J* is the dynamic programme's optimum for",
@@ -145,7 +142,7 @@ def main() -> int:
         "| u, m/s | before | after | after, worst seed | in conflict, worst seed "
         "| not knowing u |",
         "|---|---|---|---|---|---|",
-        *rows,
+        *(_row(found, index) for index in range(len(US))),
         "",
         "Mean over u, seed by seed, before: "
         + ", ".join(f"{value:.3f}" for value in means[:, 0])
@@ -166,21 +163,64 @@ def main() -> int:
         "",
         "White: the outline of the starts in conflict.",
     ]
-    (DOCS / "crossing.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
-    last = len(US) - 1
-    gains = returns[0, last, STEPS] - returns[0, last, 0]
-    episode = int(np.argsort(gains)[-len(gains) // 20])  # better than 19 of 20
-    lengths = [int((rewards[0, last, step, episode] > 0).sum()) for step in (0, STEPS)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(found: Crossed, index: int) -> str:
+    """One u's line of the table."""
+    before, after = found.regrets[:, index, 0], found.regrets[:, index, STEPS]
+    return (
+        f"| {US[index]:g} | {before.mean():.3f} | {after.mean():.3f} "
+        f"| {after.max():.3f} | {found.in_conflict[:, index].max():.3f} "
+        f"| {found.uninformed[:, index].mean():.3f} |"
+    )
+
+
+def draw_example(seen: np.ndarray, rewards: np.ndarray) -> None:
+    """Draw one start at the largest u, where adaptation won more than on 19 of 20.
+
+    Args:
+        seen: the first seed's observations there, `[steps + 1, episodes, H + 1, …]`.
+        rewards: of the same, `[steps + 1, episodes, H]`.
+    """
+    returns, steps = rewards.sum(axis=-1), (0, STEPS)
+    gains = returns[STEPS] - returns[0]
+    episode = int(np.argsort(gains)[-len(gains) // 20])
+    lengths = [int((rewards[step, episode] > 0).sum()) for step in steps]
     titles = [
-        f"{when} adaptation, u = {US[last]:g} m/s: return "
-        f"{returns[0, last, step, episode]:.0f}"
-        for when, step in (("before", 0), ("after", STEPS))
+        f"{when} adaptation, u = {US[-1]:g} m/s: return {returns[step, episode]:.0f}"
+        for when, step in zip(("before", "after"), steps, strict=True)
     ]
-    draw(
-        seen[0, last, [0, STEPS], episode], np.array(lengths), titles,
-        DOCS / "crossing.png",
-    )  # fmt: skip
+    obs = seen[list(steps), episode]
+    draw(obs, np.array(lengths), titles, DOCS / "crossing.png")
+
+
+def main() -> int:
+    """Train, measure, and write the page and its pictures."""
+    devices.configure("cpu", min(devices.usable_cores(), SEEDS))
+    import jax
+    import jax.numpy as jnp
+
+    from experiments.shared.training import measured, trained
+
+    config = configuration("intersection", "directed-maml", seed=SEED, seeds=SEEDS)
+    draw_optimum(DOCS / "crossing-optimum.png")
+    run = trained(config)
+    middle = run["problem"].medium_task()
+    tasks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(US),)), middle)
+    seen, rewards = measured(
+        config,
+        run,
+        tasks.replace(u=jnp.asarray(US)),
+        episodes=EPISODES,
+        num_steps=STEPS,
+        summary=lambda data: (data.obs, data.rewards),
+    )
+    found = crossed(rewards.sum(axis=-1), seen[:, :, 0, :, 0])
+    text = page(found, config.run.epochs, config.sampling.num_trajectories)
+    (DOCS / "crossing.md").write_text(text)
+    print(text)
+    draw_example(seen[0, -1], rewards[0, -1])
     return 0
 
 
