@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from dmaml_jax.build.lanes import lanes_of, part_of
+from dmaml_jax.build.lanes import part_of
 from dmaml_jax.config.settings import Group, groups_of
 from dmaml_jax.errors import UsageError
 from dmaml_jax.files import write_json
@@ -21,8 +21,9 @@ from dmaml_jax.sweeps.programs import (
     Compiled,
     compiled,
     configs_of,
+    identity,
     laid_out,
-    lane_numbers,
+    with_lanes_of,
 )
 from dmaml_jax.sweeps.waves import Before, Wave
 from dmaml_jax.training.devices import free_memory, numbers
@@ -128,7 +129,7 @@ class Training:
             ahead = _ahead(pool, self, rung, groups, end, programs)
             for index, (group, made) in enumerate(zip(groups, ahead, strict=False)):
                 if made.program.is_compiled and end < self.sweep.epochs:
-                    new[_key(self.sweep, group)] = made  # for another rung
+                    new[identity(self.sweep, group)] = made  # for another rung
                 where |= self._group(f"{rung}-{index}", group, made, epoch, end)
                 if self.signal:
                     break
@@ -166,7 +167,7 @@ class Training:
         """
         (width, done), total = plan, len(group.numbers) * len(self.sweep.seeds)
         if kept and (kept.width == width if width else 2 * total > kept.width):
-            made = _with_lanes_of(self.sweep, group, kept)
+            made = with_lanes_of(self.sweep, group, kept)
         elif done:
             made = laid_out(self.sweep, group, width)
         else:
@@ -256,13 +257,6 @@ class Training:
         return self._last_state[1]
 
 
-def _with_lanes_of(sweep: Sweep, group: Group, kept: Compiled) -> Compiled:
-    """A compiled program with the lanes of a group in place of those that it had."""
-    lanes = lanes_of(configs_of(sweep, group), group.varying, sweep.seeds)
-    own = lane_numbers(sweep, group.numbers)
-    return kept._replace(lanes=lanes, numbers=own, seconds=0.0)
-
-
 def _width(file: Path) -> int:
     """Lanes in a wave, as an earlier process wrote it down."""
     try:
@@ -275,12 +269,6 @@ def _width(file: Path) -> int:
             f"{file.stem}-0 and so on, to train their lanes anew."
         ) from None
     return width
-
-
-def _key(sweep: Sweep, group: Group) -> Any:
-    config = configs_of(sweep, group)[0]
-    varying = group.varying
-    return varying, str({n: v for n, v in config.flat().items() if n not in varying})
 
 
 def _ahead(
@@ -301,7 +289,7 @@ def _ahead(
 
     def make(index: int) -> Compiled:
         with jax.enable_x64(x64):
-            own = kept.get(_key(training.sweep, groups[index]))
+            own = kept.get(identity(training.sweep, groups[index]))
             name = f"{rung}-{index}"
             return training.program(name, groups[index], plans[index], own)
 

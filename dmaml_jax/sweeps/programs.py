@@ -1,7 +1,7 @@
 """The programs of a sweep: how wide they are, and what they need."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -100,3 +100,20 @@ def compiled(
             )
         count = -(-total // fits)
         width = min(-(-total // count), width - 1)
+
+
+def with_lanes_of(sweep: Sweep, group: Group, kept: Compiled) -> Compiled:
+    """A compiled program with the lanes of a group in place of those that it had."""
+    lanes = lanes_of(configs_of(sweep, group), group.varying, sweep.seeds)
+    own = lane_numbers(sweep, group.numbers)
+    return kept._replace(lanes=lanes, numbers=own, seconds=0.0)
+
+
+def identity(sweep: Sweep, group: Group) -> Any:
+    """What tells programs apart: the values that they hold, and what their lanes vary.
+
+    Groups of equal identity, of two rungs, can be trained by one program.
+    """
+    config = configs_of(sweep, group)[0]
+    varying = group.varying
+    return varying, str({n: v for n, v in config.flat().items() if n not in varying})
