@@ -133,11 +133,13 @@ def _train(config: TrainConfig, folder: Path) -> None:
 def line_of(name: str, row: Row, base: Row) -> str:
     """A learner's line of the table."""
     import numpy as np
-    from scipy import stats
+
+    from dmaml_jax.statistics import stratified_bootstrap
 
     def interval(values: Any) -> str:
-        half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-        return f"{np.mean(values):.2f} ± {half:.2f}"
+        # A seed that runs away would be all that a mean tells.
+        found = stratified_bootstrap(values)
+        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
     returns, usual, epochs = row.returns, base.returns, row.epochs
     middle = float(np.median(epochs))
@@ -165,17 +167,17 @@ def page(rows: Rows) -> str:
             "preset;",
             f"made by `make family-point`, last row {when(rows)}.{state}",
             "",
-            f"Returns (minus squared distances, summed) on {GOALS} fresh goals, "
-            f"{EPISODES} episodes each,",
-            "before adaptation and after one to three steps: mean and 95 % interval "
-            "over the seeds.",
-            "Beside them the difference from MAML after one step, seed by seed; on how "
-            "many seeds the",
-            "smoothed return after adaptation reached MAML's last one in training, and "
-            "the median",
-            "epoch and second at which; and the time of an epoch over MAML's, on a "
-            "machine that may",
-            "have been shared.",
+            "Returns (minus squared distances, summed) on "
+            f"{GOALS} fresh goals, {EPISODES} episodes each, before",
+            "adaptation and after one to three steps: interquartile mean and 95 % "
+            "interval over the",
+            "seeds. Beside them the difference from MAML after one step, seed by seed; "
+            "on how many",
+            "seeds the smoothed return after adaptation reached MAML's last one in "
+            "training, and the",
+            "median epoch and second at which; and the time of an epoch over MAML's, "
+            "on a machine",
+            "that may have been shared.",
             "",
             "| learner | before | 1 step | 2 steps | 3 steps | 1 step, minus MAML "
             "| reached, epoch, second | time |",
