@@ -12,6 +12,7 @@ factor already replaces it.
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -66,6 +67,7 @@ def evidence(factors: Belief, mask: jax.Array) -> Evidence:
     Returns:
         The sums.
     """
+    chex.assert_shape([factors.mean, factors.variance], (*mask.shape, None))
     share = mask[:, None].astype(factors.mean.dtype) / factors.variance
     return Evidence(jnp.sum(share, axis=0), jnp.sum(share * factors.mean, axis=0))
 

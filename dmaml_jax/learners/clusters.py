@@ -7,6 +7,7 @@ here calls LAPACK, so that it may run on any device and under any vmap.
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -45,6 +46,7 @@ def k_means(key: jax.Array, squares: jax.Array, num: int) -> jax.Array:
         >>> print((labels == labels[0]).tolist())
         [True, False, True, False]
     """
+    chex.assert_shape(squares, (len(squares), len(squares)))
 
     def once(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         def improve(_: Any, labels: jax.Array) -> jax.Array:
@@ -72,6 +74,7 @@ def silhouette(squares: jax.Array, labels: jax.Array, num: int) -> jax.Array:
         labels: the number of each point's cluster, from 0 to k − 1, `[B]`.
         num: k, the number of clusters.
     """
+    chex.assert_shape(squares, (*labels.shape, *labels.shape))
     distances = jnp.sqrt(squares)
     members = jax.nn.one_hot(labels, num, dtype=squares.dtype)
     counts = jnp.sum(members, axis=0)
@@ -110,6 +113,7 @@ def matched(new: jax.Array, old: jax.Array, num: int) -> jax.Array:
     Returns:
         `new` with its labels permuted.
     """
+    chex.assert_equal_shape([new, old])
     ones = (jax.nn.one_hot(labels, num, dtype=jnp.int32) for labels in (new, old))
     shared = jnp.einsum("ic,id->cd", *ones)
 

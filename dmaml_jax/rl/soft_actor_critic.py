@@ -14,6 +14,7 @@ soft actor-critic (Haarnoja et al. 2018); two target critics took its place late
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -95,6 +96,7 @@ def critic_loss(
     else:
         q = jnp.sum(q * batch.action, axis=-1)  # the action is one-hot
     aim = targets(networks, weights, key, params, target, batch, latent)
+    chex.assert_equal_shape([*q, aim])
     return jnp.sum(jnp.mean((q - aim) ** 2, axis=1))
 
 
@@ -121,6 +123,7 @@ def targets(
     )
     reward = batch.reward if batch.dense is None else batch.dense
     goes_on = 1 - batch.terminated.astype(value.dtype)
+    chex.assert_equal_shape([reward, goes_on, value])
     return weights.reward_scale * reward + weights.discount * goes_on * value
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -48,6 +49,8 @@ def trial_gae(
         >>> print(trial_gae(jnp.ones(2), jnp.array([0.0, 2.0]), both, 0.5, 1.0))
         [ 1.5 -1. ]
     """
+    chex.assert_rank(rewards, 1)
+    chex.assert_equal_shape([rewards, values, alive])
     lived = jnp.where(alive, values, 0)
     after = jnp.concatenate([lived[1:], jnp.zeros_like(lived[:1])])
     delta = jnp.where(alive, rewards + discount * after - lived, 0)

@@ -10,6 +10,7 @@ right behind the other on the axis of time: only the trial's tail may be empty.
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -180,6 +181,7 @@ def episode_returns(data: Trajectory, num_episodes: int) -> jax.Array:
         The sums of rewards, `[n]`.
     """
     assert data.begins is not None
+    chex.assert_rank([data.begins, data.rewards], 1)
     index = jnp.cumsum(data.begins, dtype=jnp.int32) - 1
     return jax.ops.segment_sum(data.rewards, index, num_segments=num_episodes)
 
