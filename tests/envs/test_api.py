@@ -129,8 +129,8 @@ def test_every_parameter_is_a_leaf_that_vmap_varies_and_an_agent_feels(name):
 
     obs, reward, _ = run(table)
     assert jnp.all(jnp.isfinite(obs)) and jnp.all(jnp.isfinite(reward))
-    # A lander's program for another number of lanes may round otherwise.
-    rounding = 1e-4 if "lander" in name else 0
+    # A lander's program for another number of lanes rounds otherwise: by 2e-6 or so.
+    rounding = 1e-5 if "lander" in name else 0
     np.testing.assert_allclose(obs[0], run(table[:1])[0][0], rtol=0, atol=rounding)
 
 
