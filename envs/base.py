@@ -51,6 +51,8 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
     Attributes:
         preset: values of a run by owner and name, such as `{"sampling": {"horizon":
             100}}`, in which the environment differs from the defaults.
+        learner_presets: by a learner's name, what that learner needs here beyond its
+            own preset, in the same form.
         positive: parameters whose values must be above 0.
         ordered: pairs of parameters of which the first must stay below the second.
         within: the least and the greatest value that a parameter may have, by its name.
@@ -64,6 +66,7 @@ class Described(environment.Environment[State, Params], Generic[State, Params]):
     """
 
     preset: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    learner_presets: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
     positive: ClassVar[tuple[str, ...]] = ()
     ordered: ClassVar[tuple[tuple[str, str], ...]] = ()
     within: ClassVar[Mapping[str, tuple[float, float]]] = {}

@@ -1,7 +1,7 @@
 """Point navigation: a point in the plane looks for a goal that it does not see."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +73,9 @@ class Point(Described[EnvState, EnvParams]):
     """
 
     preset = _PRESET
+    # Its advantages are as they are, some ten times the usual ones. Of 0.001, 0.003,
+    # 0.01 and 0.03 this alone was steady on seeds 101 to 103; at 0.1 seeds run away.
+    learner_presets: ClassVar = {"sg-mrl": {"learner": {"inner_lr": 0.01}}}
     scene = "point"
     positive = ("max_step", "goal_radius", "sparse_radius")
 

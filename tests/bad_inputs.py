@@ -80,7 +80,7 @@ COMMANDS: list[Row] = [
     ("envs cartpol", "a typing error", ("Did you mean 'cartpole'",)),
     ("envs gymnax:Nonsense-v9", "not gymnax's", ("no environment 'Nonsense-v9'",)),
     ("envs --all", "no such flag", ("no flag --all", "dmaml-jax envs --help")),
-    ("algos maml", "takes nothing", ("Unrecognized options: maml",)),
+    ("algos maml", "takes nothing", ("Nothing takes maml,",)),
     ("algos --long", "no such flag", ("no flag --long",)),
 ]
 NUMBERS: list[Row] = [
@@ -93,7 +93,9 @@ NUMBERS: list[Row] = [
         "--epochs 1e3": ("--epochs is '1e3'", "a whole number"),
         "--epochs=": ("--epochs is ''", "a whole number"),
         "--epochs": ("--epochs", "Missing value"),
-        "--epochs 3 4": ("Unrecognized options: 4",),
+        "--epochs 3 4": ("Nothing takes 4,",),
+        "cartpole maml": ("Nothing takes cartpole, maml,",),
+        "--gravity 12": ("a parameter gravity", "--set gravity=NUMBER"),
         "--seeds ²": ("--seeds is '²'", "a whole number"),
         "--seed 4294967296": ("--seed is 4294967296", "2^32"),
         "--seed -1": ("--seed is -1", "from 0"),
@@ -222,7 +224,7 @@ TASKS: list[Row] = [
         "--vary gravity=nan:5": ("gravity",),
         "--vary gravity=5:1e400": ("finite",),
         "--vary gravity=1e300:3e300": ("gravity",),
-        "--vary gravty=5:15": ("no parameter 'gravty'", "gravity"),
+        "--vary gravty=5:15": ("no parameter 'gravty'", "did you mean 'gravity'?"),
         "--vary max_steps_in_episode=5:9": ("time limit", "--horizon"),
         "--vary gravity=5:9 gravity=6:7": ("'gravity' twice",),
         "--vary gravity=log:0:9": ("gravity",),
@@ -281,9 +283,9 @@ OF_RUNS: list[Row] = [
     *[
         (command, "nothing to do it with", words)
         for command, words in {
-            "evaluate": ("Missing", "RUN"),
-            "render": ("Missing", "RUN"),
-            "export": ("Missing", "RUN"),
+            "evaluate": ("RUN is missing",),
+            "render": ("RUN is missing",),
+            "export": ("RUN is missing",),
             "compare": ("nothing to compare",),
             "report": ("nothing to report on",),
         }.items()
@@ -307,7 +309,7 @@ FLAGS_OF_RUNS: list[Row] = [
         "evaluate run --out file": ("--out file cannot be written",),
         "evaluate run --out file/x": ("--out file/x cannot be written",),
         "evaluate run --out ~nobodyatall/x": ("--out ~nobodyatall/x",),
-        "evaluate run cut": ("Unrecognized options: cut",),
+        "evaluate run cut": ("Nothing takes cut,",),
         "render run --steps 0": ("--steps is 0",),
         "render run --episode 0": ("--episode is 0",),
         "render run --seed 99": ("--seed is 99", "seeds 1 to 2"),

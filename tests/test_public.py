@@ -155,7 +155,7 @@ def test_examples_in_the_pages_run(page: Path) -> None:
 def test_the_readme_has_an_example_and_is_short() -> None:
     assert ROOT / "README.md" in PAGES
     pieces = (ROOT / "README.md").read_text().split()
-    assert sum(any(map(str.isalnum, piece)) for piece in pieces) < 1250
+    assert sum(any(map(str.isalnum, piece)) for piece in pieces) < 1300
 
 
 @pytest.mark.parametrize(

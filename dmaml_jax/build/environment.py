@@ -50,18 +50,16 @@ def world_of(env: Any) -> World:
     if not made:
         return _world_of_name(env)
     require_parts(env)
-    return World(name_of(env), _is_continuous(env), {})
+    return World(name_of(env), _is_continuous(env), {}, {})
 
 
 @functools.cache
 def _world_of_name(name: str) -> World:
     env = named_environment(name)
     if name.startswith(registry.GYMNAX):
-        preset = registry.OF_GYMNAX
-    else:
-        vary = registry.entry(name).vary
-        preset = {**env.preset, "tasks": {"vary": vary}}
-    return World(name, _is_continuous(env), preset)
+        return World(name, _is_continuous(env), registry.OF_GYMNAX, {})
+    preset = {**env.preset, "tasks": {"vary": registry.entry(name).vary}}
+    return World(name, _is_continuous(env), preset, env.learner_presets)
 
 
 def _is_continuous(env: Any) -> bool:

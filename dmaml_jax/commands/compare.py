@@ -99,7 +99,8 @@ def compare(options: Compare) -> int:
             print(verdict(row, rows[0]))
     for note in _notes(runs):
         print(f"note: {note}")
-    print(f"in {shown(out.resolve())}: comparison.csv, comparison.png")
+    files = [shown(out.resolve() / f"comparison.{end}") for end in ("csv", "png")]
+    print(f"wrote {' and '.join(files)}")
     return 0
 
 

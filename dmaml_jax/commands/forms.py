@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from dmaml_jax.commands.words import in_a_sentence, settled
-from dmaml_jax.options import applies, options_of
+from dmaml_jax.options import Option, applies, options_of
 
 
 def read(
@@ -61,12 +61,20 @@ def read(
     )
 
 
+def _help(option: Option, owner: Any) -> str:
+    """An option's help, which tells of the usual default where a preset differs."""
+    usual = option.default
+    if getattr(owner, option.name) == usual or not isinstance(usual, int | float):
+        return option.help
+    return f"{option.help.rstrip('.')}; usually {usual}."
+
+
 def _form(name: str, owner: Any, values: Mapping[str, Any]) -> Any:
     """An owner's values for tyro: those that have an effect, with their help."""
     fields: list[Any] = [
         (
             option.name,
-            Annotated[option.type, tyro.conf.arg(help=option.help)],
+            Annotated[option.type, tyro.conf.arg(help=_help(option, owner))],
             dataclasses.field(default=getattr(owner, option.name)),
         )
         for option in options_of(type(owner)).values()

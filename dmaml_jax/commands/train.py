@@ -153,8 +153,16 @@ def arguments(words: Sequence[str]) -> tuple[TrainConfig, Train]:
 
 def _refused(name: str, offered: set[str], base: TrainConfig) -> UsageError:
     """Why a flag cannot be given: it belongs to another choice, or there is none."""
+    from dmaml_jax.build.environment import named_environment
+
     if is_known(name):
         return refusal(name, [type(getattr(base, owner)) for owner in base.nested()])
+    env = base.world.name
+    if name in vars(named_environment(env).default_params):
+        return UsageError(
+            f"There is no flag {flag(name)}, but {env} has a parameter {name}: give "
+            f"--set {name}=NUMBER, the same for all tasks, or --vary {name}=LOW:HIGH."
+        )
     return no_such_flag(flag(name), "train", [flag(each) for each in offered])
 
 

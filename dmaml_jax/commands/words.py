@@ -157,4 +157,8 @@ def _told(box: str) -> str:
     for pattern, kind in _NUMBERS:
         if found := re.fullmatch(pattern, said):
             return f"{found[1]} is {found[2]}, but it must be {kind}"
+    if found := re.match(r"Missing from dmaml-jax [\w-]+: (\S+)", said):
+        return f"{found[1]} is missing"
+    if found := re.fullmatch("Unrecognized options: (.*)", said):
+        return f"Nothing takes {found[1]}, as a value stands after its flag"
     return said

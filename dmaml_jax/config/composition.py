@@ -36,11 +36,14 @@ class World(NamedTuple):
         name: the environment's name, as `--env` takes it.
         continuous: whether its actions are numbers instead of choices.
         preset: the values that differ there from the owners' defaults.
+        learner_presets: by a learner's name, the values in which it differs there from
+            its own preset.
     """
 
     name: str
     continuous: bool
     preset: Preset
+    learner_presets: Mapping[str, Preset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +175,10 @@ def assembled(
 
 def _presets(world: World, algo: str, base: str | None) -> dict[str, Any]:
     """Presets by name; `base` is the learner that the learner is built on, if any."""
-    entries = [registry.LEARNERS[base]] if base in registry.LEARNERS else []
-    nested = [world.preset, *(own.preset for own in (*entries, registry.entry(algo)))]
+    learners = [base] if base in registry.LEARNERS else []
+    nested = [world.preset]
+    for name in (*learners, algo.removeprefix(registry.DIRECTED)):
+        nested += [registry.LEARNERS[name].preset, world.learner_presets.get(name, {})]
     return {name: own for each in nested for name, own in _flattened(each).items()}
 
 

@@ -228,6 +228,7 @@ def _draw_steps(
         ylabel="return (mean, 95 % interval)",
         xticks=steps,
     )
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.legend(frameon=False, fontsize="small")
 
 
@@ -254,8 +255,11 @@ def _draw_by_parameter(
                 label=None if outside else label,
             )
     inside = next(iter(values.values()))[parameter]
-    axes.axvspan(inside.min(), inside.max(), color="0.5", alpha=0.07, lw=0)
+    axes.axvspan(
+        inside.min(), inside.max(), color="0.5", alpha=0.07, lw=0, label="fresh tasks"
+    )
     axes.set(xlabel=parameter, ylabel="return, mean over the seeds")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.legend(frameon=False, fontsize="small")
 
 

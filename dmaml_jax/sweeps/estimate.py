@@ -18,7 +18,11 @@ def tell_run(config: TrainConfig) -> int:
     """Print it for a single run, and write nothing; returns the exit code, 0."""
     program = program_of(config)
     seconds = program.compile()
-    print(f"{_what(config)}, {config.run.seeds} seeds side by side:")
+    seeds = config.run.seeds
+    print(
+        f"{_what(config)}, "
+        + (f"{seeds} seeds side by side:" if seeds > 1 else "1 seed:")
+    )
     total = _tell(program, config, program.num_seeds, 1, seconds)
     print(f"\nabout {_span(total)} in all; nothing was written")
     return 0

@@ -6,6 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dmaml_jax.errors import did_you_mean
+
+_TIME_LIMIT = "max_steps_in_episode"
 # Fields that some environments store although they follow from others: changing an
 # ingredient alone would leave them stale, and the dynamics silently wrong.
 _STORED_PRODUCTS = {
@@ -27,11 +30,13 @@ def type_of(env_params: Any, name: str) -> Any:
     """
     fields = tuple(vars(env_params))
     if name not in fields:
+        offered = [field for field in fields if field != _TIME_LIMIT]
+        hint = did_you_mean(name, offered).strip().replace("Did", "did")
         raise ValueError(
             f"The environment has no parameter {name!r}: choose from "
-            f"{', '.join(fields)}."
+            f"{', '.join(offered)}{hint and f' ({hint})'}."
         )
-    if name == "max_steps_in_episode":
+    if name == _TIME_LIMIT:
         raise ValueError(
             "Parameter 'max_steps_in_episode' is the time limit, not what tasks may "
             "differ in: give --horizon."

@@ -131,7 +131,11 @@ def test_what_differs_is_said_before_the_verdict(tmp_path: Path, capsys) -> None
     write_run(tmp_path / "e", rising(1.0, 0.3), env="point", algo="maml")
     assert main(["compare", "a", "b", "c", "d", "e"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if " a" in line]
-    verdicts = [line.partition(":")[0] for line in said if not line.startswith("note")]
+    verdicts = [
+        line.partition(":")[0]
+        for line in said
+        if not line.startswith(("note", "wrote"))
+    ]
     assert verdicts == [
         "b against a (4 matching seeds)",
         "c and a",

@@ -66,6 +66,23 @@ def test_help_of_every_value_is_a_line_with_its_symbol() -> None:
                 assert checked(option, option.default) == option.default
 
 
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_what_a_learner_needs_somewhere_names_owners_and_values(env: str) -> None:
+    for algo, preset in world_of(env).learner_presets.items():
+        config = configuration(env, algo)
+        for place, values in preset.items():
+            for name, value in values.items():
+                assert getattr(getattr(config, place), name) == value
+
+
+def test_a_learner_s_preset_for_a_place_is_for_its_variants_and_no_others() -> None:
+    for algo in ("sg-mrl", "directed-sg-mrl"):
+        assert configuration("point", algo).learner.inner_lr == 0.01
+        assert configuration("cartpole", algo).learner.inner_lr == 0.001
+    assert configuration("point", "maml2", base="sg-mrl").learner.inner_lr == 0.01
+    assert configuration("point", "maml").learner.inner_lr == 0.1
+
+
 def test_a_learner_on_another_has_its_preset_too() -> None:
     """ProMP's η and clipping are stated for losses that are means, in MAML² as well."""
     promp = configuration(algo="promp")
