@@ -57,6 +57,8 @@ OF_README = {
         "controls: cartpole/(b) Directed-MAML|ratio of steps|cartpole/(a) MAML"
     ),
     "On CartPole, {} seeds": "controls: cartpole/(b) Directed-MAML|seeds",
+    "but ends at {}, MAML": "figure2: lunarlander-pg/Directed-MAML|final",
+    "MAML at {} (`make figure2`)": "figure2: lunarlander-pg/MAML|final",
     "MAML reaches −5 on {} seeds": "controls: point/(a) MAML|reached",
     "and Directed-MAML with δ = α on {};": "controls: point/(b) Directed-MAML|reached",
     "of that δ it needs {} of MAML's epochs": (
