@@ -34,14 +34,16 @@ def draw_curves(
     smoothed = ema(metrics["return_after"])
     epochs = np.arange(1, len(smoothed) + 1)
     figure, axes = plt.subplots(figsize=(7, 4), dpi=150, layout="constrained")
-    axes.plot(epochs, smoothed, color="tab:blue", linewidth=0.8, alpha=0.35)
-    axes.plot([], [], color="tab:blue", linewidth=0.8, alpha=0.5, label="each seed")
+    several = smoothed.shape[1] > 1
+    if several:
+        axes.plot(epochs, smoothed, color="tab:blue", linewidth=0.8, alpha=0.35)
+        axes.plot([], [], color="tab:blue", linewidth=0.8, alpha=0.5, label="each seed")
     axes.plot(
         epochs,
         interquartile_mean(smoothed),
         color="tab:blue",
         linewidth=2.2,
-        label="interquartile mean",
+        label="interquartile mean" if several else "the one seed",
     )
     if threshold is not None:
         axes.axhline(
@@ -239,9 +241,10 @@ def _draw_by_parameter(
     values: dict[str, dict[str, np.ndarray]],
 ) -> None:
     last = next(iter(returns.values())).shape[2] - 1
-    for step, colour, label in (
-        (0, "0.55", "before"),
-        (last, _COLOURS["meta"], f"after {last} step{'s' if last > 1 else ''}"),
+    # The wider points behind show where adaptation changes nothing.
+    for step, colour, size, label in (
+        (0, "0.55", 40, "before"),
+        (last, _COLOURS["meta"], 12, f"after {last} step{'s' if last > 1 else ''}"),
     ):
         for kind, own in values.items():
             table = returns["meta", kind][:, :, step]
@@ -249,7 +252,7 @@ def _draw_by_parameter(
             axes.scatter(
                 own[parameter],
                 table.mean(axis=0),
-                s=16,
+                s=size,
                 color="none" if outside else colour,
                 edgecolors=colour,
                 label=None if outside else label,
