@@ -40,6 +40,8 @@ def value(problem: Problem, loss: Loss) -> Callable[[Params, Data], jax.Array]:
         return loss
     first_order = value_and_gradient(problem, loss)
 
+    # Reverse mode through a loop over pieces would keep what each of them computed on
+    # the way; here the gradient is added up beside the value, and kept alone.
     @jax.custom_vjp
     def differentiable(params: Params, data: Data) -> jax.Array:
         return first_order(params, data)[0]
