@@ -57,7 +57,7 @@ def read_json(path: str | Path, named: str) -> dict[str, Any]:
         UsageError: there is no such file, or it is of neither.
     """
     try:
-        folder = file = Path(path).expanduser()
+        file = Path(path).expanduser()
         require_text(file)
         file = file / "config.json" if file.is_dir() else file
         record = json.loads(file.read_text("utf-8"))
@@ -65,7 +65,7 @@ def read_json(path: str | Path, named: str) -> dict[str, Any]:
             raise TypeError
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        if isinstance(error, FileNotFoundError) and folder.is_dir():
+        if isinstance(error, FileNotFoundError) and Path(path).expanduser().is_dir():
             reason = "it holds no config.json"
         raise UsageError(
             f"{named} cannot be read ({reason}): "
