@@ -130,7 +130,7 @@ def promp(
             outer step.
         num_inner_steps: N, how many gradient steps the inner loop takes.
         steps_per_batch: outer steps on the data of one epoch.
-        ratio_clip: ε.
+        ratio_clip: ε, how far a ratio may leave 1 before its gradient ends.
         kl_coefficient: η, at first if it adapts.
         kl_schedule: "fixed", or "adaptive": η is doubled after an epoch whose inner KL
             exceeds its target by half, and halved where it falls as short.
@@ -204,7 +204,7 @@ def meta_loss(
         sources: N + 1 keys of collections, or their stored data, stacked on axis 0.
         task: 𝒯_i, the parameters of the task.
         inner_lr: α, as `inner_loop` takes it.
-        ratio_clip: ε.
+        ratio_clip: ε, how far a ratio may leave 1 before its gradient ends.
         kl_coefficient: η.
 
     Returns:
